@@ -1,0 +1,1 @@
+"""Comparisons: arms, seeds, measures and intervals."""

@@ -1,0 +1,1 @@
+"""Figures of runs, comparisons and of the method itself."""

@@ -1,0 +1,1 @@
+"""Config, trainer, checkpoints and run log."""

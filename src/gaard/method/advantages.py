@@ -1,0 +1,108 @@
+"""Advantages of the sampled tokens (G3) and of the greedy ones (G5), and the gap between them (G6, G12).
+
+Time is counted within the completion: ``values[:, t]`` is V(x_<t), the value before token t is chosen.
+"""
+
+import torch
+from torch import Tensor
+
+from gaard.method.masking import last_token_mask
+
+
+def token_rewards(scores: Tensor, mask: Tensor) -> Tensor:
+    """Put each sequence's score on its last valid token (G1).
+
+    Args:
+        scores: [B], one scalar reward a sequence.
+        mask: bool [B, T], completion tokens.
+
+    Returns:
+        [B, T], zero everywhere else.
+    """
+    return torch.where(last_token_mask(mask), scores[:, None], torch.zeros_like(scores)[:, None])
+
+
+def one_step_advantages(values: Tensor, next_values: Tensor, rewards: Tensor, mask: Tensor, gamma: float) -> Tensor:
+    """Implements G3 and G5: r + γ·V(after the token) − V(before it), and r_n − V(x_<n) at the last token.
+
+    With ``next_values`` those of the sampled tokens this is A(x_t); with those of the greedy tokens it is A(x*_t).
+
+    Args:
+        values: [B, T], V(x_<t).
+        next_values: [B, T], V(x_<t, x) for the token x in question. Unused at the last token, where the score of the
+            whole sequence is the best estimate.
+        rewards: [B, T], the score at the last token.
+        mask: bool [B, T].
+        gamma: Discount factor, 1 in the seed.
+
+    Returns:
+        [B, T], zero where ``mask`` is False.
+    """
+    continues = mask & ~last_token_mask(mask)
+    following = torch.where(continues, gamma * next_values, torch.zeros_like(values))
+    return torch.where(mask, rewards + following - values, torch.zeros_like(values))
+
+
+def sampled_next_values(values: Tensor) -> Tensor:
+    """V(x_≤t) for each t: the next entry of ``values``; the last column, which no formula reads, is zero.
+
+    Args:
+        values: [B, T], V(x_<t).
+
+    Returns:
+        [B, T].
+    """
+    return torch.cat([values[:, 1:], torch.zeros_like(values[:, :1])], dim=-1)
+
+
+def generalized_advantages(values: Tensor, rewards: Tensor, mask: Tensor, gamma: float, lam: float) -> Tensor:
+    """Generalised advantage estimation (Schulman et al., 2016); with γ=1, λ=0 it is G3.
+
+    Args:
+        values: [B, T], V(x_<t).
+        rewards: [B, T], per-token rewards.
+        mask: bool [B, T]; nothing flows back over a sequence's end.
+        gamma: Discount factor.
+        lam: λ, the weight of later one-step advantages.
+
+    Returns:
+        [B, T], zero where ``mask`` is False. Returns (value targets) are this plus ``values``.
+    """
+    delta = one_step_advantages(values, sampled_next_values(values), rewards, mask, gamma)
+    if lam == 0.0:
+        return delta
+    advantages = torch.zeros_like(delta)
+    running = torch.zeros_like(delta[:, 0])
+    for t in range(delta.shape[1] - 1, -1, -1):
+        running = delta[:, t] + gamma * lam * running
+        advantages[:, t] = running
+    return torch.where(mask, advantages, torch.zeros_like(advantages))
+
+
+def advantage_gap(advantages: Tensor, greedy_advantages: Tensor, std: Tensor, eps: float = 1e-8) -> Tensor:
+    """Implements G6, σ_t = (A(x*_t) − A(x_t)) / std(A over the batch).
+
+    Args:
+        advantages: [B, T], A(x_t), one-step (G3), so that like is compared with like.
+        greedy_advantages: [B, T], A(x*_t) (G5).
+        std: Scalar, standard deviation of A over the whole batch.
+        eps: Keeps the quotient finite in a batch without spread.
+
+    Returns:
+        [B, T], in standard deviations; exactly 0 where both tokens are the same and so have one advantage.
+    """
+    return (greedy_advantages - advantages) / (std + eps)
+
+
+def expected_gap(token_values: Tensor, probs: Tensor) -> Tensor:
+    """Implements G12, E_x[A(x*) − A(x)] = Σ_{x≠x*} (V(x*) − V(x)) π(x), exactly, over a whole vocabulary.
+
+    Args:
+        token_values: [..., V], V(x_<t, x) for every token x.
+        probs: [..., V], π(x | x_<t), summing to 1; x* is its argmax.
+
+    Returns:
+        [...], the expected gap before division by the standard deviation.
+    """
+    greedy = probs.argmax(-1, keepdim=True)
+    return ((token_values.gather(-1, greedy) - token_values) * probs).sum(-1)

@@ -1,0 +1,42 @@
+"""The named readings of the method: each a set of options of one code path (docs/deviations.md gives the reasons)."""
+
+from dataclasses import dataclass
+from typing import Literal
+
+from gaard.method.coefficients import Coefficients, Granularity, gaa_coefficients, ppo_coefficients
+from gaard.method.objective import GreedyClip, ScaledTerms
+
+CoefficientsName = Literal["ppo", "gaa"]
+GreedyRatio = Literal["own", "sampled"]
+Method = Literal["ppo", "gaa", "gaa-paper", "gaa-reference"]
+
+COEFFICIENTS: dict[CoefficientsName, Coefficients] = {"ppo": ppo_coefficients, "gaa": gaa_coefficients}
+
+
+@dataclass(frozen=True)
+class Reading:
+    """One answer to each question that the seed leaves open.
+
+    Attributes:
+        coefficients: Which (η, σ) → (a, b).
+        greedy_ratio: Whether J_x* uses the greedy token's ``own`` ratio or the ``sampled`` token's.
+        granularity: η and σ per ``token``, or their ``minibatch`` means.
+        scaled_terms: Whether a multiplies the ``surrogate`` alone, or the whole ``objective``.
+        greedy_clip: ``reference`` or ``pessimistic``.
+    """
+
+    coefficients: CoefficientsName
+    greedy_ratio: GreedyRatio = "own"
+    granularity: Granularity = "token"
+    scaled_terms: ScaledTerms = "surrogate"
+    greedy_clip: GreedyClip = "reference"
+
+
+PAPER = Reading("gaa")
+
+PRESETS: dict[Method, Reading] = {
+    "ppo": Reading("ppo"),
+    "gaa": PAPER,
+    "gaa-paper": PAPER,
+    "gaa-reference": Reading("gaa", "sampled", "minibatch", "objective", "reference"),
+}

@@ -1,0 +1,289 @@
+"""A Hugging Face causal LM with a value head on its own trunk (G2), read through its last hidden state.
+
+The vocabulary is projected in chunks of positions, and only at valid ones, so nothing of size
+batch × length × vocabulary is ever held, with or without gradients.
+"""
+
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor, nn
+from torch.utils.checkpoint import checkpoint
+from transformers import PreTrainedModel
+from transformers.cache_utils import Cache
+
+from gaard.errors import ModelError
+from gaard.method import distributions
+from gaard.method.masking import position_ids
+
+CHUNK_ELEMENTS = 2**24  # logits held at once, in numbers: 64 MB in float32
+VALUE_HEAD_STD = 1e-3  # near zero, so that the first advantages are the rewards' own; not zero, so that it is generic
+
+
+@dataclass(frozen=True)
+class TokenStatistics:
+    """What one learning forward says of each completion token; each [B, T], zero where the mask is False.
+
+    Attributes:
+        logprobs: log π_θ(x_t | x_<t).
+        greedy_logprobs: log π_θ(x*_t | x_<t).
+        values: V(x_<t).
+        entropy: Nats (G10); zeros if not asked for.
+        kl: Exact KL(π_θ‖π_ref), nats; zeros if no reference was given.
+    """
+
+    logprobs: Tensor
+    greedy_logprobs: Tensor
+    values: Tensor
+    entropy: Tensor
+    kl: Tensor
+
+
+class PolicyWithValue(nn.Module):
+    """Policy and critic on one trunk.
+
+    Args:
+        lm: Any decoder-only ``AutoModelForCausalLM``. Put in evaluation mode for good: dropout would make the old
+            and the new log-probabilities disagree.
+        temperature: The one temperature of sampling and of every log-probability.
+
+    Raises:
+        ModelError: If logits are not a plain projection of the last hidden state, or attention takes no free mask.
+    """
+
+    def __init__(self, lm: PreTrainedModel, temperature: float = 1.0):
+        super().__init__()
+        self.lm = lm
+        self.temperature = temperature
+        hidden_size = lm.get_output_embeddings().weight.shape[1]
+        self.value_head = nn.Linear(hidden_size, 1, dtype=torch.promote_types(lm.dtype, torch.float32))
+        self.value_head.to(lm.device)
+        self.eval()
+
+    def train(self, mode: bool = True) -> "PolicyWithValue":
+        """Stay in evaluation mode whatever is asked: dropout stays off."""
+        return super().train(False)
+
+    def initialize_value_head(self, generator: torch.Generator) -> None:
+        """Draw the value head near zero.
+
+        Args:
+            generator: On the CPU; the only source of randomness.
+        """
+        weight = torch.randn(self.value_head.weight.shape, generator=generator, dtype=torch.float64)
+        with torch.no_grad():
+            self.value_head.weight.copy_(weight * VALUE_HEAD_STD)
+            self.value_head.bias.zero_()
+
+    @property
+    def trunk(self) -> nn.Module:
+        """The decoder below the vocabulary projection."""
+        return getattr(self.lm, self.lm.base_model_prefix)
+
+    def hidden(self, ids: Tensor, attention_mask: Tensor, positions: Tensor, cache: Cache | None = None) -> Tensor:
+        """Last hidden states.
+
+        Args:
+            ids: int64 [B, L].
+            attention_mask: [B, past + L], or a whole mask [B, 1, L, past + L].
+            positions: int64 [B, L].
+            cache: Keys and values of what came before; grows by L.
+
+        Returns:
+            [B, L, D].
+        """
+        return self.trunk(
+            input_ids=ids,
+            attention_mask=attention_mask,
+            position_ids=positions,
+            past_key_values=cache,
+            use_cache=cache is not None,
+        ).last_hidden_state
+
+    def values(self, hidden: Tensor) -> Tensor:
+        """V, one a position (G2), in at least float32 whatever the trunk computes in.
+
+        Args:
+            hidden: [..., D].
+
+        Returns:
+            [...].
+        """
+        with torch.autocast(hidden.device.type, enabled=False):
+            return self.value_head(hidden.to(self.value_head.weight.dtype)).squeeze(-1)
+
+    def token_logprobs(self, hidden: Tensor) -> Tensor:
+        """Log-probabilities of the whole vocabulary at the run's temperature.
+
+        Args:
+            hidden: [N, D].
+
+        Returns:
+            [N, V], at least float32.
+        """
+        logits = self.lm.get_output_embeddings()(hidden)
+        return distributions.log_softmax(logits.to(torch.promote_types(logits.dtype, torch.float32)) / self.temperature)
+
+    def completion_hidden(
+        self, prompt_ids: Tensor, prompt_mask: Tensor, completion_ids: Tensor, mask: Tensor
+    ) -> Tensor:
+        """Hidden states from which each completion token is predicted, in one forward over prompt and completion.
+
+        Args:
+            prompt_ids: int64 [B, P], left-padded.
+            prompt_mask: bool [B, P].
+            completion_ids: int64 [B, T].
+            mask: bool [B, T], valid completion tokens.
+
+        Returns:
+            [B, T, D]; entry t has seen x_<t.
+        """
+        ids = torch.cat([prompt_ids, completion_ids[:, :-1]], dim=1)
+        valid = torch.cat([prompt_mask, mask[:, :-1]], dim=1)
+        hidden = self.hidden(ids, valid.long(), position_ids(valid))
+        return hidden[:, prompt_ids.shape[1] - 1 :]
+
+    def forward(
+        self,
+        prompt_ids: Tensor,
+        prompt_mask: Tensor,
+        completion_ids: Tensor,
+        completion_mask: Tensor,
+        greedy_ids: Tensor,
+        reference: "Reference | None" = None,
+        with_entropy: bool = False,
+    ) -> TokenStatistics:
+        """The learning forward: one pass of the trunk, then the vocabulary in chunks.
+
+        Args:
+            prompt_ids: int64 [B, P], left-padded.
+            prompt_mask: bool [B, P].
+            completion_ids: int64 [B, T].
+            completion_mask: bool [B, T].
+            greedy_ids: int64 [B, T], x*_t.
+            reference: The frozen model's hidden states and projection, for the exact KL.
+            with_entropy: Whether the entropy is wanted.
+
+        Returns:
+            Statistics with gradients to trunk and value head.
+        """
+        hidden = self.completion_hidden(prompt_ids, prompt_mask, completion_ids, completion_mask)
+        rows = hidden[completion_mask]
+        tokens, greedy = completion_ids[completion_mask], greedy_ids[completion_mask]
+        ref_rows = None if reference is None else reference.hidden[completion_mask]
+        parts = []
+        for chunk in torch.arange(len(rows), device=rows.device).split(self.chunk_rows):
+            arguments = (
+                rows[chunk],
+                tokens[chunk],
+                greedy[chunk],
+                None if ref_rows is None else ref_rows[chunk],
+                None if reference is None else reference.policy,
+                with_entropy,
+            )
+            alone = len(chunk) == len(rows)  # a single chunk is small: keep it rather than compute it again
+            parts.append(
+                self._chunk_statistics(*arguments)
+                if alone or not torch.is_grad_enabled()
+                else checkpoint(self._chunk_statistics, *arguments, use_reentrant=False)
+            )
+        logprobs, greedy_logprobs, entropy, kl = (
+            _scatter(torch.cat(column), completion_mask) for column in zip(*parts, strict=True)
+        )
+        values = _scatter(self.values(rows), completion_mask)
+        return TokenStatistics(logprobs, greedy_logprobs, values, entropy, kl)
+
+    @property
+    def chunk_rows(self) -> int:
+        """Positions whose logits are held at once."""
+        return max(1, CHUNK_ELEMENTS // self.lm.get_output_embeddings().weight.shape[0])
+
+    def _chunk_statistics(
+        self,
+        rows: Tensor,
+        tokens: Tensor,
+        greedy: Tensor,
+        ref_rows: Tensor | None,
+        ref_policy: "PolicyWithValue | None",
+        with_entropy: bool,
+    ) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+        """Sampled and greedy log-probability, entropy and exact KL of [N, D] hidden states; four [N]."""
+        logprobs = self.token_logprobs(rows)
+        zeros = torch.zeros_like(logprobs[:, 0])
+        kl = zeros
+        if ref_rows is not None and ref_policy is not None:
+            with torch.no_grad():
+                ref_logprobs = ref_policy.token_logprobs(ref_rows)
+            kl = distributions.exact_kl(logprobs, ref_logprobs)
+        return (
+            distributions.selected(logprobs, tokens),
+            distributions.selected(logprobs, greedy),
+            distributions.entropy(logprobs) if with_entropy else zeros,
+            kl,
+        )
+
+
+@dataclass(frozen=True)
+class Reference:
+    """The frozen model at a batch's positions: its hidden states, and itself for the projection.
+
+    Attributes:
+        hidden: [B, T, D], kept instead of the logits, which are V/D times as large.
+        policy: The frozen policy.
+    """
+
+    hidden: Tensor
+    policy: PolicyWithValue
+
+
+def _scatter(rows: Tensor, mask: Tensor) -> Tensor:
+    """Put [N] numbers back at the N valid places of a [B, T] mask, zeros elsewhere."""
+    return torch.zeros(mask.shape, dtype=rows.dtype, device=rows.device).masked_scatter(mask, rows)
+
+
+def check_supported(policy: PolicyWithValue, context: int) -> None:
+    """Refuse, before any training time is spent, a model that gaard would get wrong.
+
+    Args:
+        policy: The policy.
+        context: Tokens of the longest prompt plus the longest completion.
+
+    Raises:
+        ModelError: If the context is too short, attention slides within it or takes no free mask, or logits are
+            not a plain projection of the last hidden state (soft-capped or scaled heads).
+    """
+    config = policy.lm.config
+    name = config.model_type
+    limit = getattr(config, "max_position_embeddings", None)
+    if limit is not None and context > limit:
+        raise ModelError(
+            f"prompt and completion take up to {context} tokens, but {name} has max_position_embeddings={limit}: "
+            "shorten the longest prompt or lower max_completion_length"
+        )
+    window = getattr(config, "sliding_window", None)
+    if window is not None and context > window and getattr(config, "use_sliding_window", True):
+        raise ModelError(
+            f"prompt and completion take up to {context} tokens, more than the sliding window of {name} "
+            f"({window}): lower max_completion_length"
+        )
+    if config._attn_implementation not in ("sdpa", "eager"):
+        raise ModelError(
+            f"attn_implementation={config._attn_implementation!r} takes no free attention mask, which the greedy "
+            "branch needs: load the model with attn_implementation='sdpa'"
+        )
+    _check_projection(policy)
+
+
+@torch.no_grad()
+def _check_projection(policy: PolicyWithValue) -> None:
+    """Compare logits by way of the last hidden state with the model's own, on two tokens."""
+    vocabulary = policy.lm.get_output_embeddings().weight.shape[0]
+    ids = torch.tensor([[0, vocabulary - 1]], device=policy.lm.device)
+    mask = torch.ones_like(ids)
+    own = policy.lm(input_ids=ids, attention_mask=mask).logits
+    ours = policy.lm.get_output_embeddings()(policy.hidden(ids, mask, position_ids(mask.bool())))
+    if not torch.allclose(own, ours, atol=1e-3, rtol=1e-3):
+        raise ModelError(
+            f"the logits of {policy.lm.config.model_type} are not a plain projection of its last hidden state "
+            "(a soft cap or a scale comes after it): gaard cannot train this architecture yet"
+        )
