@@ -1,0 +1,261 @@
+"""Everything that a run can be told, with one meaning and one default each."""
+
+import dataclasses
+import difflib
+from collections.abc import Iterable
+from dataclasses import dataclass, fields
+from pathlib import Path
+from typing import Any, Literal, get_args
+
+from gaard.errors import ConfigError
+from gaard.method.coefficients import Granularity
+from gaard.method.objective import GreedyClip, KLEstimator, ScaledTerms
+from gaard.method.presets import PRESETS, CoefficientsName, GreedyRatio, Method, Reading
+
+SchedulerType = Literal["linear", "cosine", "constant"]
+
+# What a run's results do not depend on: changing one of these does not make it another run.
+NOT_IDENTITY = frozenset({"output_dir", "overwrite", "report_to", "save_steps", "save_total_limit", "progress"})
+
+
+@dataclass
+class GAAConfig:
+    """Settings of one training run. Sizes are global: they hold over all processes together.
+
+    Attributes:
+        output_dir: Folder of the run: metrics, samples, checkpoints.
+        method: Named reading of the method: ppo, gaa, gaa-paper (the seed's text) or gaa-reference (the author's
+            code). It sets the five options below that are not given.
+        coefficients: Where a and b come from: gaa (G7, G8) or ppo (1 and 0).
+        greedy_ratio: Ratio that J_x* uses: the greedy token's own, or the sampled token's.
+        granularity: Whether η and σ are each token's, or the minibatch's means.
+        scaled_terms: Whether a multiplies the surrogate alone, or value loss, KL and entropy too (objective).
+        greedy_clip: reference keeps b outside PPO's minimum, pessimistic folds it into the advantage.
+        eta_scale: Multiplier of η (G11).
+        sigma_scale: Multiplier of σ (G11); 0.5 is the seed's σ/2, 0 makes gaa ppo.
+        seed: Of every random draw.
+        max_steps: Training steps: one rollout and its updates each.
+        batch_size: Completions a rollout.
+        num_ppo_epochs: Passes over each rollout.
+        num_mini_batches: Updates a pass; must divide batch_size.
+        per_device_train_batch_size: Most completions in one forward and backward on a device, to bound memory;
+            None takes the whole minibatch. Changes no result beyond rounding.
+        max_completion_length: Most tokens a completion.
+        temperature: The one temperature of sampling and of all log-probabilities.
+        learning_rate: Of the policy (AdamW).
+        value_learning_rate: Of the value head.
+        adam_epsilon: AdamW's ε.
+        weight_decay: AdamW's weight decay.
+        lr_scheduler_type: Shape of the decay after the warm-up: linear, cosine or constant.
+        warmup_steps: Training steps of linear warm-up of both learning rates.
+        max_grad_norm: Gradients are clipped to this norm.
+        gamma: Discount factor; the seed's is 1.
+        lam: λ of GAE; the seed's is 0 (G3).
+        cliprange: ε of PPO's clipped ratio.
+        cliprange_value: How far a value may move in one rollout's updates before its gradient stops.
+        vf_coef: Weight of the value loss.
+        entropy_coef: Weight of the entropy bonus.
+        kl_coef: Weight of KL(π‖π_ref).
+        kl_estimator: exact (whole vocabulary), k2 or k3 as a loss; k1 as a penalty in the reward.
+        normalize_rewards: Whether the rewards of a rollout are standardised.
+        whiten_advantages: Whether advantages are standardised over a rollout.
+        eval_completions: Fresh completions for the measures at the end of training; 0 for none.
+        save_steps: Training steps between checkpoints; the last step always has one.
+        save_total_limit: Checkpoints kept.
+        log_completions: Completions a step kept in samples.jsonl.
+        report_to: Trackers beside metrics.jsonl: any of tensorboard, wandb.
+        bf16: Whether forwards and backwards run in bfloat16 autocast; weights and optimizer stay float32.
+        gradient_checkpointing: Whether to trade time for activation memory.
+        use_cpu: Whether to stay on the CPU even if there is an accelerator.
+        overwrite: Whether a run already in output_dir is deleted and started again.
+        progress: Whether to show progress.
+    """
+
+    output_dir: str
+    method: Method = "gaa"
+    coefficients: CoefficientsName | None = None
+    greedy_ratio: GreedyRatio | None = None
+    granularity: Granularity | None = None
+    scaled_terms: ScaledTerms | None = None
+    greedy_clip: GreedyClip | None = None
+    eta_scale: float = 1.0
+    sigma_scale: float = 0.5
+    seed: int = 0
+    max_steps: int = 100
+    batch_size: int = 32
+    num_ppo_epochs: int = 2
+    num_mini_batches: int = 4
+    per_device_train_batch_size: int | None = None
+    max_completion_length: int = 16
+    temperature: float = 1.0
+    learning_rate: float = 1e-5
+    value_learning_rate: float = 1e-3
+    adam_epsilon: float = 1e-5
+    weight_decay: float = 0.0
+    lr_scheduler_type: SchedulerType = "linear"
+    warmup_steps: int = 5
+    max_grad_norm: float = 1.0
+    gamma: float = 1.0
+    lam: float = 0.0
+    cliprange: float = 0.2
+    cliprange_value: float = 0.2
+    vf_coef: float = 0.5
+    entropy_coef: float = 0.0
+    kl_coef: float = 0.1
+    kl_estimator: KLEstimator = "exact"
+    normalize_rewards: bool = True
+    whiten_advantages: bool = True
+    eval_completions: int = 256
+    save_steps: int = 25
+    save_total_limit: int = 2
+    log_completions: int = 8
+    report_to: list[str] = dataclasses.field(default_factory=list)
+    bf16: bool = False
+    gradient_checkpointing: bool = False
+    use_cpu: bool = False
+    overwrite: bool = False
+    progress: bool = True
+
+    def __post_init__(self) -> None:
+        """Check every value, and fill the options of the method that were left open.
+
+        Raises:
+            ConfigError: Naming the field, the value and the remedy.
+        """
+        self.output_dir = str(self.output_dir)
+        if isinstance(self.report_to, str):
+            self.report_to = [] if self.report_to == "none" else [self.report_to]
+        _check_choices(self)
+        _check_ranges(self)
+        _check_divisibility(self)
+        preset = PRESETS[self.method]
+        for option in fields(Reading):
+            if getattr(self, option.name) is None:
+                setattr(self, option.name, getattr(preset, option.name))
+
+    @property
+    def reading(self) -> Reading:
+        """The method's options as the update sees them."""
+        return Reading(**{option.name: getattr(self, option.name) for option in fields(Reading)})
+
+    @property
+    def mini_batch_size(self) -> int:
+        """Completions an update, over all processes."""
+        return self.batch_size // self.num_mini_batches
+
+    def identity(self) -> dict[str, Any]:
+        """The fields that determine a run's results."""
+        return {key: value for key, value in dataclasses.asdict(self).items() if key not in NOT_IDENTITY}
+
+
+CHOICES: dict[str, tuple[Any, ...]] = {
+    "method": get_args(Method),
+    "coefficients": get_args(CoefficientsName),
+    "greedy_ratio": get_args(GreedyRatio),
+    "granularity": get_args(Granularity),
+    "scaled_terms": get_args(ScaledTerms),
+    "greedy_clip": get_args(GreedyClip),
+    "kl_estimator": get_args(KLEstimator),
+    "lr_scheduler_type": get_args(SchedulerType),
+}
+POSITIVE = (
+    *("max_steps", "batch_size", "num_ppo_epochs", "num_mini_batches", "max_completion_length", "temperature"),
+    *("learning_rate", "value_learning_rate", "adam_epsilon", "max_grad_norm", "cliprange", "cliprange_value"),
+    *("save_steps", "save_total_limit", "per_device_train_batch_size"),
+)
+NOT_NEGATIVE = (
+    *("eta_scale", "sigma_scale", "seed", "weight_decay", "warmup_steps", "vf_coef", "entropy_coef", "kl_coef"),
+    *("eval_completions", "log_completions"),
+)
+FRACTIONS = ("gamma", "lam")
+TRACKERS = ("tensorboard", "wandb")
+
+
+def _check_choices(config: GAAConfig) -> None:
+    """Options with a fixed list of values."""
+    for name, choices in CHOICES.items():
+        value = getattr(config, name)
+        if value is not None and value not in choices:
+            raise ConfigError(f"{name}={value!r} is not known: {suggest(str(value), choices)}")
+    for tracker in config.report_to:
+        if tracker not in TRACKERS:
+            raise ConfigError(f"report_to={tracker!r} is not known: {suggest(tracker, TRACKERS)}")
+
+
+def _check_ranges(config: GAAConfig) -> None:
+    """Numbers: of the right kind, finite, and in range."""
+    for name in (*POSITIVE, *NOT_NEGATIVE, *FRACTIONS):
+        value = getattr(config, name)
+        whole = isinstance(config.__dataclass_fields__[name].default, int) or name == "per_device_train_batch_size"
+        if value is None and config.__dataclass_fields__[name].default is None:
+            continue
+        if isinstance(value, bool) or not isinstance(value, int if whole else (int, float)):
+            raise ConfigError(f"{name}={value!r} must be {'a whole number' if whole else 'a number'}")
+        if not -float("inf") < value < float("inf"):
+            raise ConfigError(f"{name}={value!r} must be finite")
+        if name in POSITIVE and value <= 0:
+            raise ConfigError(f"{name}={value!r} must be greater than 0")
+        if name in NOT_NEGATIVE and value < 0:
+            raise ConfigError(f"{name}={value!r} must not be negative")
+        if name in FRACTIONS and not 0 <= value <= 1:
+            raise ConfigError(f"{name}={value!r} must lie between 0 and 1")
+
+
+def _check_divisibility(config: GAAConfig) -> None:
+    """Batches that do not divide."""
+    if config.batch_size % config.num_mini_batches:
+        raise ConfigError(
+            f"batch_size={config.batch_size} cannot be cut into num_mini_batches={config.num_mini_batches} equal "
+            f"parts: make batch_size a multiple of {config.num_mini_batches}"
+        )
+
+
+def suggest(value: str, choices: Iterable[str]) -> str:
+    """The end of an error message about a name that is not known: the nearest one, and all of them.
+
+    Args:
+        value: What was given.
+        choices: What would have been accepted.
+
+    Returns:
+        For example ``did you mean 'ppo'? Choose from gaa, ppo``.
+    """
+    known = [str(choice) for choice in choices]
+    near = difflib.get_close_matches(value, known, n=1)
+    return (f"did you mean {near[0]!r}? " if near else "") + "Choose from " + ", ".join(sorted(known))
+
+
+def check_keys(given: Iterable[str], known: Iterable[str], where: str) -> None:
+    """Refuse keys that no field has.
+
+    Args:
+        given: Keys found.
+        known: Field names.
+        where: The file or place they were found in.
+
+    Raises:
+        ConfigError: Naming the first unknown key and its nearest neighbour.
+    """
+    known = list(known)
+    for key in given:
+        if key not in known:
+            raise ConfigError(f"{where}: unknown key {key!r}: {suggest(str(key), known)}")
+
+
+def difference(old: dict[str, Any], new: dict[str, Any]) -> list[str]:
+    """What changed between two configurations, a line each.
+
+    Args:
+        old: Before.
+        new: Now.
+
+    Returns:
+        For example ``learning_rate: 1e-05 there, 2e-05 now``.
+    """
+    keys = sorted(old.keys() | new.keys())
+    return [f"{key}: {old.get(key)!r} there, {new.get(key)!r} now" for key in keys if old.get(key) != new.get(key)]
+
+
+def run_folder(config: GAAConfig) -> Path:
+    """The run's folder as a path."""
+    return Path(config.output_dir)
