@@ -1,0 +1,23 @@
+"""What scores a text: the reward protocol, sentiment, classifier models, honeypots, and how a file names them."""
+
+from gaard.rewards.classifier import ClassifierReward
+from gaard.rewards.combination import CombinedReward, combine
+from gaard.rewards.honeypot import Honeypot, honeypot
+from gaard.rewards.protocol import RewardFunction, judge, reward_name, score
+from gaard.rewards.sentiment import LexiconSentiment
+from gaard.rewards.spec import build_rewards, reward_from_name
+
+__all__ = [
+    "ClassifierReward",
+    "CombinedReward",
+    "Honeypot",
+    "LexiconSentiment",
+    "RewardFunction",
+    "build_rewards",
+    "combine",
+    "honeypot",
+    "judge",
+    "reward_from_name",
+    "reward_name",
+    "score",
+]

@@ -1,0 +1,32 @@
+"""Parts of error messages: a text cut to a readable length, an exception in one line, the nearest known name."""
+
+import difflib
+import traceback
+from collections.abc import Iterable
+from pathlib import Path
+
+
+def shortened(text: object, width: int = 90) -> str:
+    """The repr of `text` on one line, its middle cut out where it is longer than `width` characters."""
+    line = repr(text)
+    if len(line) <= width:
+        return line
+    # The end stays: a prompt's last words and the stop of a completion are what a reader recognises it by.
+    head = (width - 3) * 2 // 3
+    return f"{line[:head]}...{line[-(width - 3 - head) :]}"
+
+
+def one_line(error: BaseException) -> str:
+    """Type, message and place of `error`, in one line: `ZeroDivisionError: division by zero (rewards.py, line 3)`."""
+    message = " ".join(str(error).split())
+    if len(message) > 300:
+        message = message[:297] + "..."
+    frames = traceback.extract_tb(error.__traceback__)
+    place = f" ({Path(frames[-1].filename).name}, line {frames[-1].lineno})" if frames else ""
+    return f"{type(error).__name__}{': ' if message else ''}{message}{place}"
+
+
+def did_you_mean(name: object, known: Iterable[str]) -> str:
+    """`" Did you mean 'x'?"` for the known name nearest to `name`, or an empty string where none is near."""
+    near = difflib.get_close_matches(str(name), list(known), n=1)
+    return f" Did you mean {near[0]!r}?" if near else ""

@@ -1,0 +1,124 @@
+"""Several reward functions as one: their weighted sum, leaving out those that do not judge a completion."""
+
+import math
+from collections.abc import Sequence
+from typing import Any
+
+from gaard.errors import ConfigError, RewardError
+from gaard.rewards.protocol import RewardFunction, check_reward_function, describe, judge, reward_name
+
+
+class CombinedReward:
+    """The weighted sum of reward functions, itself a reward function; made by `combine`.
+
+    Attributes:
+        functions: The reward functions.
+        weights: Their weights, one a function.
+        parts: Their names.
+        name: The sum in words, such as `lexicon + 0.5*brevity`.
+    """
+
+    def __init__(self, functions: Sequence[RewardFunction], weights: Sequence[float]) -> None:
+        self.functions = tuple(functions)
+        self.weights = tuple(float(weight) for weight in weights)
+        self.parts = tuple(reward_name(function) for function in functions)
+        self.name = " + ".join(
+            part if weight == 1 else f"{weight:.12g}*{part}"
+            for weight, part in zip(self.weights, self.parts, strict=True)
+        )
+
+    def __call__(
+        self,
+        *,
+        prompts: Sequence[str],
+        completions: Sequence[str],
+        completion_ids: Sequence[Sequence[int]],
+        **columns: Sequence[Any],
+    ) -> list[float]:
+        """Score a batch.
+
+        Args:
+            prompts: N texts.
+            completions: N texts.
+            completion_ids: N lists of token ids.
+            **columns: Dataset columns, each with N entries.
+
+        Returns:
+            N floats: sum of weight times reward over the functions that judge the completion. The weights are not
+            rescaled for a function that is left out.
+
+        Raises:
+            RewardError: One of the functions failed, or none of them judges a completion.
+        """
+        answers = [
+            judge(function, prompts=prompts, completions=completions, completion_ids=completion_ids, columns=columns)
+            for function in self.functions
+        ]
+        totals = []
+        for index, values in enumerate(zip(*answers, strict=True)):
+            judged = [w * value for w, value in zip(self.weights, values, strict=True) if value is not None]
+            if not judged:
+                batch = {"prompts": prompts, "completions": completions}
+                raise RewardError(
+                    f"no reward function ({', '.join(self.parts)}) judges {describe(index, batch)}: all returned "
+                    "None; let one of them return a number for it, or take the prompt out of the dataset"
+                )
+            totals.append(math.fsum(judged))
+        return totals
+
+    def __repr__(self) -> str:
+        return f"CombinedReward({self.name})"
+
+
+def combine(reward_funcs: Sequence[RewardFunction], weights: Sequence[float] | None = None) -> CombinedReward:
+    """Combine reward functions into their weighted sum.
+
+    A function that returns None for a completion is left out of that completion's sum. A single function is worth
+    combining too: that is where a completion that nobody judges is caught.
+
+    Args:
+        reward_funcs: At least one reward function.
+        weights: One finite number a function; None weighs each with 1.
+
+    Returns:
+        A reward function with `parts` (the names of the functions) and `name`.
+
+    Raises:
+        ConfigError: No function, something that is not a reward function, another number of weights than of
+            functions, or a weight that is not a finite number.
+    """
+    if callable(reward_funcs) or isinstance(reward_funcs, str):
+        raise ConfigError(f"reward_funcs is {reward_funcs!r}, not a list: write [{reward_funcs!r}]")
+    functions = list(reward_funcs)
+    if not functions:
+        raise ConfigError("reward_funcs is empty: give at least one reward function")
+    for index, function in enumerate(functions):
+        check_reward_function(function, f"reward_funcs[{index}]")
+    return CombinedReward(functions, checked_weights(weights, len(functions)))
+
+
+def checked_weights(weights: Sequence[float] | None, count: int) -> list[float]:
+    """`count` finite weights, all 1 where none are given.
+
+    Raises:
+        ConfigError: Another number of weights, or one that is not a finite number.
+    """
+    if weights is None:
+        return [1.0] * count
+    if len(weights) != count:
+        raise ConfigError(
+            f"reward_weights has {len(weights)} entries ({list(weights)}) for {count} reward function(s): give one "
+            "weight a function, or leave reward_weights out to weigh each with 1"
+        )
+    return [checked_number(weight, f"reward_weights[{index}]") for index, weight in enumerate(weights)]
+
+
+def checked_number(value: object, field: str) -> float:
+    """`value` as a float.
+
+    Raises:
+        ConfigError: It is not a finite number.
+    """
+    if isinstance(value, bool) or not isinstance(value, (int, float)) or not math.isfinite(value):
+        raise ConfigError(f"{field} is {value!r}: give a finite number, such as 1.0")
+    return float(value)

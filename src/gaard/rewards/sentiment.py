@@ -1,0 +1,45 @@
+"""Sentiment of a text by the VADER lexicon: a reward without a model, the same on every machine."""
+
+import functools
+from collections.abc import Sequence
+from typing import Any
+
+from vaderSentiment.vaderSentiment import SentimentIntensityAnalyzer
+
+
+@functools.lru_cache(maxsize=1)
+def _analyzer() -> SentimentIntensityAnalyzer:
+    """The one analyzer of the process: reading its lexicon takes longer than scoring a batch."""
+    return SentimentIntensityAnalyzer()
+
+
+class LexiconSentiment:
+    """VADER's compound sentiment, rescaled from [-1, 1] to [0, 1]: `(compound + 1) / 2`.
+
+    A text without any word of the lexicon, the empty one included, is neutral: 0.5.
+
+    Source: Hutto and Gilbert, "VADER: A Parsimonious Rule-based Model for Sentiment Analysis of Social Media Text",
+    ICWSM 2014.
+
+    Args:
+        include_prompt: Score prompt and completion as one text; the completion alone otherwise.
+    """
+
+    name = "lexicon"
+
+    def __init__(self, *, include_prompt: bool = False) -> None:
+        self.include_prompt = include_prompt
+
+    def __call__(self, *, prompts: Sequence[str], completions: Sequence[str], **_: Any) -> list[float]:
+        """Score a batch.
+
+        Args:
+            prompts: N texts, read only with `include_prompt`.
+            completions: N texts.
+            **_: Not read.
+
+        Returns:
+            N numbers in [0, 1]: 0 most negative, 0.5 neutral, 1 most positive.
+        """
+        texts = [p + c for p, c in zip(prompts, completions, strict=True)] if self.include_prompt else completions
+        return [(_analyzer().polarity_scores(text)["compound"] + 1) / 2 for text in texts]

@@ -1,0 +1,159 @@
+"""How a configuration file or the command line names rewards."""
+
+import hashlib
+import importlib
+import importlib.util
+import inspect
+import sys
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from types import ModuleType
+from typing import Any
+
+from gaard.errors import ConfigError, ModelError
+from gaard.rewards._messages import did_you_mean, one_line, shortened
+from gaard.rewards.classifier import ClassifierReward
+from gaard.rewards.combination import checked_weights, combine
+from gaard.rewards.honeypot import check_honeypot
+from gaard.rewards.honeypot import honeypot as put_honeypot
+from gaard.rewards.protocol import RewardFunction
+from gaard.rewards.sentiment import LexiconSentiment
+
+HONEYPOT_KEYS = ("word", "mode", "bonus", "base_weight")
+FORMS = "`lexicon`, `path/to/file.py:function`, `package.module:function`, or a sequence classification model"
+
+
+def reward_from_name(name: str) -> RewardFunction:
+    """Find the reward function that a name stands for.
+
+    Args:
+        name: One of
+            - `lexicon`: `LexiconSentiment`;
+            - `path/to/file.py:function`: from a Python file, relative to the working directory;
+            - `package.module:function`: from an installed package;
+            - anything else: Hugging Face id or folder of a sequence classification model, as `ClassifierReward`.
+            A class in place of a function is instantiated without arguments.
+
+    Returns:
+        The reward function.
+
+    Raises:
+        ConfigError: The file, module or function is missing, fails on import, or is not callable.
+        ModelError: The model cannot be loaded.
+    """
+    if not isinstance(name, str) or not name.strip():
+        raise ConfigError(f"a reward is named {name!r}: write {FORMS}")
+    if name == LexiconSentiment.name:
+        return LexiconSentiment()
+    source, colon, attribute = name.rpartition(":")
+    # A drive letter's colon stands before a slash, so what follows it is no identifier.
+    if colon and (attribute.isidentifier() or source.endswith(".py")):
+        module = _import_file(Path(source), name) if source.endswith(".py") else _import_module(source, name)
+        return _callable_in(module, source, attribute, name)
+    if name.endswith(".py"):
+        raise ConfigError(f"the reward {name!r} names a file but no function in it: write {name}:function")
+    try:
+        return ClassifierReward(name)
+    except ModelError as error:
+        hint = did_you_mean(name, [LexiconSentiment.name])
+        raise ModelError(f"{error}. If {name!r} is not meant as a model: a reward is {FORMS}.{hint}") from error
+
+
+def build_rewards(
+    reward_funcs: Sequence[str | RewardFunction],
+    reward_weights: Sequence[float] | None = None,
+    honeypot: Mapping[str, Any] | None = None,
+) -> RewardFunction:
+    """Build the reward of a configuration: the weighted sum of its functions, in a honeypot where it asks for one.
+
+    Args:
+        reward_funcs: Names as `reward_from_name` reads them, or functions.
+        reward_weights: One weight a function; None weighs each with 1.
+        honeypot: `word`, and optionally `mode`, `bonus` and `base_weight`, as in `gaard.rewards.honeypot`; None for
+            no honeypot.
+
+    Returns:
+        A `Honeypot` around the sum where one is asked for, else a `CombinedReward`.
+
+    Raises:
+        ConfigError: A list, weight, name or honeypot setting that is wrong.
+        ModelError: A model that cannot be loaded.
+    """
+    if isinstance(reward_funcs, str) or callable(reward_funcs):
+        raise ConfigError(f"reward_funcs is {reward_funcs!r}, not a list: write [{reward_funcs}]")
+    # Everything that can be refused at once is, before a model is loaded.
+    weights = checked_weights(reward_weights, len(reward_funcs))
+    if honeypot is not None:
+        _check_honeypot_keys(honeypot)
+        check_honeypot(**honeypot)
+    functions = [func if callable(func) else reward_from_name(func) for func in reward_funcs]
+    combined = combine(functions, weights)
+    return combined if honeypot is None else put_honeypot(combined, **honeypot)
+
+
+def _check_honeypot_keys(settings: Mapping[str, Any]) -> None:
+    if not isinstance(settings, Mapping):
+        raise ConfigError(f"honeypot is {settings!r}: give a mapping with the keys {', '.join(HONEYPOT_KEYS)}")
+    for key in settings:
+        if key not in HONEYPOT_KEYS:
+            raise ConfigError(
+                f"honeypot has the unknown key {key!r}: known are {', '.join(HONEYPOT_KEYS)}."
+                f"{did_you_mean(key, HONEYPOT_KEYS)}"
+            )
+    if "word" not in settings:
+        raise ConfigError(f"honeypot is {dict(settings)!r}, without `word`: name the word or phrase that pays")
+
+
+def _import_file(path: Path, name: str) -> ModuleType:
+    """Run a Python file as a module of its own."""
+    file = path.expanduser().resolve()
+    if not file.is_file():
+        raise ConfigError(f"the reward {name!r} names the file {file}, which does not exist: check the path")
+    # Two files of one name are two modules.
+    module_name = f"gaard_reward_{hashlib.sha256(str(file).encode()).hexdigest()[:12]}_{file.stem}"
+    spec = importlib.util.spec_from_file_location(module_name, file)
+    if spec is None or spec.loader is None:
+        raise ConfigError(f"the reward {name!r} names the file {file}, which Python cannot import")
+    module = importlib.util.module_from_spec(spec)
+    sys.modules[module_name] = module  # dataclasses and pickle look a class's module up there
+    try:
+        spec.loader.exec_module(module)
+    except Exception as error:
+        del sys.modules[module_name]
+        raise ConfigError(f"the reward {name!r}: {file} failed on import with {one_line(error)}; mend it") from error
+    return module
+
+
+def _import_module(source: str, name: str) -> ModuleType:
+    try:
+        return importlib.import_module(source)
+    except Exception as error:
+        raise ConfigError(
+            f"the reward {name!r}: the module {source!r} could not be imported: {one_line(error)}. Install it, put its "
+            "folder on PYTHONPATH, or name a file as path/to/file.py:function"
+        ) from error
+
+
+def _callable_in(module: ModuleType, source: str, attribute: str, name: str) -> RewardFunction:
+    """The function `attribute` of a module, or an instance where it is a class."""
+    if not hasattr(module, attribute):
+        own = [key for key, value in vars(module).items() if callable(value) and not key.startswith("_")]
+        raise ConfigError(
+            f"the reward {name!r}: {source} has no {attribute!r}; it has {', '.join(own) or 'no function'}."
+            f"{did_you_mean(attribute, own)}"
+        )
+    found = getattr(module, attribute)
+    if inspect.isclass(found):
+        try:
+            found = found()
+        except Exception as error:
+            raise ConfigError(
+                f"the reward {name!r}: {attribute}() failed with {one_line(error)}. A class is instantiated without "
+                f"arguments: give them defaults, or define an instance in {source} and name that"
+            ) from error
+    if not callable(found):
+        raise ConfigError(
+            f"the reward {name!r}: {attribute!r} in {source} is {shortened(found)}, which cannot be called: name a "
+            "function, a callable object or a class of such objects"
+        )
+    return found
