@@ -35,7 +35,8 @@ def masked_mean(x: Tensor, mask: Tensor, count: Tensor | int | None = None) -> T
         A scalar of the dtype of ``x``.
     """
     count = mask.sum() if count is None else torch.as_tensor(count, device=x.device)
-    return masked_sum(x, mask) / count.clamp(min=1).to(x.dtype)
+    # Summed in float64: the mean of equal numbers is that number, so that standardising them gives exact zeros.
+    return (masked_sum(x.double(), mask) / count.clamp(min=1)).to(x.dtype)
 
 
 def masked_std(x: Tensor, mask: Tensor) -> Tensor:
@@ -48,7 +49,7 @@ def masked_std(x: Tensor, mask: Tensor) -> Tensor:
     Returns:
         A scalar of the dtype of ``x``.
     """
-    wide = x.double()  # two passes in float64: a batch of nearly equal numbers must not cancel to noise
+    wide = x.double()
     return masked_mean((wide - masked_mean(wide, mask)) ** 2, mask).sqrt().to(x.dtype)
 
 

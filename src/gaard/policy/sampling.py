@@ -1,14 +1,14 @@
 """The rollout: a decoding loop over a key-value cache that keeps all it sees, so that nothing is computed twice."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import torch
 from torch import Tensor
 from transformers import DynamicCache
 
 from gaard.method import distributions
-from gaard.method.masking import completion_mask, position_ids
+from gaard.method.masking import position_ids
 from gaard.policy.model import PolicyWithValue
 
 
@@ -109,3 +109,20 @@ def score_completions(policy: PolicyWithValue, samples: Samples) -> tuple[Tensor
     ]
     logprobs = torch.zeros(mask.shape, dtype=parts[0].dtype, device=mask.device)
     return logprobs.masked_scatter(mask, torch.cat(parts)), hidden
+
+
+@torch.no_grad()
+def rescored(policy: PolicyWithValue, samples: Samples) -> Samples:
+    """The same completions with log-probabilities and values from one forward, as learning will compute them.
+
+    Args:
+        policy: The policy that drew the samples.
+        samples: The rollout.
+
+    Returns:
+        Samples that share all else with the given ones.
+    """
+    seen = policy(
+        samples.prompt_ids, samples.prompt_mask, samples.completion_ids, samples.completion_mask, samples.greedy_ids
+    )
+    return replace(samples, logprobs=seen.logprobs, greedy_logprobs=seen.greedy_logprobs, values=seen.values)

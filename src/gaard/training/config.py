@@ -65,7 +65,6 @@ class GAAConfig:
         log_completions: Completions a step kept in samples.jsonl.
         report_to: Trackers beside metrics.jsonl: any of tensorboard, wandb.
         bf16: Whether forwards and backwards run in bfloat16 autocast; weights and optimizer stay float32.
-        gradient_checkpointing: Whether to trade time for activation memory.
         use_cpu: Whether to stay on the CPU even if there is an accelerator.
         overwrite: Whether a run already in output_dir is deleted and started again.
         progress: Whether to show progress.
@@ -111,7 +110,6 @@ class GAAConfig:
     log_completions: int = 8
     report_to: list[str] = dataclasses.field(default_factory=list)
     bf16: bool = False
-    gradient_checkpointing: bool = False
     use_cpu: bool = False
     overwrite: bool = False
     progress: bool = True

@@ -62,6 +62,11 @@ class Rollout:
         """
         return replace(self, **{f.name: getattr(self, f.name)[index] for f in fields(self)})
 
+    def until(self, horizon: int) -> "Rollout":
+        """The first ``horizon`` completion tokens of every row."""
+        columns = {f.name: getattr(self, f.name) for f in fields(self)}
+        return Rollout(**{key: x[:, :horizon] if _is_completion(key, x) else x for key, x in columns.items()})
+
     def gathered(self, accelerator: Accelerator) -> "Rollout":
         """The rollouts of all processes as one, the same on every process, in the order of the global batch.
 
@@ -77,11 +82,15 @@ class Rollout:
         columns = {}
         for field in fields(self):
             x = getattr(self, field.name)
-            is_completion = x.ndim > 1 and not field.name.startswith("prompt")
-            if is_completion:
+            if _is_completion(field.name, x):
                 x = pad(x, (0, 0) * (x.ndim - 2) + (0, horizon - x.shape[1]))
             columns[field.name] = accelerator.gather(x.contiguous())
         return Rollout(**columns)
+
+
+def _is_completion(name: str, x: Tensor) -> bool:
+    """Whether a field's second dimension counts completion tokens."""
+    return x.ndim > 1 and not name.startswith("prompt")
 
 
 @dataclass(frozen=True)
@@ -113,8 +122,10 @@ class Experience:
         Returns:
             An experience of those rows.
         """
-        columns = {f.name: getattr(self, f.name)[index] for f in fields(self) if f.name != "rollout"}
-        return Experience(rollout=self.rollout.rows(index), **columns)
+        rollout = self.rollout.rows(index)
+        horizon = int(rollout.completion_mask.sum(-1).max())
+        columns = {f.name: getattr(self, f.name)[index, :horizon] for f in fields(self) if f.name != "rollout"}
+        return Experience(rollout=rollout.until(horizon), **columns)
 
 
 def observed(samples: Samples, **columns: Tensor) -> Rollout:

@@ -1,0 +1,48 @@
+"""A trained policy on disk: a plain transformers folder, with the critic beside it."""
+
+from pathlib import Path
+
+from safetensors.torch import load_file, save_file
+from transformers import PreTrainedTokenizerBase
+
+from gaard.errors import ModelError
+from gaard.policy.model import PolicyWithValue
+
+VALUE_HEAD = "value_head.safetensors"
+
+
+def save_policy(policy: PolicyWithValue, tokenizer: PreTrainedTokenizerBase, folder: Path) -> None:
+    """Write what ``AutoModelForCausalLM.from_pretrained`` and ``AutoTokenizer`` load, and the value head.
+
+    Args:
+        policy: The policy.
+        tokenizer: Its tokenizer.
+        folder: Made if it is not there.
+    """
+    folder.mkdir(parents=True, exist_ok=True)
+    policy.lm.save_pretrained(folder)
+    tokenizer.save_pretrained(folder)
+    save_file({key: x.contiguous() for key, x in policy.value_head.state_dict().items()}, folder / VALUE_HEAD)
+
+
+def load_value_head(policy: PolicyWithValue, folder: Path) -> bool:
+    """Restore the critic that :func:`save_policy` wrote.
+
+    Args:
+        policy: Receives the value head.
+        folder: A saved policy, or any model folder.
+
+    Returns:
+        Whether there was one.
+
+    Raises:
+        ModelError: If the file does not fit the model.
+    """
+    path = folder / VALUE_HEAD
+    if not path.is_file():
+        return False
+    try:
+        policy.value_head.load_state_dict(load_file(path))
+    except Exception as error:
+        raise ModelError(f"{path} is not the value head of this model ({error}): delete it to start afresh") from error
+    return True

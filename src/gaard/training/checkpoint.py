@@ -1,0 +1,221 @@
+"""Checkpoints: safetensors and JSON, written beside and renamed, checked by hash when read.
+
+A checkpoint that is there is whole. One that has been damaged since is skipped for the last good one.
+"""
+
+import hashlib
+import json
+import os
+import random
+import shutil
+import warnings
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from safetensors import SafetensorError
+from safetensors.torch import load_file, load_model, save_file, save_model
+from torch import Tensor, nn
+from torch.optim import Optimizer
+
+from gaard.errors import CheckpointError
+
+FORMAT = 1
+POLICY, OPTIMIZER, STATE = "policy.safetensors", "optimizer.safetensors", "state.json"
+
+
+def write_file(path: Path, text: str) -> None:
+    """Write a file so that it is either the old one or the new one, whole, at any moment.
+
+    Args:
+        path: Where to.
+        text: The content.
+
+    Raises:
+        CheckpointError: If the disk does not take it, naming path and remedy.
+    """
+    temporary = path.with_name(f".{path.name}.tmp")
+    try:
+        with temporary.open("w", encoding="utf-8") as file:
+            file.write(text)
+            file.flush()
+            os.fsync(file.fileno())
+        os.replace(temporary, path)
+    except OSError as error:
+        temporary.unlink(missing_ok=True)
+        raise disk_error(path, error) from error
+
+
+def disk_error(path: Path, error: OSError) -> CheckpointError:
+    """What to say when a disk refuses."""
+    return CheckpointError(
+        f"{path} could not be written: {error.strerror or error}. What was saved before is intact: "
+        "free some space or choose another output_dir, then run the same command to continue"
+    )
+
+
+def save_checkpoint(folder: Path, model: nn.Module, optimizer: Optimizer, state: dict[str, Any], keep: int) -> Path:
+    """Write one checkpoint atomically and drop the oldest beyond ``keep``.
+
+    Args:
+        folder: The run's checkpoint folder.
+        model: Policy with its value head.
+        optimizer: Its state goes along.
+        state: Everything else, JSON-serialisable, with the ``step`` that names the folder.
+        keep: Checkpoints to keep, the newest first.
+
+    Returns:
+        The checkpoint's folder.
+
+    Raises:
+        CheckpointError: If the disk does not take it; earlier checkpoints stay.
+    """
+    final = folder / f"step-{state['step']:06d}"
+    temporary = folder / f".{final.name}.tmp"
+    shutil.rmtree(temporary, ignore_errors=True)
+    try:
+        temporary.mkdir(parents=True)
+        save_model(model, str(temporary / POLICY))
+        tensors, groups = _optimizer_tensors(optimizer)
+        save_file(tensors, str(temporary / OPTIMIZER))
+        hashes = {name: _sha256(temporary / name) for name in (POLICY, OPTIMIZER)}
+        whole = {"format": FORMAT, "hashes": hashes, "param_groups": groups, **state}
+        write_file(temporary / STATE, json.dumps(whole))
+        for name in (POLICY, OPTIMIZER):
+            _sync(temporary / name)
+        shutil.rmtree(final, ignore_errors=True)
+        os.replace(temporary, final)
+        _sync(folder)
+    except (OSError, SafetensorError) as error:
+        shutil.rmtree(temporary, ignore_errors=True)
+        raise disk_error(final, error if isinstance(error, OSError) else OSError(str(error))) from error
+    for old in checkpoints(folder)[keep:]:
+        shutil.rmtree(old, ignore_errors=True)
+    return final
+
+
+def checkpoints(folder: Path) -> list[Path]:
+    """The checkpoints of a run, newest first."""
+    return sorted(folder.glob("step-*"), reverse=True)
+
+
+def load_checkpoint(folder: Path, model: nn.Module, optimizer: Optimizer) -> dict[str, Any] | None:
+    """Load the newest checkpoint that is whole; warn of each damaged one that is passed over.
+
+    Args:
+        folder: The run's checkpoint folder.
+        model: Receives the weights.
+        optimizer: Receives its state.
+
+    Returns:
+        The state that :func:`save_checkpoint` was given, with ``step``; None if there is no checkpoint.
+
+    Raises:
+        CheckpointError: If there are checkpoints and none is whole.
+    """
+    found = checkpoints(folder)
+    for path in found:
+        try:
+            state = _verified_state(path)
+            load_model(model, str(path / POLICY))
+        except (OSError, ValueError, KeyError, SafetensorError, RuntimeError) as error:
+            warnings.warn(f"checkpoint {path} is damaged ({error}); falling back to the one before it", stacklevel=2)
+            continue
+        _load_optimizer(optimizer, load_file(str(path / OPTIMIZER)), state["param_groups"])
+        return state
+    if found:
+        raise CheckpointError(
+            f"every checkpoint in {folder} is damaged: put back a copy, or start again with --overwrite"
+        )
+    return None
+
+
+def _verified_state(path: Path) -> dict[str, Any]:
+    """The state of a checkpoint whose files hash to what was written."""
+    state = json.loads((path / STATE).read_text(encoding="utf-8"))
+    if state["format"] != FORMAT:
+        raise ValueError(f"format {state['format']}, this version of gaard reads {FORMAT}")
+    for name, expected in state["hashes"].items():
+        if _sha256(path / name) != expected:
+            raise ValueError(f"{name} is not what was written")
+    return state
+
+
+def _sha256(path: Path) -> str:
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def _sync(path: Path) -> None:
+    """Wait until a file or folder is on the disk."""
+    descriptor = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
+
+
+def _optimizer_tensors(optimizer: Optimizer) -> tuple[dict[str, Tensor], list[dict[str, Any]]]:
+    """Split an optimizer's state into tensors under flat names and JSON-serialisable groups."""
+    whole = optimizer.state_dict()
+    tensors = {
+        f"{index}.{name}": torch.as_tensor(value).contiguous()
+        for index, entries in whole["state"].items()
+        for name, value in entries.items()
+    }
+    return tensors, whole["param_groups"]
+
+
+def _load_optimizer(optimizer: Optimizer, tensors: dict[str, Tensor], groups: list[dict[str, Any]]) -> None:
+    """Undo :func:`_optimizer_tensors`."""
+    state: dict[int, dict[str, Tensor]] = {}
+    for key, value in tensors.items():
+        index, name = key.split(".", 1)
+        state.setdefault(int(index), {})[name] = value
+    optimizer.load_state_dict({"state": state, "param_groups": groups})
+
+
+def generator_states(generator: torch.Generator) -> dict[str, Any]:
+    """Every generator a run draws from: its own, and the global ones that a reward function may use.
+
+    Args:
+        generator: The run's own.
+
+    Returns:
+        JSON-serialisable states.
+    """
+    version, keys, *rest = random.getstate()
+    name, numbers, *numpy_rest = np.random.get_state()
+    return {
+        "run": _to_hex(generator.get_state()),
+        "torch": _to_hex(torch.get_rng_state()),
+        "cuda": [_to_hex(s) for s in torch.cuda.get_rng_state_all()] if torch.cuda.is_available() else [],
+        "python": [version, list(keys), *rest],
+        "numpy": [name, np.asarray(numbers).tolist(), *numpy_rest],
+    }
+
+
+def restore_generators(states: dict[str, Any], generator: torch.Generator) -> None:
+    """Undo :func:`generator_states`.
+
+    Args:
+        states: What it returned.
+        generator: The run's own; set in place, like the global ones.
+    """
+    generator.set_state(_from_hex(states["run"]))
+    torch.set_rng_state(_from_hex(states["torch"]))
+    if states["cuda"] and len(states["cuda"]) == torch.cuda.device_count():
+        torch.cuda.set_rng_state_all([_from_hex(state) for state in states["cuda"]])
+    version, keys, gauss = states["python"]
+    random.setstate((version, tuple(keys), gauss))
+    name, numbers, position, has_gauss, cached = states["numpy"]
+    np.random.set_state((name, np.array(numbers, dtype=np.uint32), position, has_gauss, cached))
+
+
+def _to_hex(state: Tensor) -> str:
+    return bytes(state.tolist()).hex()
+
+
+def _from_hex(text: str) -> Tensor:
+    return torch.tensor(list(bytes.fromhex(text)), dtype=torch.uint8)

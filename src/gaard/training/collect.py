@@ -1,0 +1,146 @@
+"""From prompts to a rollout: sample, observe the greedy branch, ask the reference, score."""
+
+import time
+from dataclasses import dataclass
+
+import torch
+from accelerate import Accelerator
+from torch import Tensor
+from transformers import PreTrainedTokenizerBase
+
+from gaard.method.masking import last_token_mask
+from gaard.policy.branch import greedy_values
+from gaard.policy.model import PolicyWithValue
+from gaard.policy.sampling import Samples, rescored, sample, score_completions
+from gaard.training.config import GAAConfig
+from gaard.training.experience import Rollout, observed
+from gaard.training.judge import Judge, decode
+from gaard.training.prompts import PromptBatch
+
+
+class Clock:
+    """Wall-clock seconds of the parts of one step."""
+
+    def __init__(self) -> None:
+        self.laps: dict[str, float] = {}
+        self._start = self._last = time.perf_counter()
+
+    def lap(self, part: str) -> None:
+        """End a part; what is still running on an accelerator counts as its own."""
+        if torch.cuda.is_available():
+            torch.cuda.synchronize()
+        now = time.perf_counter()
+        self.laps[part] = self.laps.get(part, 0.0) + now - self._last
+        self._last = now
+
+    @property
+    def seconds(self) -> float:
+        """Since the start."""
+        return time.perf_counter() - self._start
+
+
+@dataclass
+class Collector:
+    """What it takes to roll out one batch.
+
+    Attributes:
+        policy: The policy being trained, not wrapped.
+        reference: The frozen policy.
+        judge: The rewards.
+        tokenizer: The policy's.
+        eos_token_ids: Token ids that end a completion.
+        accelerator: Spreads rows over processes.
+        config: The run's settings.
+    """
+
+    policy: PolicyWithValue
+    reference: PolicyWithValue
+    judge: Judge
+    tokenizer: PreTrainedTokenizerBase
+    eos_token_ids: list[int]
+    accelerator: Accelerator
+    config: GAAConfig
+
+    def collect(self, batch: PromptBatch, generator: torch.Generator, clock: Clock) -> Rollout:
+        """Roll out a batch: this process its rows, then all together.
+
+        Args:
+            batch: Prompts of the whole batch.
+            generator: Gives one number a token of the whole batch, the same on every process.
+            clock: Stops the parts.
+
+        Returns:
+            The whole batch's rollout, the same on every process.
+        """
+        size, horizon = len(batch.texts), self.config.max_completion_length
+        uniforms = torch.rand(size, horizon, generator=generator, dtype=torch.float64)
+        rows = shard(size, self.accelerator)
+        own = batch.rows(rows.start, rows.stop)
+        with self.accelerator.autocast():
+            samples = self._sample(own, uniforms[rows])
+            clock.lap("sample")
+            looks = self.config.reading.coefficients != "ppo"
+            branch = greedy_values(self.policy, samples) if looks else torch.zeros_like(samples.values)
+            clock.lap("branch")
+            ref_logprobs, ref_hidden = score_completions(self.reference, samples)
+            clock.lap("reference")
+        exact = self.config.kl_estimator == "exact"
+        rollout = observed(
+            samples,
+            greedy_values=branch,
+            ref_logprobs=ref_logprobs,
+            ref_hidden=ref_hidden if exact else ref_hidden[..., :0],
+            **self._scores(own, samples, looks),
+        ).gathered(self.accelerator)
+        clock.lap("score")
+        return rollout
+
+    def _sample(self, batch: PromptBatch, uniforms: Tensor) -> Samples:
+        """One process's completions."""
+        device = self.accelerator.device
+        samples = sample(
+            self.policy,
+            batch.ids.to(device),
+            batch.mask.to(device),
+            uniforms,
+            self.eos_token_ids,
+            int(self.tokenizer.pad_token_id or 0),
+        )
+        # In bfloat16 decoding and learning round differently, and a ratio of 1 would not be 1.
+        return rescored(self.policy, samples) if self.config.bf16 else samples
+
+    def _scores(self, batch: PromptBatch, samples: Samples, looks: bool) -> dict[str, Tensor]:
+        """Proxy, truth, hacks, and the proxy of the texts that end on the greedy token."""
+        device = self.accelerator.device
+        texts, ids = decode(self.tokenizer, samples.completion_ids, samples.completion_mask)
+        scores = self.judge.score(texts, prompts=batch.texts, completion_ids=ids, columns=batch.columns)
+        greedy = self._greedy_scores(batch, samples, scores.proxy) if looks else scores.proxy
+        return {
+            "scores": scores.proxy.to(device),
+            "greedy_scores": greedy.to(device),
+            "true_scores": scores.true.to(device),
+            "hacked": scores.hacked.to(device),
+        }
+
+    def _greedy_scores(self, batch: PromptBatch, samples: Samples, scores: Tensor) -> Tensor:
+        """Scores with the last token replaced by the greedy one; asked only where that is another token."""
+        last = last_token_mask(samples.completion_mask)
+        ids = torch.where(last, samples.greedy_ids, samples.completion_ids)
+        changed = (ids != samples.completion_ids).any(-1)
+        if not changed.any():
+            return scores
+        texts, rows = decode(self.tokenizer, ids[changed], samples.completion_mask[changed])
+        index = changed.nonzero().flatten().tolist()
+        greedy = self.judge.score_proxy(
+            texts,
+            prompts=[batch.texts[i] for i in index],
+            completion_ids=rows,
+            columns={key: [values[i] for i in index] for key, values in batch.columns.items()},
+        )
+        return scores.masked_scatter(changed.cpu(), greedy)
+
+
+def shard(size: int, accelerator: Accelerator) -> slice:
+    """This process's rows of ``size`` that every process knows."""
+    share = size // accelerator.num_processes
+    return slice(accelerator.process_index * share, (accelerator.process_index + 1) * share)

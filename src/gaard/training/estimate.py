@@ -1,0 +1,78 @@
+"""From a rollout to the advantages and gaps that the updates use: G3, G5 and G6 over the whole batch."""
+
+import torch
+from torch import Tensor
+
+from gaard.method import advantages as adv
+from gaard.method.masking import last_token_mask, masked_mean, masked_std, standardize
+from gaard.method.objective import estimated_kl
+from gaard.training.config import GAAConfig
+from gaard.training.experience import Experience, Rollout
+
+GREEDY_SCORE_LIMIT = 3.0  # standard deviations; the author's code clamps the normalised greedy score so
+
+
+def estimate(rollout: Rollout, config: GAAConfig) -> Experience:
+    """Advantages of sampled and greedy tokens, on one scale, and the gap between them.
+
+    The gap compares one-step advantages (G3 with λ = 0) on both sides: a greedy token has no longer ones, and where
+    it is the sampled token the gap must be 0. A KL penalty in the reward (k1) is likewise left out of the gap.
+
+    Args:
+        rollout: The whole batch.
+        config: ``gamma``, ``lam``, and how rewards and advantages are scaled.
+
+    Returns:
+        The experience, B × T.
+    """
+    mask, values = rollout.completion_mask, rollout.values
+    scores, greedy_scores = normalized_scores(rollout, config.normalize_rewards)
+    rewards = adv.token_rewards(scores, mask)
+    greedy_rewards = adv.token_rewards(greedy_scores, mask)
+    one_step = adv.one_step_advantages(values, adv.sampled_next_values(values), rewards, mask, config.gamma)
+    greedy = adv.one_step_advantages(values, rollout.greedy_values, greedy_rewards, mask, config.gamma)
+    greedy = torch.where(rollout.greedy_ids == rollout.completion_ids, one_step, greedy)
+    if config.kl_estimator == "k1":
+        rewards = rewards - config.kl_coef * estimated_kl(rollout.logprobs, rollout.ref_logprobs, "k1") * mask
+    advantages = adv.generalized_advantages(values, rewards, mask, config.gamma, config.lam)
+    std = masked_std(one_step, mask)
+    return Experience(
+        rollout=rollout,
+        advantages=_whiten(advantages, advantages, mask) if config.whiten_advantages else advantages,
+        greedy_advantages=_whiten(greedy, one_step, mask) if config.whiten_advantages else greedy,
+        returns=advantages + values,
+        eta=rollout.greedy_logprobs.exp(),
+        sigma=adv.advantage_gap(one_step, greedy, std),
+    )
+
+
+def normalized_scores(rollout: Rollout, normalize: bool) -> tuple[Tensor, Tensor]:
+    """Scores of the sampled and of the greedy-ended sequences on the scale of the batch's sampled scores.
+
+    Args:
+        rollout: ``scores`` and ``greedy_scores``, [B].
+        normalize: False leaves both as they are.
+
+    Returns:
+        ``(scores, greedy_scores)``; the greedy ones clamped, except where the last tokens are the same and so is the
+        score.
+    """
+    if not normalize:
+        return rollout.scores, rollout.greedy_scores
+    everything = torch.ones_like(rollout.scores, dtype=torch.bool)
+    mean, std = masked_mean(rollout.scores, everything), masked_std(rollout.scores, everything)
+    scores = standardize(rollout.scores, mean, std)
+    greedy = standardize(rollout.greedy_scores, mean, std).clamp(-GREEDY_SCORE_LIMIT, GREEDY_SCORE_LIMIT)
+    return scores, torch.where(differs_at_the_end(rollout), greedy, scores)
+
+
+def differs_at_the_end(rollout: Rollout) -> Tensor:
+    """Whether each row's last sampled token is another than the greedy one; bool [B]."""
+    different = rollout.greedy_ids != rollout.completion_ids
+    return (different & last_token_mask(rollout.completion_mask)).any(-1)
+
+
+def _whiten(x: Tensor, like: Tensor, mask: Tensor) -> Tensor:
+    """Standardise ``x`` by mean and spread of ``like`` over valid tokens."""
+    whitened = standardize(x, masked_mean(like, mask), masked_std(like, mask))
+    return torch.where(mask, whitened, torch.zeros_like(whitened))

@@ -1,0 +1,61 @@
+"""Optimizer and learning-rate schedule: two rates, one for the language model and one for its value head."""
+
+import math
+
+import torch
+from torch.optim import AdamW, Optimizer
+from torch.optim.lr_scheduler import LambdaLR
+
+from gaard.policy.model import PolicyWithValue
+from gaard.training.config import GAAConfig
+
+
+def build_optimizer(policy: PolicyWithValue, config: GAAConfig) -> AdamW:
+    """AdamW with a rate for the language model and one for the value head.
+
+    Args:
+        policy: The policy.
+        config: Rates, ε, weight decay.
+
+    Returns:
+        The optimizer; its first group is the language model.
+    """
+    trainable = [p for p in policy.lm.parameters() if p.requires_grad]
+    groups = [
+        {"params": trainable, "lr": config.learning_rate},
+        {"params": list(policy.value_head.parameters()), "lr": config.value_learning_rate},
+    ]
+    return torch.optim.AdamW(groups, eps=config.adam_epsilon, weight_decay=config.weight_decay)
+
+
+def build_scheduler(optimizer: Optimizer, config: GAAConfig) -> LambdaLR:
+    """Linear warm-up, then the decay; stepped once a training step.
+
+    Args:
+        optimizer: Whose rates are scaled.
+        config: ``warmup_steps``, ``max_steps`` and the shape.
+
+    Returns:
+        The scheduler.
+    """
+    return LambdaLR(optimizer, lambda step: rate_factor(step, config))
+
+
+def rate_factor(step: int, config: GAAConfig) -> float:
+    """Share of the full learning rate in a training step.
+
+    Args:
+        step: Training steps done before it.
+        config: The schedule.
+
+    Returns:
+        A number in (0, 1].
+    """
+    if step < config.warmup_steps:
+        return (step + 1) / (config.warmup_steps + 1)
+    if config.lr_scheduler_type == "constant":
+        return 1.0
+    done = (step - config.warmup_steps) / max(1, config.max_steps - config.warmup_steps)
+    if config.lr_scheduler_type == "cosine":
+        return 0.5 * (1.0 + math.cos(math.pi * done))
+    return 1.0 - done

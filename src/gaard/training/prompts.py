@@ -1,0 +1,145 @@
+"""Prompts: what a user may pass as a dataset, checked and tokenised once, and drawn in a reproducible order."""
+
+import copy
+import hashlib
+import json
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from torch import Tensor
+from transformers import PreTrainedTokenizerBase
+
+from gaard.errors import ConfigError
+
+
+@dataclass(frozen=True)
+class PromptBatch:
+    """Some prompts, as text for the rewards and as tokens for the policy.
+
+    Attributes:
+        texts: n prompts.
+        columns: Further dataset columns, n entries each.
+        ids: int64 [n, P], left-padded.
+        mask: bool [n, P].
+    """
+
+    texts: list[str]
+    columns: dict[str, list[Any]]
+    ids: Tensor
+    mask: Tensor
+
+    def rows(self, start: int, stop: int) -> "PromptBatch":
+        """A contiguous part, padded as the whole."""
+        part = slice(start, stop)
+        columns = {key: values[part] for key, values in self.columns.items()}
+        return PromptBatch(self.texts[part], columns, self.ids[part], self.mask[part])
+
+
+class PromptStream:
+    """An endless stream over a dataset, shuffled anew each time it has gone round.
+
+    Args:
+        dataset: Strings, or mappings with a ``prompt`` and any further columns (a Hugging Face dataset is one).
+        tokenizer: Turns prompts into ids; special tokens as it adds them by default.
+
+    Raises:
+        ConfigError: For no prompts, an empty one, or something that is not a string, naming its index.
+    """
+
+    def __init__(self, dataset: Iterable[str | Mapping[str, Any]], tokenizer: PreTrainedTokenizerBase):
+        rows = [row if isinstance(row, Mapping) else {"prompt": row} for row in _as_iterable(dataset)]
+        if not rows:
+            raise ConfigError("train_dataset is empty: give at least one prompt")
+        self.texts = [_checked_prompt(row, index) for index, row in enumerate(rows)]
+        self.columns = {key: [row.get(key) for row in rows] for key in rows[0] if key != "prompt"}
+        self.pad_token_id = int(tokenizer.pad_token_id or 0)
+        self.ids = [_tokenize(tokenizer, text, index) for index, text in enumerate(self.texts)]
+        self._order: list[int] = []
+
+    @property
+    def longest(self) -> int:
+        """Tokens of the longest prompt."""
+        return max(map(len, self.ids))
+
+    @property
+    def fingerprint(self) -> str:
+        """A hash of all prompts and columns, to tell one dataset from another."""
+        content = json.dumps([self.texts, self.columns], default=repr, sort_keys=True)
+        return f"{len(self.texts)} prompts, sha256 {hashlib.sha256(content.encode()).hexdigest()[:16]}"
+
+    def draw(self, count: int, generator: torch.Generator) -> PromptBatch:
+        """The next prompts.
+
+        Args:
+            count: How many.
+            generator: Shuffles; the only randomness.
+
+        Returns:
+            A batch, padded to its longest.
+        """
+        while len(self._order) < count:
+            self._order += torch.randperm(len(self.texts), generator=generator).tolist()
+        chosen, self._order = self._order[:count], self._order[count:]
+        return self._batch(chosen)
+
+    def fresh(self) -> "PromptStream":
+        """The same prompts from the beginning, without disturbing this stream."""
+        other = copy.copy(self)
+        other._order = []
+        return other
+
+    def state(self) -> list[int]:
+        """What is still to come before the next shuffle."""
+        return list(self._order)
+
+    def restore(self, state: Sequence[int]) -> None:
+        """Continue where :meth:`state` was taken."""
+        self._order = list(state)
+
+    def _batch(self, chosen: list[int]) -> PromptBatch:
+        """Those prompts, left-padded."""
+        width = max(len(self.ids[i]) for i in chosen)
+        ids = torch.full((len(chosen), width), self.pad_token_id, dtype=torch.long)
+        mask = torch.zeros(len(chosen), width, dtype=torch.bool)
+        for row, i in enumerate(chosen):
+            length = len(self.ids[i])
+            ids[row, width - length :] = torch.tensor(self.ids[i])
+            mask[row, width - length :] = True
+        columns = {key: [values[i] for i in chosen] for key, values in self.columns.items()}
+        return PromptBatch([self.texts[i] for i in chosen], columns, ids, mask)
+
+
+def _as_iterable(dataset: Any) -> Iterable[Any]:
+    if isinstance(dataset, (str, bytes)) or not isinstance(dataset, Iterable):
+        raise ConfigError(f"train_dataset={dataset!r} must be a list of prompts, or of rows with a 'prompt' column")
+    return dataset
+
+
+def _checked_prompt(row: Mapping[str, Any], index: int) -> str:
+    """The prompt of one row, a non-empty string."""
+    if "prompt" not in row:
+        raise ConfigError(
+            f"train_dataset[{index}] has no 'prompt' column, only {', '.join(map(str, row)) or 'nothing'}"
+        )
+    prompt = row["prompt"]
+    if isinstance(prompt, list):
+        raise ConfigError(
+            f"train_dataset[{index}]['prompt'] is a list of messages: render it to text first, with "
+            "tokenizer.apply_chat_template(messages, tokenize=False, add_generation_prompt=True)"
+        )
+    if not isinstance(prompt, str):
+        raise ConfigError(f"train_dataset[{index}]['prompt']={prompt!r} must be a string")
+    if not prompt.strip():
+        raise ConfigError(f"train_dataset[{index}]['prompt']={prompt!r} is empty: remove it or write something")
+    return prompt
+
+
+def _tokenize(tokenizer: PreTrainedTokenizerBase, text: str, index: int) -> list[int]:
+    """Ids of one prompt. A rendered chat template brings its own special tokens, which must not come twice."""
+    rendered = bool(tokenizer.bos_token) and text.startswith(tokenizer.bos_token)
+    ids = tokenizer(text, add_special_tokens=not rendered)["input_ids"]
+    if not ids:
+        raise ConfigError(f"train_dataset[{index}]['prompt']={text!r} has no token for this tokenizer")
+    return list(ids)

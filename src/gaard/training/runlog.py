@@ -1,0 +1,186 @@
+"""What a run leaves in its folder while it trains, and what it shows on the terminal.
+
+``metrics.jsonl`` depends on nothing but the run; wall-clock figures go to ``timings.jsonl``.
+"""
+
+import json
+import shutil
+from pathlib import Path
+from types import TracebackType
+from typing import Any
+
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
+
+from gaard.errors import CheckpointError
+from gaard.training.checkpoint import disk_error, write_file
+from gaard.training.config import difference
+
+CONFIG, METRICS, TIMINGS, SAMPLES = "config.json", "metrics.jsonl", "timings.jsonl", "samples.jsonl"
+CHECKPOINTS, EVALUATION = "checkpoints", "evaluation.json"
+STEP_FILES = (METRICS, TIMINGS, SAMPLES)
+SHOWN = ("reward", "true_reward", "hack_rate", "kl", "entropy", "a", "b")
+
+
+class RunLog:
+    """The files of one run.
+
+    Args:
+        folder: The run's folder; made if it is not there.
+    """
+
+    def __init__(self, folder: Path):
+        self.folder = folder
+        folder.mkdir(parents=True, exist_ok=True)
+
+    @property
+    def checkpoints(self) -> Path:
+        """Where checkpoints are kept."""
+        return self.folder / CHECKPOINTS
+
+    def claim(self, identity: dict[str, Any], overwrite: bool) -> None:
+        """Make the folder this run's, or recognise it as already so.
+
+        Args:
+            identity: What determines the run's results, JSON-serialisable.
+            overwrite: Whether to delete a run that is there.
+
+        Raises:
+            CheckpointError: If the folder holds another run; the message shows the difference.
+        """
+        path = self.folder / CONFIG
+        if overwrite:
+            self.clear()
+        identity = json.loads(json.dumps(identity))
+        if not path.exists():
+            write_file(path, json.dumps(identity, indent=2) + "\n")
+            return
+        try:
+            existing = json.loads(path.read_text(encoding="utf-8"))
+        except ValueError as error:
+            raise CheckpointError(
+                f"{path} is not readable JSON ({error}): use another output_dir or --overwrite"
+            ) from None
+        changed = difference(existing, identity)
+        if changed:
+            raise CheckpointError(
+                f"output_dir={str(self.folder)!r} holds a run of another configuration: use another output_dir, or "
+                "--overwrite to delete it. What differs:\n  " + "\n  ".join(changed)
+            )
+
+    def clear(self) -> None:
+        """Delete the run's own files, and nothing else that may lie in the folder."""
+        for name in (CONFIG, EVALUATION, *STEP_FILES):
+            (self.folder / name).unlink(missing_ok=True)
+        shutil.rmtree(self.checkpoints, ignore_errors=True)
+
+    def truncate(self, step: int) -> None:
+        """Forget what was logged after ``step``: the continued run will write it again.
+
+        Args:
+            step: The last step to keep.
+        """
+        for name in STEP_FILES:
+            path = self.folder / name
+            if path.exists():
+                write_file(path, "".join(line + "\n" for line in _lines_up_to(path, step)))
+
+    def write(self, name: str, rows: list[dict[str, Any]]) -> None:
+        """Append rows to one of the step files.
+
+        Args:
+            name: Of the file.
+            rows: JSON-serialisable.
+
+        Raises:
+            CheckpointError: If the disk does not take them.
+        """
+        path = self.folder / name
+        try:
+            with path.open("a", encoding="utf-8") as file:
+                file.write("".join(json.dumps(row, ensure_ascii=False) + "\n" for row in rows))
+        except OSError as error:
+            raise disk_error(path, error) from error
+
+    def read(self, name: str) -> list[dict[str, Any]]:
+        """The rows of a step file, a torn last line left out.
+
+        Args:
+            name: Of the file.
+
+        Returns:
+            One dict a line; empty if there is no file.
+        """
+        return read_jsonl(self.folder / name)
+
+
+def read_jsonl(path: Path) -> list[dict[str, Any]]:
+    """The rows of a JSON-lines file, up to the first that is not whole.
+
+    Args:
+        path: The file; need not exist.
+
+    Returns:
+        One dict a line.
+    """
+    rows: list[dict[str, Any]] = []
+    if not path.exists():
+        return rows
+    for line in path.read_text(encoding="utf-8").splitlines():
+        try:
+            rows.append(json.loads(line))
+        except ValueError:
+            break
+    return rows
+
+
+def _lines_up_to(path: Path, step: int) -> list[str]:
+    """The unchanged lines of steps up to ``step``."""
+    kept = []
+    for line in path.read_text(encoding="utf-8").split("\n"):
+        try:
+            if json.loads(line)["step"] > step:
+                break
+        except ValueError:
+            break
+        kept.append(line)
+    return kept
+
+
+class StepProgress:
+    """A progress bar with the figures that matter; plain lines, ten or so a run, where there is no terminal.
+
+    Args:
+        total: Training steps.
+        label: What is being trained.
+        visible: False shows nothing.
+    """
+
+    def __init__(self, total: int, label: str, visible: bool = True):
+        self.console = Console(stderr=True)
+        self.total, self.label, self.visible = total, label, visible
+        columns = (TextColumn("{task.description}"), BarColumn(bar_width=20), MofNCompleteColumn())
+        times = (TimeElapsedColumn(), TimeRemainingColumn(), TextColumn("{task.fields[figures]}"))
+        self.bar = Progress(*columns, *times, console=self.console, disable=not (visible and self.console.is_terminal))
+        self.task = self.bar.add_task(label, total=total, figures="")
+
+    def __enter__(self) -> "StepProgress":
+        self.bar.start()
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.bar.stop()
+
+    def show(self, step: int, metrics: dict[str, float]) -> None:
+        """Move to ``step``.
+
+        Args:
+            step: Steps done.
+            metrics: Of that step.
+        """
+        figures = "  ".join(f"{key} {metrics[key]:.3f}" for key in SHOWN if key in metrics)
+        self.bar.update(self.task, completed=step, figures=figures)
+        if self.visible and not self.console.is_terminal and step % max(1, self.total // 10) == 0:
+            self.console.print(f"{self.label} {step}/{self.total}  {figures}", soft_wrap=True, highlight=False)

@@ -1,0 +1,326 @@
+"""GAATrainer: the loop that PPO and GAA share.
+
+sample → score → observe the greedy branch → advantages → for each minibatch: coefficients, objective, step → log
+"""
+
+import contextlib
+import copy
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+from typing import Any
+
+import torch
+from accelerate import Accelerator
+from torch import Tensor
+from transformers import PreTrainedModel, PreTrainedTokenizerBase
+
+from gaard.errors import ConfigError, GaardError, ModelError
+from gaard.policy.model import PolicyWithValue, Reference, check_supported
+from gaard.policy.saving import load_value_head, save_policy
+from gaard.policy.sources import load_model_and_tokenizer, model_fingerprint
+from gaard.training import runlog
+from gaard.training.checkpoint import generator_states, load_checkpoint, restore_generators, save_checkpoint
+from gaard.training.collect import Clock, Collector, shard
+from gaard.training.config import GAAConfig, run_folder
+from gaard.training.estimate import estimate
+from gaard.training.evaluation import evaluate
+from gaard.training.experience import Experience, Rollout, minibatches
+from gaard.training.judge import HackDetector, Judge, RewardFunctions, decode
+from gaard.training.metrics import sample_rows, step_metrics
+from gaard.training.optimization import build_optimizer, build_scheduler
+from gaard.training.prompts import PromptBatch, PromptStream
+from gaard.training.update import loss_and_figures, weights
+
+
+class GAATrainer:
+    """Reinforcement learning of a causal LM with PPO or one of the readings of GAA.
+
+    Args:
+        model: Alias, hub id, folder, GGUF file, or a loaded model, which is then trained in place.
+        reward_funcs: The proxy that trains: one reward function or several, called as TRL's are, with ``prompts``,
+            ``completions``, ``completion_ids`` and the dataset's columns as keywords.
+        args: The run's settings.
+        train_dataset: Prompts, or rows with a ``prompt`` and further columns.
+        processing_class: The tokenizer; by default the model's own.
+        reward_weights: One a reward function; by default 1 each.
+        true_reward_funcs: What the reward should have been, logged beside it; by default the proxy without its
+            honeypot.
+        hack_detector: Completions → whether each is a hack; by default the honeypot's word.
+
+    Raises:
+        ConfigError: For settings or prompts that cannot be run.
+        ModelError: For a model that cannot be loaded or trained.
+    """
+
+    def __init__(
+        self,
+        model: str | Path | PreTrainedModel,
+        reward_funcs: RewardFunctions,
+        args: GAAConfig,
+        train_dataset: Iterable[str | Mapping[str, Any]],
+        *,
+        processing_class: PreTrainedTokenizerBase | None = None,
+        reward_weights: list[float] | None = None,
+        true_reward_funcs: RewardFunctions | None = None,
+        hack_detector: HackDetector | None = None,
+    ):
+        self.args = args
+        self.judge = Judge(reward_funcs, reward_weights, true_reward_funcs, hack_detector)
+        self.accelerator = _accelerator(args)
+        lm, self.tokenizer = _load(model, processing_class)
+        self.prompts = PromptStream(train_dataset, self.tokenizer)
+        self.generator = torch.Generator().manual_seed(args.seed)
+        self.policy = PolicyWithValue(lm, args.temperature).to(self.accelerator.device)
+        check_supported(self.policy, self.prompts.longest + args.max_completion_length)
+        self.policy.initialize_value_head(self.generator)
+        load_value_head(self.policy, Path(lm.config.name_or_path or "."))
+        self.reference = copy.deepcopy(self.policy).requires_grad_(False)
+        optimizer = build_optimizer(self.policy, args)
+        self.scheduler = build_scheduler(optimizer, args)
+        self.model, self.optimizer = self.accelerator.prepare(self.policy, optimizer)
+        eos = _eos_token_ids(lm, self.tokenizer)
+        self.collector = Collector(self.policy, self.reference, self.judge, self.tokenizer, eos, self.accelerator, args)
+        self.log = runlog.RunLog(run_folder(args))
+        self.step = 0
+        self._updating = False
+
+    # The loop ---------------------------------------------------------------------------------------------------------
+
+    def training_step(self) -> dict[str, float]:
+        """One rollout and its updates.
+
+        Returns:
+            The step's metrics (docs/metrics.md).
+        """
+        clock = Clock()
+        batch = self.prompts.draw(self.args.batch_size, self.generator)
+        rollout = self.collector.collect(batch, self.generator, clock)
+        experience = estimate(rollout, self.args)
+        self._updating = True
+        figures = [
+            self.update(experience.rows(rows.to(self.accelerator.device)))
+            for _ in range(self.args.num_ppo_epochs)
+            for rows in minibatches(self.args.batch_size, self.args.num_mini_batches, self.generator)
+        ]
+        metrics = step_metrics(self.step + 1, experience, figures, self.optimizer, self.args)
+        clock.lap("learn")
+        self.scheduler.step()
+        self.step += 1
+        self._updating = False
+        self._log(metrics, batch, rollout, clock)
+        return metrics
+
+    def update(self, minibatch: Experience) -> dict[str, Tensor]:
+        """One optimizer step along a·∇J_x + b·∇J_x* (G9).
+
+        Args:
+            minibatch: The rows of all processes; each learns from its own share.
+
+        Returns:
+            Means over the minibatch, and the gradient's norm before clipping.
+        """
+        weight = weights(minibatch, self.args)
+        count = minibatch.rollout.completion_mask.sum()
+        own = shard(self.args.mini_batch_size, self.accelerator)
+        size = self.args.per_device_train_batch_size or self.args.mini_batch_size
+        parts = torch.arange(own.start, own.stop, device=count.device).split(size)
+        shares: list[dict[str, Tensor]] = []
+        for i, rows in enumerate(parts):
+            part = minibatch.rows(rows)
+            with self.accelerator.autocast():
+                statistics = self._forward(part)
+            own_weight = weight.part(rows, part.eta.shape[1])
+            loss, figures = loss_and_figures(statistics, part, own_weight, count, self.args)
+            last = i == len(parts) - 1
+            with contextlib.nullcontext() if last else self.accelerator.no_sync(self.model):
+                # Gradients are averaged over processes, but their losses are shares of one sum.
+                self.accelerator.backward(loss * self.accelerator.num_processes)
+            shares.append(figures)
+        norm = self.accelerator.clip_grad_norm_(self.model.parameters(), self.args.max_grad_norm)
+        self._check_finite(norm)
+        self.optimizer.step()
+        self.optimizer.zero_grad()
+        totals = {key: sum(share[key] for share in shares) for key in shares[0]}
+        return {**self.accelerator.reduce(totals, reduction="sum"), "grad_norm": norm}
+
+    def _forward(self, part: Experience) -> Any:
+        """What the policy says now of the rows, with gradients."""
+        rollout = part.rollout
+        exact = self.args.kl_estimator == "exact" and self.args.kl_coef > 0
+        return self.model(
+            rollout.prompt_ids,
+            rollout.prompt_mask,
+            rollout.completion_ids,
+            rollout.completion_mask,
+            rollout.greedy_ids,
+            Reference(rollout.ref_hidden, self.reference) if exact else None,
+            with_entropy=self.args.entropy_coef > 0,
+        )
+
+    # A whole run ------------------------------------------------------------------------------------------------------
+
+    def train(self) -> dict[str, float]:
+        """Train to ``max_steps``, going on from the last checkpoint if the folder holds this run, unfinished.
+
+        Returns:
+            The metrics of the last step.
+
+        Raises:
+            GaardError: For a mistake that can be mended; what was trained until then is on the disk.
+        """
+        self._claim_folder()
+        self._resume()
+        metrics: dict[str, float] = {}
+        label, main = f"{self.args.method} seed {self.args.seed}", self.accelerator.is_main_process
+        with runlog.StepProgress(self.args.max_steps, label, self.args.progress and main) as progress:
+            progress.show(self.step, {})
+            while self.step < self.args.max_steps:
+                metrics = self._guarded_step()
+                progress.show(self.step, metrics)
+        self.accelerator.end_training()
+        return metrics or self.log.read(runlog.METRICS)[-1]
+
+    def evaluate(self, completions: int | None = None) -> dict[str, float]:
+        """Measure the policy as it is now on fresh completions.
+
+        Args:
+            completions: How many at least; by default ``eval_completions``.
+
+        Returns:
+            The measures of :mod:`gaard.training.evaluation`.
+        """
+        count = self.args.eval_completions if completions is None else completions
+        return evaluate(self.collector, self.prompts, count, self.args.seed)
+
+    def save_model(self, output_dir: str | Path) -> None:
+        """Save the policy for plain transformers, tokenizer and critic beside it.
+
+        Args:
+            output_dir: The folder; made if it is not there.
+        """
+        if self.accelerator.is_main_process:
+            save_policy(self.policy, self.tokenizer, Path(output_dir))
+        self.accelerator.wait_for_everyone()
+
+    def _guarded_step(self) -> dict[str, float]:
+        """A step that, if it fails before any weight has changed, leaves a checkpoint of where it began."""
+        start = self._state()
+        try:
+            metrics = self.training_step()
+            if self.step % self.args.save_steps == 0 or self.step == self.args.max_steps:
+                self._save(self._state())
+            return metrics
+        except BaseException:
+            if not self._updating and self.step == start["step"] and self.step > 0:
+                with contextlib.suppress(GaardError):
+                    self._save(start)
+            raise
+
+    def _claim_folder(self) -> None:
+        """Make the folder this run's, on one process; the others wait."""
+        if self.accelerator.is_main_process:
+            self.log.claim(self.identity(), self.args.overwrite)
+        self.accelerator.wait_for_everyone()
+        if self.args.report_to:
+            self.accelerator.init_trackers("gaard", config={k: str(v) for k, v in self.identity().items()})
+
+    def identity(self) -> dict[str, Any]:
+        """What determines the run's results: settings, model and its weights, rewards, prompts."""
+        return {
+            **self.args.identity(),
+            "model": self.policy.lm.config.name_or_path,
+            "model_sha256": self._initial_fingerprint(),
+            "rewards": self.judge.identity(),
+            "prompts": self.prompts.fingerprint,
+        }
+
+    def _initial_fingerprint(self) -> str:
+        """Of the weights that training started from: the reference holds them."""
+        return model_fingerprint(self.reference.lm)
+
+    def _state(self) -> dict[str, Any]:
+        """All that a checkpoint holds beside weights and optimizer."""
+        return {
+            "step": self.step,
+            "scheduler": self.scheduler.state_dict(),
+            "prompts": self.prompts.state(),
+            "generators": generator_states(self.generator),
+        }
+
+    def _save(self, state: dict[str, Any]) -> None:
+        """Write a checkpoint, on one process."""
+        if self.accelerator.is_main_process:
+            optimizer = self.optimizer.optimizer
+            save_checkpoint(self.log.checkpoints, self.policy, optimizer, state, self.args.save_total_limit)
+        self.accelerator.wait_for_everyone()
+
+    def _resume(self) -> None:
+        """Go on from the newest whole checkpoint, if there is one."""
+        state = load_checkpoint(self.log.checkpoints, self.policy, self.optimizer.optimizer)
+        self.step = 0 if state is None else state["step"]
+        if state is not None:
+            self.scheduler.load_state_dict(state["scheduler"])
+            self.prompts.restore(state["prompts"])
+            restore_generators(state["generators"], self.generator)
+        if self.accelerator.is_main_process:
+            self.log.truncate(self.step)
+
+    def _log(self, metrics: dict[str, float], batch: PromptBatch, rollout: Rollout, clock: Clock) -> None:
+        """Append to the run's files and trackers."""
+        if not self.accelerator.is_main_process:
+            return
+        keep = self.args.log_completions
+        texts, _ = decode(self.tokenizer, rollout.completion_ids[:keep], rollout.completion_mask[:keep])
+        self.log.write(runlog.METRICS, [metrics])
+        self.log.write(runlog.SAMPLES, sample_rows(self.step, batch.texts, texts, rollout, keep))
+        self.log.write(runlog.TIMINGS, [{"step": self.step, "seconds": clock.seconds, **clock.laps}])
+        if self.args.report_to:
+            self.accelerator.log({key: x for key, x in metrics.items() if key != "step"}, step=self.step)
+
+    def _check_finite(self, norm: Tensor) -> None:
+        """Stop before a gradient that is not a number reaches the weights."""
+        if not torch.isfinite(norm):
+            raise GaardError(
+                f"the gradient of step {self.step + 1} is not finite (norm {float(norm)}): lower learning_rate="
+                f"{self.args.learning_rate} or value_learning_rate={self.args.value_learning_rate}, or, with bf16, "
+                "check that the model itself gives finite logits. The last checkpoint is intact"
+            )
+
+
+def _accelerator(args: GAAConfig) -> Accelerator:
+    """The run's accelerator, once its processes can share the batches."""
+    accelerator = Accelerator(
+        mixed_precision="bf16" if args.bf16 else "no",
+        cpu=args.use_cpu,
+        log_with=args.report_to or None,
+        project_dir=args.output_dir,
+    )
+    processes = accelerator.num_processes
+    for name, size in (("batch_size", args.batch_size), ("minibatch size", args.mini_batch_size)):
+        if size % processes:
+            raise ConfigError(
+                f"{name}={size} cannot be shared by {processes} processes: make batch_size / num_mini_batches a "
+                f"multiple of {processes}"
+            )
+    return accelerator
+
+
+def _load(
+    model: str | Path | PreTrainedModel, tokenizer: PreTrainedTokenizerBase | None
+) -> tuple[PreTrainedModel, PreTrainedTokenizerBase]:
+    """The model and a tokenizer that pads."""
+    if isinstance(model, PreTrainedModel):
+        if tokenizer is None:
+            raise ModelError("model is a loaded model: give its tokenizer as processing_class")
+        lm = model
+    else:
+        lm, own = load_model_and_tokenizer(model)
+        tokenizer = tokenizer or own
+    return lm, tokenizer
+
+
+def _eos_token_ids(lm: PreTrainedModel, tokenizer: PreTrainedTokenizerBase) -> list[int]:
+    """Every token that ends a completion, as the generation config and the tokenizer name them."""
+    configured = getattr(lm.generation_config, "eos_token_id", None)
+    ids = configured if isinstance(configured, list) else [configured]
+    return sorted({int(i) for i in [*ids, tokenizer.eos_token_id] if i is not None})

@@ -1,0 +1,112 @@
+"""One update's loss: coefficients (G7, G8), then the objective (G9), over one minibatch."""
+
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from gaard.method import objective as obj
+from gaard.method.coefficients import at_granularity
+from gaard.method.masking import masked_mean, masked_sum
+from gaard.method.presets import COEFFICIENTS
+from gaard.policy.model import TokenStatistics
+from gaard.training.config import GAAConfig
+from gaard.training.experience import Experience
+
+
+@dataclass(frozen=True)
+class Weights:
+    """a and b at each token of a minibatch; [b, T], detached.
+
+    Attributes:
+        a: Weight of ∇J_x.
+        b: Weight of ∇J_x*.
+    """
+
+    a: Tensor
+    b: Tensor
+
+    def part(self, index: Tensor, horizon: int) -> "Weights":
+        """The weights of some rows' first tokens."""
+        return Weights(self.a[index, :horizon], self.b[index, :horizon])
+
+
+def weights(minibatch: Experience, config: GAAConfig) -> Weights:
+    """Implements G7 and G8 for one minibatch, at the granularity of the reading.
+
+    Args:
+        minibatch: All rows of the minibatch, over all processes: its means are the minibatch's, not a shard's.
+        config: The reading and its scales.
+
+    Returns:
+        a and b at every token.
+    """
+    mask, reading = minibatch.rollout.completion_mask, config.reading
+    a, b = COEFFICIENTS[reading.coefficients](
+        at_granularity(minibatch.eta, mask, reading.granularity),
+        at_granularity(minibatch.sigma, mask, reading.granularity),
+        eta_scale=config.eta_scale,
+        sigma_scale=config.sigma_scale,
+    )
+    return Weights(a, b)
+
+
+def loss_and_figures(
+    statistics: TokenStatistics, part: Experience, weight: Weights, count: Tensor, config: GAAConfig
+) -> tuple[Tensor, dict[str, Tensor]]:
+    """The loss of some rows of a minibatch, as their share of the whole minibatch's.
+
+    Args:
+        statistics: What the policy says now of those rows.
+        part: The rows.
+        weight: a and b of the rows.
+        count: Valid tokens of the whole minibatch, by which every mean here is divided, so that the shares add up.
+        config: Coefficients of the terms.
+
+    Returns:
+        The scalar loss to be minimised, and detached figures for the log, each a share of the minibatch's mean.
+    """
+    rollout, reading = part.rollout, config.reading
+    mask = rollout.completion_mask
+    ratio = (statistics.logprobs - rollout.logprobs).exp()
+    own = (statistics.greedy_logprobs - rollout.greedy_logprobs).exp()
+    value_error = obj.value_loss(statistics.values, rollout.values, part.returns, config.cliprange_value)
+    kl = kl_loss(statistics, rollout.ref_logprobs, config)
+    terms = obj.objective(
+        ratio=ratio,
+        greedy_ratio=own if reading.greedy_ratio == "own" else ratio,
+        advantages=part.advantages,
+        greedy_advantages=part.greedy_advantages,
+        a=weight.a,
+        b=weight.b,
+        value_error=value_error,
+        kl=kl,
+        entropy=statistics.entropy,
+        cliprange=config.cliprange,
+        vf_coef=config.vf_coef,
+        kl_coef=config.kl_coef,
+        entropy_coef=config.entropy_coef,
+        scaled_terms=reading.scaled_terms,
+        greedy_clip=reading.greedy_clip,
+    )
+    clipped = ((ratio - 1.0).abs() > config.cliprange).to(ratio.dtype)
+    means = {
+        "loss": terms.loss,
+        "policy_loss": -(weight.a * terms.surrogate + terms.greedy_surrogate),
+        "value_loss": value_error,
+        "clip_fraction": clipped,
+        "old_kl": obj.estimated_kl(rollout.logprobs, statistics.logprobs, "k3"),
+        "a": weight.a,
+        "b": weight.b,
+    }
+    figures = {name: (masked_sum(x.detach(), mask) / count) for name, x in means.items()}
+    return masked_mean(terms.loss, mask, count), figures
+
+
+def kl_loss(statistics: TokenStatistics, ref_logprobs: Tensor, config: GAAConfig) -> Tensor:
+    """The differentiable KL of each token, or zeros where the penalty is in the reward (k1)."""
+    if config.kl_estimator == "exact":
+        return statistics.kl
+    if config.kl_estimator == "k1":
+        return torch.zeros_like(statistics.logprobs)
+    return obj.estimated_kl(statistics.logprobs, ref_logprobs, config.kl_estimator)
