@@ -5,6 +5,7 @@ sample → score → observe the greedy branch → advantages → for each minib
 
 import contextlib
 import copy
+import json
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
@@ -19,7 +20,7 @@ from gaard.policy.model import PolicyWithValue, Reference, check_supported
 from gaard.policy.saving import load_value_head, save_policy
 from gaard.policy.sources import load_model_and_tokenizer, model_fingerprint
 from gaard.training import runlog
-from gaard.training.checkpoint import generator_states, load_checkpoint, restore_generators, save_checkpoint
+from gaard.training.checkpoint import generator_states, load_checkpoint, restore_generators, save_checkpoint, write_file
 from gaard.training.collect import Clock, Collector, shard
 from gaard.training.config import GAAConfig, run_folder
 from gaard.training.estimate import estimate
@@ -82,7 +83,7 @@ class GAATrainer:
         self.collector = Collector(self.policy, self.reference, self.judge, self.tokenizer, eos, self.accelerator, args)
         self.log = runlog.RunLog(run_folder(args))
         self.step = 0
-        self._updating = False
+        self._claimed = self._updating = False
 
     # The loop ---------------------------------------------------------------------------------------------------------
 
@@ -168,7 +169,7 @@ class GAATrainer:
         Raises:
             GaardError: For a mistake that can be mended; what was trained until then is on the disk.
         """
-        self._claim_folder()
+        self.claim_folder()
         self._resume()
         metrics: dict[str, float] = {}
         label, main = f"{self.args.method} seed {self.args.seed}", self.accelerator.is_main_process
@@ -191,6 +192,20 @@ class GAATrainer:
         """
         count = self.args.eval_completions if completions is None else completions
         return evaluate(self.collector, self.prompts, count, self.args.seed)
+
+    def evaluated(self) -> dict[str, float]:
+        """The measures at the end of the run, taken once and kept in ``evaluation.json``.
+
+        Returns:
+            As :meth:`evaluate`.
+        """
+        path = self.log.folder / runlog.EVALUATION
+        if not path.exists():
+            measures = self.evaluate()
+            if self.accelerator.is_main_process:
+                write_file(path, json.dumps(measures, indent=2) + "\n")
+            return measures
+        return json.loads(path.read_text(encoding="utf-8"))
 
     def save_model(self, output_dir: str | Path) -> None:
         """Save the policy for plain transformers, tokenizer and critic beside it.
@@ -216,8 +231,15 @@ class GAATrainer:
                     self._save(start)
             raise
 
-    def _claim_folder(self) -> None:
-        """Make the folder this run's, on one process; the others wait."""
+    def claim_folder(self) -> None:
+        """Make ``output_dir`` this run's, or recognise it as already so; once a trainer.
+
+        Raises:
+            CheckpointError: If the folder holds another run and ``overwrite`` is off.
+        """
+        if self._claimed:
+            return
+        self._claimed = True
         if self.accelerator.is_main_process:
             self.log.claim(self.identity(), self.args.overwrite)
         self.accelerator.wait_for_everyone()

@@ -1,0 +1,174 @@
+"""The command line: ``gaard COMMAND``; each command is a few lines over the library."""
+
+import sys
+from collections.abc import Sequence
+from dataclasses import fields
+from pathlib import Path
+from typing import Any
+
+from jsonargparse import ArgumentError, ArgumentParser, Namespace
+from rich.console import Console
+
+from gaard.errors import ConfigError, GaardError
+from gaard.version import __version__
+
+FAILED_RUNS, MENDABLE, INTERRUPTED = 1, 2, 130
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run one command.
+
+    Args:
+        argv: Arguments; by default the process's.
+
+    Returns:
+        Exit status: 0; 1 if some runs of a comparison failed; 2 for a mistake that can be mended.
+    """
+    words = sys.argv[1:] if argv is None else list(argv)
+    try:
+        return COMMANDS[words[0]](words[1:]) if words and words[0] in COMMANDS else _overview(words)
+    except (GaardError, ArgumentError) as error:
+        print(f"gaard: {error}", file=sys.stderr)
+        return MENDABLE
+    except KeyboardInterrupt:
+        print("gaard: interrupted; the same command goes on from the last checkpoint", file=sys.stderr)
+        return INTERRUPTED
+
+
+def train(words: list[str]) -> int:
+    """``gaard train``: one run, its measures, and the trained model."""
+    parser = _settings_parser("train", "Train one run; the same command goes on with an unfinished one.")
+    settings = _parse_settings(parser, words)
+    from gaard.report.tables import measures_table
+    from gaard.training.spec import RunSpec, build_trainer
+
+    spec = RunSpec(**settings)
+    trainer = build_trainer(spec)
+    trainer.train()
+    folder = Path(spec.output_dir)
+    trainer.save_model(folder / "model")
+    if spec.eval_completions:
+        Console().print(measures_table(f"{spec.method}, seed {spec.seed}", trainer.evaluated()))
+    Console().print(
+        f"model: {folder / 'model'}   metrics: {folder / 'metrics.jsonl'}   texts: {folder / 'samples.jsonl'}"
+    )
+    return 0
+
+
+def compare(words: list[str]) -> int:
+    """``gaard compare``: arms × seeds, a table, results.json and plots."""
+    parser = _settings_parser("compare", "Run arms × seeds; the same command goes on with an unfinished comparison.")
+    parser.set_defaults(output_dir="runs/compare")
+    parser.add_argument("--arms", type=str, default="ppo,gaa", help="methods, separated by commas")
+    parser.add_argument("--seeds", type=int, default=3, help="how many seeds, counted from the setting 'seed'")
+    parser.add_argument("--out", type=str | None, default=None, help="folder of the comparison; default: output_dir")
+    settings = _parse_settings(parser, words)
+    arms, seeds, out = (settings.pop(key) for key in ("arms", "seeds", "out"))
+    if seeds < 1:
+        raise ConfigError(f"seeds={seeds} must be at least 1")
+    from gaard.lab.compare import RESULTS
+    from gaard.lab.compare import compare as run_comparison
+    from gaard.report.figures import comparison_figures
+    from gaard.report.tables import comparison_table
+
+    folder, console = Path(out or settings["output_dir"]), Console()
+    first = settings["seed"]
+    names = [arm.strip() for arm in arms.split(",")]
+    log = Console(stderr=True)
+    results = run_comparison(settings, names, range(first, first + seeds), folder, announce=log.print)
+    console.print(comparison_table(results))
+    figures = comparison_figures(results, folder)
+    console.print(f"results: {folder / RESULTS}   figures: {', '.join(str(path) for path in figures)}")
+    console.print(f"texts: {folder}/*/samples.jsonl")
+    failed = [run for run in results["runs"] if run["error"]]
+    for run in failed:
+        print(f"gaard: {run['arm']} seed {run['seed']} failed: {run['error']}", file=sys.stderr)
+    return FAILED_RUNS if failed else 0
+
+
+def coefficients(words: list[str]) -> int:
+    """``gaard coefficients``: the two surfaces that the seed leaves as "FIGURES HERE"."""
+    parser = _parser("coefficients", "Draw the surfaces a(σ, η) and b(σ, η) of G7 and G8.")
+    parser.add_argument("--out", type=str, default="figures", help="folder of the figures")
+    arguments = parser.parse_args(words)
+    from gaard.report.figures import coefficient_figures
+
+    for path in coefficient_figures(Path(arguments.out)):
+        Console().print(str(path))
+    return 0
+
+
+def models(words: list[str]) -> int:
+    """``gaard models list | fetch NAME``."""
+    parser = _parser("models", "Models that gaard knows by name.")
+    parser.add_argument("action", choices=["list", "fetch"], help="what to do")
+    parser.add_argument("name", nargs="?", type=str, help="alias, or any model name, to fetch")
+    arguments = parser.parse_args(words)
+    from gaard.policy.sources import fetch, list_models
+    from gaard.report.tables import models_table
+
+    if arguments.action == "list":
+        Console().print(models_table(list_models()))
+        return 0
+    if arguments.name is None:
+        raise ConfigError("gaard models fetch: name a model, such as smollm2-135m (gaard models list)")
+    Console().print(f"{arguments.name}: {fetch(arguments.name)}")
+    return 0
+
+
+COMMANDS = {"train": train, "compare": compare, "coefficients": coefficients, "models": models}
+
+
+def _overview(words: list[str]) -> int:
+    """``gaard``, ``gaard --help``, ``gaard --version``, or a command that does not exist."""
+    parser = ArgumentParser(prog="gaard", description="Reinforcement learning that keeps away from reward hacking.")
+    parser.add_argument("--version", action="version", version=f"gaard {__version__}")
+    lines = [f"  {name:<14}{str(command.__doc__).splitlines()[0]}" for name, command in COMMANDS.items()]
+    parser.epilog = "commands (gaard COMMAND --help): " + ", ".join(COMMANDS)
+    if words and not words[0].startswith("-"):
+        from gaard.training.config import suggest
+
+        raise ConfigError(f"command {words[0]!r} is not known: {suggest(words[0], COMMANDS)}")
+    if words:
+        parser.parse_args(words)
+    print(f"gaard {__version__}: reinforcement learning that keeps away from reward hacking\n")
+    print("\n".join(line.replace("``", "") for line in lines))
+    return 0
+
+
+def _parser(command: str, description: str) -> ArgumentParser:
+    """A parser whose errors are one line."""
+    return ArgumentParser(prog=f"gaard {command}", description=description, exit_on_error=False, allow_abbrev=False)
+
+
+def _settings_parser(command: str, description: str) -> ArgumentParser:
+    """Options for every field of a run."""
+    from gaard.training.spec import RunSpec
+
+    parser = _parser(command, description)
+    parser.add_argument("--config", action="config", help="YAML file of settings; later options override it")
+    parser.add_class_arguments(RunSpec, as_group=False, skip={"overwrite"})
+    parser.add_argument("--overwrite", action="store_true", help="delete a run that is there and start again")
+    return parser
+
+
+def _parse_settings(parser: ArgumentParser, words: list[str]) -> dict[str, Any]:
+    """The settings of a command, unknown ones refused with the nearest known name."""
+    from gaard.training.config import check_keys
+    from gaard.training.spec import RunSpec, read_config
+
+    known = [*(f.name for f in fields(RunSpec)), "config", "help", "arms", "seeds", "out"]
+    options = [word[2:].partition("=") for word in words if word.startswith("--")]
+    check_keys([name.partition(".")[0] for name, _, _ in options], known, "command line")
+    for path in _config_paths(words):
+        read_config(path)
+    arguments: Namespace = parser.parse_args(words)
+    settings = arguments.as_dict()
+    settings.pop("config", None)
+    return settings
+
+
+def _config_paths(words: list[str]) -> list[str]:
+    """The files that ``--config`` names."""
+    following = [after for word, after in zip(words, words[1:], strict=False) if word == "--config"]
+    return following + [word.partition("=")[2] for word in words if word.startswith("--config=")]

@@ -1,0 +1,158 @@
+"""Arms × seeds: the same model, prompts, rewards and budget for each, and one table of what came out."""
+
+import json
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from statistics import median
+from typing import Any
+
+from gaard.errors import ConfigError, GaardError
+from gaard.lab.statistics import mean_interval
+from gaard.method.presets import PRESETS
+from gaard.training.checkpoint import write_file
+from gaard.training.config import suggest
+from gaard.training.evaluation import MEASURES as EVALUATED
+from gaard.training.runlog import TIMINGS, read_jsonl
+from gaard.training.spec import RunSpec, build_trainer
+
+MEASURES = (*EVALUATED, "seconds_per_step")
+BOUNDS: dict[str, tuple[float, float]] = {"hack_rate": (0.0, 1.0)}
+NON_NEGATIVE = ("kl", "entropy", "completion_length", "seconds_per_step")
+UNTRAINED = "untrained"
+RESULTS = "results.json"
+WARM_UP_STEPS = 1  # left out of seconds_per_step where there are more
+
+
+@dataclass(frozen=True)
+class Run:
+    """One run of a comparison and what came of it.
+
+    Attributes:
+        arm: Its arm, or ``untrained``.
+        seed: Its seed.
+        folder: Where its files are, relative to the comparison's folder.
+        measures: Measure → number; empty if it failed.
+        error: Why it failed, if it did.
+    """
+
+    arm: str
+    seed: int
+    folder: str
+    measures: dict[str, float]
+    error: str | None = None
+
+
+def check_arms(arms: Sequence[str]) -> list[str]:
+    """The arms of a comparison: names of method presets.
+
+    Args:
+        arms: As given.
+
+    Returns:
+        The same, checked.
+
+    Raises:
+        ConfigError: For none, one that is not known, or one given twice.
+    """
+    if not arms:
+        raise ConfigError("arms is empty: name some, such as ppo,gaa")
+    for arm in arms:
+        if arm not in PRESETS:
+            raise ConfigError(f"arms: {arm!r} is not known: {suggest(arm, PRESETS)}")
+    if len(set(arms)) != len(arms):
+        raise ConfigError(f"arms={','.join(arms)} names an arm twice")
+    return list(arms)
+
+
+def compare(
+    settings: Mapping[str, Any],
+    arms: Sequence[str],
+    seeds: Iterable[int],
+    folder: Path,
+    announce: Callable[[str], None] = lambda text: None,
+) -> dict[str, Any]:
+    """Run every arm with every seed, or take up what an earlier call left, and collect the results.
+
+    Runs go seed by seed, so that a comparison that is cut short has whole seeds to show. A run that fails is named in
+    the results and the rest goes on.
+
+    Args:
+        settings: Fields of :class:`RunSpec`; ``method``, ``seed`` and ``output_dir`` are set for each run.
+        arms: Names of method presets.
+        seeds: The seeds, the same for each arm.
+        folder: The comparison's folder: one folder a run, and ``results.json``.
+        announce: Told which run begins.
+
+    Returns:
+        The results, as written to ``results.json``.
+
+    Raises:
+        ConfigError: For settings that no run could use.
+    """
+    arms, seeds = check_arms(arms), list(seeds)
+    specs = {(a, s): run_spec(settings, a, s, folder) for s in seeds for a in (UNTRAINED, *arms)}
+    runs: list[Run] = []
+    for number, ((arm, seed), spec) in enumerate(specs.items(), 1):
+        announce(f"run {number}/{len(specs)}: {arm}, seed {seed}")
+        runs.append(_run(arm, seed, spec, folder))
+        results = collect(runs, arms, settings)
+        write_file(folder / RESULTS, json.dumps(results, indent=2) + "\n")
+    return results
+
+
+def run_spec(settings: Mapping[str, Any], arm: str, seed: int, folder: Path) -> RunSpec:
+    """The run of one arm and seed."""
+    method = {} if arm == UNTRAINED else {"method": arm}
+    return RunSpec(**{**settings, **method, "seed": seed, "output_dir": str(folder / f"{arm}-seed{seed}")})
+
+
+def _run(arm: str, seed: int, spec: RunSpec, folder: Path) -> Run:
+    """Train and measure one run, unless that is done."""
+    name = str(Path(spec.output_dir).relative_to(folder))
+    try:
+        trainer = build_trainer(spec)
+        trainer.claim_folder()
+        if arm != UNTRAINED:
+            trainer.train()
+        return Run(arm, seed, name, _measures(Path(spec.output_dir), trainer.evaluated))
+    except GaardError as error:
+        return Run(arm, seed, name, {}, f"{type(error).__name__}: {error}")
+
+
+def _measures(folder: Path, evaluated: Callable[[], dict[str, float]]) -> dict[str, float]:
+    """Evaluation of the final policy and the time a step took."""
+    measures = evaluated()
+    seconds = [row["seconds"] for row in read_jsonl(folder / TIMINGS)]
+    if seconds:
+        measures["seconds_per_step"] = median(seconds[WARM_UP_STEPS:] or seconds)
+    return measures
+
+
+def collect(runs: Sequence[Run], arms: Sequence[str], settings: Mapping[str, Any]) -> dict[str, Any]:
+    """Intervals over seeds of every measure of every arm.
+
+    Args:
+        runs: What there is so far.
+        arms: Arms in the order of the table.
+        settings: What the runs had in common.
+
+    Returns:
+        ``{"arms": {ARM: {MEASURE: {"mean", "low", "high", "n"}}}, "untrained": {MEASURE: …}, "runs": […],
+        "config": …}``.
+    """
+    by_arm = {arm: [run.measures for run in runs if run.arm == arm and run.error is None] for arm in (*arms, UNTRAINED)}
+    table = {arm: _intervals(measured) for arm, measured in by_arm.items()}
+    untrained = table.pop(UNTRAINED)
+    return {"arms": table, "untrained": untrained, "runs": [asdict(run) for run in runs], "config": dict(settings)}
+
+
+def _intervals(measured: Sequence[Mapping[str, float]]) -> dict[str, dict[str, Any]]:
+    """Interval of each measure that the runs have."""
+    intervals = {}
+    for name in MEASURES:
+        values = [measures[name] for measures in measured if name in measures]
+        if values:
+            bounds = BOUNDS.get(name, (0.0, float("inf")) if name in NON_NEGATIVE else None)
+            intervals[name] = asdict(mean_interval(values, bounds))
+    return intervals

@@ -1,0 +1,74 @@
+"""Tables for the terminal."""
+
+from collections.abc import Iterable, Mapping
+from typing import Any
+
+from rich.table import Table
+
+from gaard.policy.sources import ModelRow
+
+SHOWN = ("hack_rate", "true_reward", "proxy_reward", "kl", "entropy", "seconds_per_step")
+
+
+def measures_table(title: str, measures: Mapping[str, float]) -> Table:
+    """The measures of one run.
+
+    Args:
+        title: What was run.
+        measures: Measure → number.
+
+    Returns:
+        A table of one column.
+    """
+    table = Table(title=title)
+    table.add_column("measure")
+    table.add_column("value", justify="right")
+    for name, value in measures.items():
+        table.add_row(name, f"{value:.3f}")
+    return table
+
+
+def comparison_table(results: Mapping[str, Any]) -> Table:
+    """Every arm's measures with their intervals, and the untrained model's below.
+
+    Args:
+        results: As ``gaard compare`` writes them.
+
+    Returns:
+        A row an arm.
+    """
+    table = Table(title="mean over seeds [95% interval]")
+    table.add_column("arm")
+    table.add_column("seeds", justify="right")
+    for name in SHOWN:
+        table.add_column(name, justify="right")
+    for arm, measures in [*results["arms"].items(), ("untrained", results["untrained"])]:
+        seeds = max((measure["n"] for measure in measures.values()), default=0)
+        table.add_row(arm, str(seeds), *(interval(measures.get(name)) for name in SHOWN))
+    return table
+
+
+def interval(measure: Mapping[str, Any] | None) -> str:
+    """``0.42 [0.31, 0.53]``; without an interval for a single run; a dash for nothing."""
+    if measure is None:
+        return "–"
+    if measure["low"] is None:
+        return f"{measure['mean']:.3f}"
+    return f"{measure['mean']:.3f} [{measure['low']:.3f}, {measure['high']:.3f}]"
+
+
+def models_table(rows: Iterable[ModelRow]) -> Table:
+    """The models that gaard knows by name.
+
+    Args:
+        rows: As ``list_models`` gives them.
+
+    Returns:
+        A row a model.
+    """
+    table = Table()
+    for heading in ("alias", "hub id", "licence", "size", "location"):
+        table.add_column(heading, overflow="fold")
+    for row in rows:
+        table.add_row(row.alias, row.hub_id, row.licence, row.size, str(row.location or ""))
+    return table

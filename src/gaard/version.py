@@ -1,0 +1,3 @@
+"""The version, apart from everything that takes long to import."""
+
+__version__ = "0.1.0"
