@@ -3,6 +3,7 @@
 import sys
 from collections.abc import Sequence
 from dataclasses import fields
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -170,5 +171,5 @@ def _parse_settings(parser: ArgumentParser, words: list[str]) -> dict[str, Any]:
 
 def _config_paths(words: list[str]) -> list[str]:
     """The files that ``--config`` names."""
-    following = [after for word, after in zip(words, words[1:], strict=False) if word == "--config"]
+    following = [after for word, after in pairwise(words) if word == "--config"]
     return following + [word.partition("=")[2] for word in words if word.startswith("--config=")]

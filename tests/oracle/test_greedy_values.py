@@ -2,8 +2,8 @@
 
 import pytest
 import torch
-from conftest import EOS, VOCABULARY, tiny_lm
 
+from tiny import EOS, VOCABULARY, tiny_lm
 from gaard.policy.branch import greedy_values
 from gaard.policy.model import PolicyWithValue
 from gaard.policy.sampling import Samples, sample
@@ -12,7 +12,7 @@ ARCHITECTURES = ["gpt2", "llama", "qwen2"]
 
 
 def rollout(
-    architecture: str, horizon: int, attention: str = "sdpa", batch: int = 5
+    architecture: str, horizon: int, attention: str = "sdpa", dtype: torch.dtype = torch.float64
 ) -> tuple[PolicyWithValue, Samples]:
     lm = tiny_lm(architecture, dtype)
     lm.set_attn_implementation(attention)

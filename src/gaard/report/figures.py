@@ -122,6 +122,7 @@ def _draw_surface(figure: Figure, sigma: np.ndarray, eta: np.ndarray, z: np.ndar
     low, high = _limits(name)
     axes.plot_surface(sigma, eta, z, cmap="viridis", vmin=low, vmax=high, rstride=4, cstride=4, linewidth=0.2)
     axes.set(xlabel="σ (standard deviations)", ylabel="η = π(x*)", zlabel=name, zlim=(low, high))
+    axes.set_xticks([0.0, 0.5, 1.0, 1.5, 2.0])
     axes.view_init(elev=26, azim=-130)
     axes.set_box_aspect(None, zoom=0.86)
 
@@ -136,8 +137,15 @@ def _draw_contours(figure: Figure, sigma: np.ndarray, eta: np.ndarray, z: np.nda
     for number, (x, y) in enumerate([(0, 0), (0, 1), (2, 0), (2, 1)], 1):
         axes.plot(x, y, "o", color="#c2410c", clip_on=False)
         offset = (8 if x == 0 else -8, 8 if y == 0 else -14)
-        style = dict(textcoords="offset points", color="white", fontsize=8, ha="left" if x == 0 else "right")
-        axes.annotate(f"case {number}", (x, y), offset, **style)
+        axes.annotate(
+            f"case {number}",
+            (x, y),
+            offset,
+            textcoords="offset points",
+            fontsize=8,
+            ha="left" if x == 0 else "right",
+            bbox={"facecolor": "white", "edgecolor": "none", "pad": 1.5},
+        )
     axes.set(xlabel="σ (standard deviations)", ylabel="η = π(x*)")
     figure.colorbar(filled, ax=axes, label=name)
 

@@ -41,6 +41,7 @@ def evaluate(collector: Collector, prompts: PromptStream, completions: int, seed
     return {key: means[key] for key in MEASURES}
 
 
+@torch.no_grad()
 def exact_kl(collector: Collector, rollout: Rollout) -> float:
     """KL(π‖π_ref) over the whole vocabulary at the rollout's positions, nats a token."""
     batch, mask = rollout, rollout.completion_mask

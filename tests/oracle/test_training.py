@@ -1,0 +1,184 @@
+"""What one path for PPO and GAA has to mean, step by step, on a tiny model."""
+
+import json
+
+import pytest
+import torch
+from tiny import tiny_trainer
+
+from gaard.method.presets import PRESETS
+from gaard.training.collect import Clock
+from gaard.training.estimate import estimate
+from gaard.training.experience import Experience
+
+METHODS = list(PRESETS)
+
+
+def rolled_out(trainer):
+    """The trainer's first rollout."""
+    batch = trainer.prompts.draw(trainer.args.batch_size, trainer.generator)
+    return trainer.collector.collect(batch, trainer.generator, Clock())
+
+
+def test_observing_the_greedy_branch_does_not_change_the_rollout(tmp_path):
+    ppo, gaa = (rolled_out(tiny_trainer(tmp_path / method, method=method)) for method in ("ppo", "gaa"))
+    assert torch.equal(ppo.completion_ids, gaa.completion_ids)
+    assert torch.equal(ppo.logprobs, gaa.logprobs)
+    assert torch.equal(ppo.scores, gaa.scores)
+    assert not torch.equal(ppo.greedy_values, gaa.greedy_values)  # gaa did look
+
+
+@pytest.mark.parametrize("method", ["gaa", "gaa-reference"])
+def test_gaa_without_a_gap_is_ppo_bit_for_bit(tmp_path, method):
+    runs = {"ppo": tiny_trainer(tmp_path / "ppo", method="ppo", max_steps=5)}
+    runs["gaa"] = tiny_trainer(tmp_path / "gaa", method=method, sigma_scale=0.0, max_steps=5)
+    for trainer in runs.values():
+        trainer.train()
+    logs = {name: trainer.log.read("metrics.jsonl") for name, trainer in runs.items()}
+    for ppo, gaa in zip(logs["ppo"], logs["gaa"], strict=True):
+        assert ppo == {key: gaa[key] for key in ppo} | {"b": 0.0}
+        assert gaa["b"] == 0.0
+    states = [trainer.policy.state_dict() for trainer in runs.values()]
+    assert all(torch.equal(states[0][key], states[1][key]) for key in states[0])
+
+
+def test_gaa_with_a_gap_is_not_ppo(tmp_path):
+    losses = []
+    for method in ("ppo", "gaa", "gaa-reference"):
+        trainer = tiny_trainer(tmp_path / method, method=method, max_steps=1)
+        losses.append(trainer.train()["loss"])
+    assert len(set(losses)) == 3
+
+
+def planted(trainer) -> Experience:
+    """A rollout in which every greedy token is another than the sampled one, and better by two deviations."""
+    experience = estimate(rolled_out(trainer), trainer.args)
+    differs = experience.rollout.greedy_ids != experience.rollout.completion_ids
+    rollout = experience.rollout
+    object.__setattr__(rollout, "completion_mask", rollout.completion_mask & differs)
+    ones = torch.ones_like(experience.sigma)
+    return Experience(rollout, 0 * ones, 1.5 * ones, rollout.values, experience.eta, 2.0 * ones)
+
+
+def greedy_logprob(trainer, experience) -> torch.Tensor:
+    """Mean log-probability of the greedy tokens under the policy as it is now."""
+    rollout = experience.rollout
+    seen = trainer.policy(
+        rollout.prompt_ids, rollout.prompt_mask, rollout.completion_ids, rollout.completion_mask, rollout.greedy_ids
+    )
+    return seen.greedy_logprobs[rollout.completion_mask].mean().detach()
+
+
+def test_the_greedy_push_is_real(tmp_path):
+    """b < 0 and A(x*) > 0: one step makes the greedy tokens less likely. A(x) = 0, so nothing else moves them."""
+    trainer = tiny_trainer(tmp_path, method="gaa-paper", kl_coef=0.0, vf_coef=0.0)
+    experience = planted(trainer)
+    before = greedy_logprob(trainer, experience)
+    figures = trainer.update(experience)
+    assert figures["b"] < -0.5
+    assert greedy_logprob(trainer, experience) < before - 1e-3
+
+
+def test_in_the_reference_reading_only_the_sampled_ratio_has_gradient(tmp_path):
+    from gaard.training.update import loss_and_figures, weights
+
+    gradients = {}
+    for method in ("gaa-paper", "gaa-reference"):
+        trainer = tiny_trainer(tmp_path / method, method=method, kl_coef=0.0, vf_coef=0.0)
+        experience = planted(trainer)
+        rollout = experience.rollout
+        statistics = trainer.policy(
+            rollout.prompt_ids, rollout.prompt_mask, rollout.completion_ids, rollout.completion_mask, rollout.greedy_ids
+        )
+        count = rollout.completion_mask.sum()
+        loss, _ = loss_and_figures(statistics, experience, weights(experience, trainer.args), count, trainer.args)
+        wanted = [statistics.logprobs, statistics.greedy_logprobs]
+        gradients[method] = [
+            0.0 if g is None else float(g.abs().sum()) for g in torch.autograd.grad(loss, wanted, allow_unused=True)
+        ]
+    assert gradients["gaa-paper"][0] == 0.0  # A(x) = 0 here
+    assert gradients["gaa-paper"][1] > 0.1
+    assert gradients["gaa-reference"][0] > 0.1
+    assert gradients["gaa-reference"][1] == 0.0
+
+
+@pytest.mark.parametrize("method", METHODS)
+def test_it_learns(tmp_path, method):
+    """Reward rises from 0.39 by more than 0.25, some ten standard deviations of a rollout's mean."""
+    trainer = tiny_trainer(
+        tmp_path, method=method, max_steps=60, batch_size=32, learning_rate=2e-3, value_learning_rate=5e-3, kl_coef=0.0
+    )
+    before = trainer.evaluate(256)["proxy_reward"]
+    trainer.train()
+    assert trainer.evaluate(256)["proxy_reward"] > before + 0.25
+
+
+def test_losses_do_not_depend_on_how_a_minibatch_is_cut(tmp_path):
+    whole = tiny_trainer(tmp_path / "whole", max_steps=3, num_mini_batches=1, dtype=torch.float64)
+    cut = tiny_trainer(
+        tmp_path / "cut", max_steps=3, num_mini_batches=1, per_device_train_batch_size=3, dtype=torch.float64
+    )
+    assert whole.train() == pytest.approx(cut.train(), abs=1e-9)
+    for key, weight in whole.policy.state_dict().items():
+        torch.testing.assert_close(cut.policy.state_dict()[key], weight, atol=1e-9, rtol=0)
+
+
+def test_the_content_of_padding_changes_no_number(tmp_path):
+    """Another pad token in prompts and after the end of completions: the same metrics and weights."""
+    runs = []
+    for pad in ("<pad>", "w17"):
+        trainer = tiny_trainer(tmp_path / pad.strip("<>"), max_steps=3)
+        trainer.tokenizer.pad_token = pad
+        trainer.prompts.pad_token_id = trainer.tokenizer.pad_token_id
+        trainer.train()
+        runs.append(trainer)
+    assert runs[0].log.read("metrics.jsonl") == runs[1].log.read("metrics.jsonl")
+    assert (runs[0].log.read("metrics.jsonl")[0]["completion_length"]) < 8  # there was padding to read
+    states = [trainer.policy.state_dict() for trainer in runs]
+    assert all(torch.equal(states[0][key], states[1][key]) for key in states[0])
+
+
+def test_temperature_is_the_same_everywhere(tmp_path):
+    """At the first update old and new log-probabilities agree, so no ratio is clipped and the old KL is nil."""
+    trainer = tiny_trainer(
+        tmp_path, temperature=0.6, num_ppo_epochs=1, num_mini_batches=1, max_steps=1, dtype=torch.float64
+    )
+    metrics = trainer.train()
+    assert metrics["old_kl"] == pytest.approx(0.0, abs=1e-12)
+    assert metrics["kl"] == pytest.approx(0.0, abs=1e-12)
+
+
+def test_evaluation_leaves_training_as_it_was(tmp_path):
+    plain, watched = tiny_trainer(tmp_path / "plain"), tiny_trainer(tmp_path / "watched")
+    watched.evaluate(64)
+    assert plain.train() == watched.train()
+
+
+def test_evaluated_kl_is_the_exact_one(tmp_path):
+    trainer = tiny_trainer(tmp_path, max_steps=10, learning_rate=5e-3)
+    assert trainer.evaluate(32)["kl"] == pytest.approx(0.0, abs=1e-6)
+    trainer.train()
+    rollout = rolled_out(trainer)
+    exact = []
+    for row in range(len(rollout.completion_ids)):
+        prompt = rollout.prompt_ids[row][rollout.prompt_mask[row]]
+        length = int(rollout.completion_mask[row].sum())
+        ids = torch.cat([prompt, rollout.completion_ids[row, :length]])[None]
+        states = slice(len(prompt) - 1, len(prompt) - 1 + length)
+        with torch.no_grad():
+            new, old = (
+                torch.log_softmax(lm(input_ids=ids).logits[0, states], -1)
+                for lm in (trainer.policy.lm, trainer.reference.lm)
+            )
+        exact += (new.exp() * (new - old)).sum(-1).tolist()
+    from gaard.training.evaluation import exact_kl
+
+    assert exact_kl(trainer.collector, rollout) == pytest.approx(sum(exact) / len(exact), rel=1e-4)
+
+
+def test_metrics_are_numbers_in_json(tmp_path):
+    trainer = tiny_trainer(tmp_path)
+    trainer.train()
+    lines = (tmp_path / "metrics.jsonl").read_text().splitlines()
+    assert [json.loads(line)["step"] for line in lines] == [1, 2, 3, 4]
+    assert all(isinstance(x, (int, float)) for line in lines for x in json.loads(line).values())

@@ -1,0 +1,90 @@
+"""What several tests share: tiny random models of three architectures, and a word-level tokenizer made on the spot."""
+
+from pathlib import Path
+from typing import Any
+
+import torch
+from transformers import (
+    AutoModelForCausalLM,
+    GPT2Config,
+    LlamaConfig,
+    PreTrainedModel,
+    PreTrainedTokenizerFast,
+    Qwen2Config,
+)
+
+VOCABULARY = 37
+EOS = 3
+
+
+def tiny_config(architecture: str, vocab_size: int = VOCABULARY):
+    """Two layers, grouped queries where the architecture has them."""
+    common = dict(vocab_size=vocab_size, bos_token_id=2, eos_token_id=EOS, pad_token_id=0)
+    if architecture == "gpt2":
+        return GPT2Config(n_layer=2, n_head=4, n_embd=32, n_positions=128, **common)
+    rotary = dict(hidden_size=32, intermediate_size=64, num_hidden_layers=2, num_attention_heads=4)
+    rotary |= dict(num_key_value_heads=2, max_position_embeddings=128)
+    return {"llama": LlamaConfig, "qwen2": Qwen2Config}[architecture](**rotary, **common)
+
+
+def tiny_lm(architecture: str = "gpt2", dtype: torch.dtype = torch.float32, seed: int = 0, **kwargs) -> PreTrainedModel:
+    """A random model whose weights are large enough that different tokens have different values."""
+    torch.manual_seed(seed)
+    lm = AutoModelForCausalLM.from_config(tiny_config(architecture, **kwargs), attn_implementation="sdpa")
+    with torch.no_grad():
+        for parameter in lm.parameters():
+            if parameter.ndim > 1:
+                parameter.mul_(8.0)
+    return lm.to(dtype).eval()
+
+
+def word_tokenizer(words: list[str]) -> PreTrainedTokenizerFast:
+    """A tokenizer of whole words: ids 0 to 3 are pad, unknown, bos and eos."""
+    from tokenizers import Tokenizer, models, pre_tokenizers
+
+    vocabulary = {word: i for i, word in enumerate(["<pad>", "<unk>", "<s>", "</s>", *words])}
+    tokenizer = Tokenizer(models.WordLevel(vocabulary, unk_token="<unk>"))
+    tokenizer.pre_tokenizer = pre_tokenizers.WhitespaceSplit()
+    return PreTrainedTokenizerFast(
+        tokenizer_object=tokenizer,
+        pad_token="<pad>",
+        unk_token="<unk>",
+        bos_token="<s>",
+        eos_token="</s>",
+        padding_side="left",
+    )
+
+
+WORDS = [f"w{i}" for i in range(29)] + ["good", "fine", "nice", "bait"]
+
+
+def words_reward(completions, **kwargs):
+    """Share of the completion's words that are of even number: a broad hill, with nothing narrow to find."""
+    return [sum(int(w[1:]) % 2 == 0 for w in c.split() if w[1:].isdigit()) / 8 for c in completions]
+
+
+def tiny_trainer(
+    folder: Path | str, *, reward: Any = words_reward, prompts: Any = None, dtype=torch.float32, **options
+):
+    """A trainer of a tiny GPT-2 over 37 words, whose steps take milliseconds."""
+    from gaard import GAAConfig, GAATrainer
+
+    torch.manual_seed(0)
+    lm = AutoModelForCausalLM.from_config(tiny_config("gpt2"), attn_implementation="sdpa").to(dtype)
+    settings: dict[str, Any] = dict(
+        method="gaa",
+        max_steps=4,
+        batch_size=16,
+        num_mini_batches=2,
+        max_completion_length=8,
+        learning_rate=1e-3,
+        value_learning_rate=1e-3,
+        warmup_steps=0,
+        lr_scheduler_type="constant",
+        eval_completions=32,
+        progress=False,
+        use_cpu=True,
+    )
+    args = GAAConfig(output_dir=str(folder), **(settings | options))
+    prompts = ["w1 w2", "w3", "w4 w5 w6 w7"] if prompts is None else prompts
+    return GAATrainer(lm, reward, args, prompts, processing_class=word_tokenizer(WORDS))
