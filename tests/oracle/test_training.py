@@ -4,12 +4,12 @@ import json
 
 import pytest
 import torch
-from tiny import tiny_trainer
 
 from gaard.method.presets import PRESETS
 from gaard.training.collect import Clock
 from gaard.training.estimate import estimate
 from gaard.training.experience import Experience
+from tiny import tiny_trainer
 
 METHODS = list(PRESETS)
 
@@ -70,7 +70,7 @@ def greedy_logprob(trainer, experience) -> torch.Tensor:
 
 
 def test_the_greedy_push_is_real(tmp_path):
-    """b < 0 and A(x*) > 0: one step makes the greedy tokens less likely. A(x) = 0, so nothing else moves them."""
+    """With b < 0 and A(x*) > 0, one step makes the greedy tokens less likely. A(x) = 0, so nothing else moves them."""
     trainer = tiny_trainer(tmp_path, method="gaa-paper", kl_coef=0.0, vf_coef=0.0)
     experience = planted(trainer)
     before = greedy_logprob(trainer, experience)

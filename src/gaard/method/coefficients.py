@@ -36,7 +36,7 @@ def gaa_coefficients(
     gap = (torch.as_tensor(sigma) * sigma_scale).nan_to_num(nan=0.0).clamp(0.0, 1.0)
     linear = (1.0 - confidence) * gap
     decayed = confidence * (1.0 - (1.0 - gap) ** DECAY_POWER)
-    return 1.0 + linear - decayed, -linear - decayed
+    return 1.0 + linear - decayed, 0.0 - linear - decayed  # 0 − 0 is +0, where −0 would be PPO's b but for the sign
 
 
 def ppo_coefficients(
@@ -53,8 +53,9 @@ def ppo_coefficients(
     Returns:
         ``(1, 0)`` of the broadcast shape.
     """
-    a = torch.ones(torch.broadcast_shapes(torch.as_tensor(eta).shape, torch.as_tensor(sigma).shape))
-    a = a.to(torch.as_tensor(eta))
+    eta, sigma = torch.as_tensor(eta), torch.as_tensor(sigma)
+    shape, dtype = torch.broadcast_shapes(eta.shape, sigma.shape), torch.result_type(eta, sigma)
+    a = torch.ones(shape, dtype=dtype, device=eta.device)
     return a, torch.zeros_like(a)
 
 

@@ -1,6 +1,6 @@
 """What is read off the next-token distribution: log-probabilities, entropy (G10), exact KL, samples.
 
-Every function takes logits that already carry the one temperature of the run.
+Every function takes finite logits that already carry the one temperature of the run.
 """
 
 import torch
@@ -60,8 +60,8 @@ def exact_kl(logprobs: Tensor, ref_logprobs: Tensor) -> Tensor:
 def sample(logprobs: Tensor, uniforms: Tensor) -> Tensor:
     """Draw one token a row by inverting the cumulative distribution at a given uniform number.
 
-    One number a token, drawn by the caller, makes a rollout a function of (weights, prompts, numbers): it does not
-    change with the device, with how rows are spread over processes, or with what else is computed beside it.
+    One number a token, drawn by the caller, makes a rollout a function of (weights, prompts, numbers): but for
+    rounding it does not change with how rows are spread over processes, or with what else is computed beside it.
 
     Args:
         logprobs: [B, V].

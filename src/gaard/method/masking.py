@@ -1,6 +1,8 @@
 """Reductions over the valid tokens of a padded batch.
 
-A ``*_mask`` is True where a token is valid. What stands in a padded place, NaN included, never reaches a number.
+A ``*_mask`` is True where a token is valid. What stands in a padded place, NaN included, never reaches a number
+that these functions return. Gradients are another matter: 0 · NaN is NaN, so padded places of what is differentiated
+must be finite.
 """
 
 from collections.abc import Sequence

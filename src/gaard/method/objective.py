@@ -84,8 +84,9 @@ def value_loss(values: Tensor, old_values: Tensor, returns: Tensor, cliprange_va
 def estimated_kl(logprobs: Tensor, ref_logprobs: Tensor, estimator: KLEstimator) -> Tensor:
     """KL(π‖π_ref) estimated from the sampled token alone (Schulman, "Approximating KL divergence", 2020).
 
-    Of these only k2 and k3 may be differentiated as a loss: the gradient of k1 has expectation zero, so k1 belongs
-    in the reward.
+    As losses they differ, over tokens drawn from π itself: the gradient of k1 has expectation zero, so k1 belongs in
+    the reward; that of k2 is the gradient of KL(π‖π_ref); that of k3 is the gradient of KL(π_ref‖π), which agrees
+    with it only near π_ref.
 
     Args:
         logprobs: log π(x_t), any shape.

@@ -282,6 +282,8 @@ def _check_projection(policy: PolicyWithValue) -> None:
     mask = torch.ones_like(ids)
     own = policy.lm(input_ids=ids, attention_mask=mask).logits
     ours = policy.lm.get_output_embeddings()(policy.hidden(ids, mask, position_ids(mask.bool())))
+    if not own.isfinite().all():
+        raise ModelError(f"the logits of {policy.lm.config.model_type} are not finite: check the weights and the dtype")
     if not torch.allclose(own, ours, atol=1e-3, rtol=1e-3):
         raise ModelError(
             f"the logits of {policy.lm.config.model_type} are not a plain projection of its last hidden state "

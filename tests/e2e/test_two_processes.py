@@ -1,0 +1,44 @@
+"""Two processes learn what one learns from the same global batch."""
+
+import json
+import os
+import socket
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+import torch
+from safetensors.torch import load_file
+
+SCRIPT = Path(__file__).with_name("run_tiny.py")
+
+
+def run(folder: Path, options: dict, processes: int) -> list[dict[str, float]]:
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = free.getsockname()[1]
+    launch = ["-m", "accelerate.commands.launch", "--cpu", "--mixed_precision", "no", "--num_machines", "1"]
+    launch += ["--num_processes", str(processes), "--main_process_port", str(port), "--dynamo_backend", "no"]
+    launch += ["--num_cpu_threads_per_process", "1"] if processes > 1 else []
+    command = [sys.executable, *(launch if processes > 1 else []), str(SCRIPT), str(folder), json.dumps(options)]
+    done = subprocess.run(
+        command, env=os.environ | {"OMP_NUM_THREADS": "1"}, capture_output=True, text=True, timeout=300
+    )
+    assert done.returncode == 0, done.stderr[-3000:]
+    return [json.loads(line) for line in (folder / "metrics.jsonl").read_text().splitlines()]
+
+
+@pytest.mark.parametrize("method", ["ppo", "gaa", "gaa-reference"])
+def test_losses_and_weights_agree(tmp_path, method):
+    options = {"method": method, "max_steps": 3, "kl_coef": 0.1, "dtype": "float64", "eval_completions": 0}
+    one, two = (run(tmp_path / str(n), options, n) for n in (1, 2))
+    assert len(one) == len(two) == 3
+    for row, other in zip(one, two, strict=True):
+        assert row.keys() == other.keys()
+        for key in row:
+            assert row[key] == pytest.approx(other[key], abs=1e-5), key
+    weights = [load_file(tmp_path / str(n) / "model" / "model.safetensors") for n in (1, 2)]
+    for name in weights[0]:
+        torch.testing.assert_close(weights[0][name], weights[1][name], atol=1e-5, rtol=0)
+    assert json.loads((tmp_path / "2" / "config.json").read_text())["batch_size"] == 16
