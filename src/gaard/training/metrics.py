@@ -63,6 +63,8 @@ def step_metrics(
         metrics["sigma"] = float(masked_mean(experience.sigma, mask))
         metrics["sigma_positive"] = float(masked_mean(experience.sigma.clamp(min=0.0), mask))
         metrics["sigma_saturated"] = float(masked_mean(saturated, mask))
+        raised = ((experience.sigma > 0) & (experience.greedy_advantages < 0)).double()
+        metrics["greedy_raised"] = float(masked_mean(raised, mask))
         metrics["greedy_advantage"] = float(masked_mean(experience.greedy_advantages, mask))
     for key in figures[0]:
         metrics[key] = float(torch.stack([f[key].double() for f in figures]).mean())

@@ -1,0 +1,36 @@
+# Every target works on a fresh machine with Python 3.11 or later, gcc and make.
+PYTHON ?= python3
+BIN := .venv/bin
+READY := .venv/.ready
+
+.PHONY: help setup demo test lint format clean
+
+help:            ## this list
+	@sed -n 's/^\([a-z]*\):.*## /\1\t/p' $(MAKEFILE_LIST) | expand -t 10
+
+setup: $(READY)  ## .venv with gaard and the tools of its developers
+
+$(READY): pyproject.toml constraints.txt
+	$(PYTHON) -m venv .venv
+	$(BIN)/pip install --quiet --constraint constraints.txt --editable '.[dev]'
+	touch $@
+
+demo: setup      ## PPO against GAA on a honeypot: about 10 minutes on 2 cores
+	$(BIN)/gaard compare --config examples/demo.yaml --arms ppo,gaa --seeds 1 --out runs/demo
+
+# One thread a process: the models of the tests are so small that threads only get in each other's way.
+test: setup      ## every test, two at a time
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest --numprocesses 2 --dist worksteal
+
+lint: setup      ## style, types, and the one way of imports
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+	$(BIN)/lint-imports
+
+format: setup    ## what lint asks for, where a tool can do it
+	$(BIN)/ruff check --fix .
+	$(BIN)/ruff format .
+
+clean:           ## forget the environment and all caches
+	rm -rf .venv .pytest_cache .mypy_cache .ruff_cache .hypothesis .import_linter_cache

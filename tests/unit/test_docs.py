@@ -1,0 +1,43 @@
+"""The documentation keeps step with the code."""
+
+import re
+from pathlib import Path
+
+import pytest
+
+from tiny import tiny_trainer
+
+ROOT = Path(__file__).resolve().parents[2]
+METHOD, METRICS = ((ROOT / "docs" / name).read_text(encoding="utf-8") for name in ("method.md", "metrics.md"))
+EQUATIONS = [f"G{number}" for number in range(1, 13)]
+
+
+@pytest.mark.parametrize("method", ["ppo", "gaa", "gaa-reference"])
+def test_every_logged_key_is_defined(tmp_path, method):
+    defined = set(re.findall(r"^\| `(\w+)` \|", METRICS, re.MULTILINE))
+    logged = set(tiny_trainer(tmp_path, method=method, max_steps=1).train())
+    assert logged <= defined, f"undefined: {logged - defined}"
+    if method == "gaa":
+        assert defined - logged == set(), f"defined and never logged: {defined - logged}"
+
+
+@pytest.mark.parametrize("equation", EQUATIONS)
+def test_every_equation_names_code_and_tests_that_exist(equation):
+    row = re.search(rf"^\| {equation} \|.*$", METHOD, re.MULTILINE)
+    assert row is not None
+    cells = row.group().split(" | ")
+    modules = re.findall(r"`([\w/]+\.py)`", cells[3])
+    names = re.findall(r"`([\w.]+)`", re.sub(r"`[\w/]+\.py`", "", cells[3]))
+    assert modules
+    source = "".join((ROOT / "src" / "gaard" / module).read_text(encoding="utf-8") for module in modules)
+    for name in names:
+        assert re.search(rf"(def|class) {name.rsplit('.', maxsplit=1)[-1]}\b", source), name
+    tests = re.findall(r"`([\w/]+\.py)`", cells[4])
+    assert tests
+    assert all((ROOT / "tests" / test).is_file() for test in tests)
+
+
+@pytest.mark.parametrize("equation", EQUATIONS)
+def test_every_equation_is_cited_in_code(equation):
+    sources = (path.read_text(encoding="utf-8") for path in (ROOT / "src").rglob("*.py"))
+    assert any(re.search(rf"\b{equation}\b", source) for source in sources)
