@@ -3,10 +3,10 @@
 import pytest
 import torch
 
-from tiny import EOS, VOCABULARY, tiny_lm
 from gaard.policy.branch import greedy_values
 from gaard.policy.model import PolicyWithValue
 from gaard.policy.sampling import Samples, sample
+from tiny import EOS, VOCABULARY, tiny_lm
 
 ARCHITECTURES = ["gpt2", "llama", "qwen2"]
 

@@ -182,3 +182,13 @@ def test_metrics_are_numbers_in_json(tmp_path):
     lines = (tmp_path / "metrics.jsonl").read_text().splitlines()
     assert [json.loads(line)["step"] for line in lines] == [1, 2, 3, 4]
     assert all(isinstance(x, (int, float)) for line in lines for x in json.loads(line).values())
+
+
+def test_in_bfloat16_the_old_log_probabilities_are_those_that_learning_computes(tmp_path):
+    """Else the first ratio of each rollout would differ from 1 by the rounding of another kernel."""
+    trainer = tiny_trainer(tmp_path, bf16=True, num_ppo_epochs=1, num_mini_batches=1, max_steps=3, learning_rate=1e-2)
+    trainer.train()
+    rows = trainer.log.read("metrics.jsonl")
+    assert [row["old_kl"] for row in rows] == pytest.approx([0.0] * 3, abs=1e-9)
+    assert rows[-1]["kl"] > 1e-3  # it did learn
+    assert all(weight.dtype == torch.float32 for weight in trainer.policy.state_dict().values())

@@ -65,7 +65,7 @@ def sample(logprobs: Tensor, uniforms: Tensor) -> Tensor:
 
     Args:
         logprobs: [B, V].
-        uniforms: float64 [B], in [0, 1).
+        uniforms: float64 [B], in [0, 1), on the device of ``logprobs``.
 
     Returns:
         int64 [B]; never a token of probability zero.
@@ -73,5 +73,5 @@ def sample(logprobs: Tensor, uniforms: Tensor) -> Tensor:
     # Summed in float64: over 50,000 tokens float32 loses the tail.
     cumulative = logprobs.exp().cumsum(-1, dtype=torch.float64)
     total = cumulative[:, -1:]
-    target = torch.minimum(uniforms.to(total.device)[:, None] * total, torch.nextafter(total, torch.zeros_like(total)))
+    target = torch.minimum(uniforms[:, None] * total, torch.nextafter(total, torch.zeros_like(total)))
     return torch.searchsorted(cumulative, target, right=True).squeeze(-1)

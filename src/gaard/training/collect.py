@@ -102,7 +102,7 @@ class Collector:
             self.policy,
             batch.ids.to(device),
             batch.mask.to(device),
-            uniforms,
+            uniforms.to(device),
             self.eos_token_ids,
             int(self.tokenizer.pad_token_id or 0),
         )

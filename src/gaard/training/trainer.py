@@ -5,6 +5,7 @@ sample → score → observe the greedy branch → advantages → for each minib
 
 import contextlib
 import copy
+import importlib.util
 import json
 from collections.abc import Iterable, Mapping
 from pathlib import Path
@@ -74,7 +75,8 @@ class GAATrainer:
         self.policy = PolicyWithValue(lm, args.temperature).to(self.accelerator.device)
         check_supported(self.policy, self.prompts.longest + args.max_completion_length)
         self.policy.initialize_value_head(self.generator)
-        load_value_head(self.policy, Path(lm.config.name_or_path or "."))
+        if lm.config.name_or_path:
+            load_value_head(self.policy, Path(lm.config.name_or_path))
         self.reference = copy.deepcopy(self.policy).requires_grad_(False)
         optimizer = build_optimizer(self.policy, args)
         self.scheduler = build_scheduler(optimizer, args)
@@ -226,9 +228,10 @@ class GAATrainer:
                 self._save(self._state())
             return metrics
         except BaseException:
-            if not self._updating and self.step == start["step"] and self.step > 0:
+            whole = not self._updating and self.step == start["step"] > 0
+            if whole and self.accelerator.is_main_process:
                 with contextlib.suppress(GaardError):
-                    self._save(start)
+                    self._write_checkpoint(start)
             raise
 
     def claim_folder(self) -> None:
@@ -270,11 +273,15 @@ class GAATrainer:
         }
 
     def _save(self, state: dict[str, Any]) -> None:
-        """Write a checkpoint, on one process."""
+        """Write a checkpoint, on one process; the others wait."""
         if self.accelerator.is_main_process:
-            optimizer = self.optimizer.optimizer
-            save_checkpoint(self.log.checkpoints, self.policy, optimizer, state, self.args.save_total_limit)
+            self._write_checkpoint(state)
         self.accelerator.wait_for_everyone()
+
+    def _write_checkpoint(self, state: dict[str, Any]) -> None:
+        """Write a checkpoint, whatever the other processes do."""
+        optimizer = self.optimizer.optimizer
+        save_checkpoint(self.log.checkpoints, self.policy, optimizer, state, self.args.save_total_limit)
 
     def _resume(self) -> None:
         """Go on from the newest whole checkpoint, if there is one."""
@@ -310,7 +317,10 @@ class GAATrainer:
 
 
 def _accelerator(args: GAAConfig) -> Accelerator:
-    """The run's accelerator, once its processes can share the batches."""
+    """The run's accelerator, once its trackers are there and its processes can share the batches."""
+    for tracker in args.report_to:
+        if importlib.util.find_spec(tracker) is None:
+            raise ConfigError(f"report_to={tracker!r} is not installed: pip install 'gaard[{tracker}]'")
     accelerator = Accelerator(
         mixed_precision="bf16" if args.bf16 else "no",
         cpu=args.use_cpu,
@@ -334,11 +344,14 @@ def _load(
     if isinstance(model, PreTrainedModel):
         if tokenizer is None:
             raise ModelError("model is a loaded model: give its tokenizer as processing_class")
-        lm = model
-    else:
-        lm, own = load_model_and_tokenizer(model)
-        tokenizer = tokenizer or own
-    return lm, tokenizer
+        return model, tokenizer
+    if not isinstance(model, (str, Path)):
+        raise ModelError(
+            f"model is a {type(model).__name__}: give a name, a path, or a transformers model (a PEFT model can be "
+            "merged first, with merge_and_unload())"
+        )
+    lm, own = load_model_and_tokenizer(model)
+    return lm, tokenizer or own
 
 
 def _eos_token_ids(lm: PreTrainedModel, tokenizer: PreTrainedTokenizerBase) -> list[int]:
