@@ -2,6 +2,7 @@
 
 import dataclasses
 import difflib
+import os
 from collections.abc import Iterable
 from dataclasses import dataclass, fields
 from pathlib import Path
@@ -120,10 +121,12 @@ class GAAConfig:
         Raises:
             ConfigError: Naming the field, the value and the remedy.
         """
+        _check_output_dir(self)
         self.output_dir = str(self.output_dir)
-        if isinstance(self.report_to, str):
-            self.report_to = [] if self.report_to == "none" else [self.report_to]
+        if self.report_to is None or isinstance(self.report_to, str):
+            self.report_to = [] if self.report_to in (None, "none") else [self.report_to]
         _check_choices(self)
+        _check_flags(self)
         _check_ranges(self)
         _check_divisibility(self)
         preset = PRESETS[self.method]
@@ -166,18 +169,36 @@ NOT_NEGATIVE = (
     *("eval_completions", "log_completions"),
 )
 FRACTIONS = ("gamma", "lam")
+FLAGS = ("normalize_rewards", "whiten_advantages", "bf16", "use_cpu", "overwrite", "progress")
+LARGEST_SEED = 2**63 - 1  # evaluation adds to it, and a generator takes 64 bits
 TRACKERS = ("tensorboard", "wandb")
+
+
+def _check_output_dir(config: GAAConfig) -> None:
+    """A folder's name, for the working directory would take the run's files without being asked."""
+    if not isinstance(config.output_dir, (str, os.PathLike)) or not str(config.output_dir).strip():
+        raise ConfigError(f"output_dir={config.output_dir!r} must be the path of the run's folder, such as runs/mine")
 
 
 def _check_choices(config: GAAConfig) -> None:
     """Options with a fixed list of values."""
     for name, choices in CHOICES.items():
         value = getattr(config, name)
-        if value is not None and value not in choices:
+        left_open = value is None and config.__dataclass_fields__[name].default is None
+        if not left_open and value not in choices:
             raise ConfigError(f"{name}={value!r} is not known: {suggest(str(value), choices)}")
+    if not isinstance(config.report_to, (list, tuple)) or not all(isinstance(t, str) for t in config.report_to):
+        raise ConfigError(f"report_to={config.report_to!r} must be a list of trackers: {suggest('', TRACKERS)}")
     for tracker in config.report_to:
         if tracker not in TRACKERS:
             raise ConfigError(f"report_to={tracker!r} is not known: {suggest(tracker, TRACKERS)}")
+
+
+def _check_flags(config: GAAConfig) -> None:
+    """Switches: the text "false" would count as true."""
+    for name in FLAGS:
+        if not isinstance(getattr(config, name), bool):
+            raise ConfigError(f"{name}={getattr(config, name)!r} must be True or False")
 
 
 def _check_ranges(config: GAAConfig) -> None:
@@ -197,6 +218,8 @@ def _check_ranges(config: GAAConfig) -> None:
             raise ConfigError(f"{name}={value!r} must not be negative")
         if name in FRACTIONS and not 0 <= value <= 1:
             raise ConfigError(f"{name}={value!r} must lie between 0 and 1")
+    if config.seed > LARGEST_SEED:
+        raise ConfigError(f"seed={config.seed} is too large for a random generator: choose one up to {LARGEST_SEED}")
 
 
 def _check_divisibility(config: GAAConfig) -> None:

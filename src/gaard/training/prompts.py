@@ -3,7 +3,7 @@
 import copy
 import hashlib
 import json
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence, Set
 from dataclasses import dataclass
 from typing import Any
 
@@ -12,6 +12,7 @@ from torch import Tensor
 from transformers import PreTrainedTokenizerBase
 
 from gaard.errors import ConfigError
+from gaard.rewards.protocol import TEXT_KEYWORDS
 
 
 @dataclass(frozen=True)
@@ -45,7 +46,8 @@ class PromptStream:
         tokenizer: Turns prompts into ids; special tokens as it adds them by default.
 
     Raises:
-        ConfigError: For no prompts, an empty one, or something that is not a string, naming its index.
+        ConfigError: For no prompts, an empty one, something that is not a string, naming its index, or a column with
+            the name of another keyword of rewards.
     """
 
     def __init__(self, dataset: Iterable[str | Mapping[str, Any]], tokenizer: PreTrainedTokenizerBase):
@@ -53,7 +55,12 @@ class PromptStream:
         if not rows:
             raise ConfigError("train_dataset is empty: give at least one prompt")
         self.texts = [_checked_prompt(row, index) for index, row in enumerate(rows)]
-        self.columns = {key: [row.get(key) for row in rows] for key in rows[0] if key != "prompt"}
+        names = dict.fromkeys(key for row in rows for key in row if key != "prompt")
+        self.columns = {name: [row.get(name) for row in rows] for name in names}
+        if reserved := [name for name in TEXT_KEYWORDS if name in names]:
+            raise ConfigError(
+                f"train_dataset has a column {reserved[0]!r}, a name that gaard gives to rewards: rename it"
+            )
         self.pad_token_id = int(tokenizer.pad_token_id or 0)
         self.ids = [_tokenize(tokenizer, text, index) for index, text in enumerate(self.texts)]
         self._order: list[int] = []
@@ -112,8 +119,11 @@ class PromptStream:
 
 
 def _as_iterable(dataset: Any) -> Iterable[Any]:
-    if isinstance(dataset, (str, bytes)) or not isinstance(dataset, Iterable):
-        raise ConfigError(f"train_dataset={dataset!r} must be a list of prompts, or of rows with a 'prompt' column")
+    # Going over a mapping gives its keys, and over a set another order in every process.
+    if isinstance(dataset, (str, bytes, Mapping, Set)) or not isinstance(dataset, Iterable):
+        kind = type(dataset).__name__
+        given = f"a {kind} of {', '.join(map(repr, dataset))}" if isinstance(dataset, (Mapping, Set)) else repr(dataset)
+        raise ConfigError(f"train_dataset is {given}: give a list of prompts, or of rows with a 'prompt' column")
     return dataset
 
 
