@@ -3,6 +3,7 @@
 A checkpoint that is there is whole. One that has been damaged since is skipped for the last good one.
 """
 
+import contextlib
 import hashlib
 import json
 import os
@@ -43,7 +44,8 @@ def write_file(path: Path, text: str) -> None:
             os.fsync(file.fileno())
         os.replace(temporary, path)
     except OSError as error:
-        temporary.unlink(missing_ok=True)
+        with contextlib.suppress(OSError):
+            temporary.unlink(missing_ok=True)
         raise disk_error(path, error) from error
 
 
@@ -56,7 +58,7 @@ def disk_error(path: Path, error: OSError) -> CheckpointError:
 
 
 def save_checkpoint(folder: Path, model: nn.Module, optimizer: Optimizer, state: dict[str, Any], keep: int) -> Path:
-    """Write one checkpoint atomically and drop the oldest beyond ``keep``.
+    """Write one checkpoint atomically, unless there is a whole one of its step, and drop the oldest beyond ``keep``.
 
     Args:
         folder: The run's checkpoint folder.
@@ -73,6 +75,8 @@ def save_checkpoint(folder: Path, model: nn.Module, optimizer: Optimizer, state:
     """
     final = folder / f"step-{state['step']:06d}"
     temporary = folder / f".{final.name}.tmp"
+    if _is_whole(final):  # deleting it to write the same again could lose the only one
+        return final
     shutil.rmtree(temporary, ignore_errors=True)
     try:
         temporary.mkdir(parents=True)
@@ -81,23 +85,32 @@ def save_checkpoint(folder: Path, model: nn.Module, optimizer: Optimizer, state:
         save_file(tensors, str(temporary / OPTIMIZER))
         hashes = {name: _sha256(temporary / name) for name in (POLICY, OPTIMIZER)}
         whole = {"format": FORMAT, "hashes": hashes, "param_groups": groups, **state}
-        write_file(temporary / STATE, json.dumps(whole))
+        write_file(temporary / STATE, json.dumps({**whole, "sha256": _digest(whole)}))
         for name in (POLICY, OPTIMIZER):
             _sync(temporary / name)
+        _sync(temporary)
         shutil.rmtree(final, ignore_errors=True)
         os.replace(temporary, final)
         _sync(folder)
     except (OSError, SafetensorError) as error:
-        shutil.rmtree(temporary, ignore_errors=True)
         raise disk_error(final, error if isinstance(error, OSError) else OSError(str(error))) from error
-    for old in checkpoints(folder)[keep:]:
+    finally:  # after a failure anywhere: half a checkpoint would only take the space that is missing
+        shutil.rmtree(temporary, ignore_errors=True)
+    # Later ones are damaged, or the run would have gone on from them: they must not take a place among those kept.
+    later = [path for path in checkpoints(folder) if _step(path) > state["step"]]
+    for old in [*later, *checkpoints(folder)[len(later) + keep :]]:
         shutil.rmtree(old, ignore_errors=True)
     return final
 
 
 def checkpoints(folder: Path) -> list[Path]:
     """The checkpoints of a run, newest first."""
-    return sorted(folder.glob("step-*"), reverse=True)
+    return sorted((path for path in folder.glob("step-*") if path.name[5:].isdigit()), key=_step, reverse=True)
+
+
+def _step(path: Path) -> int:
+    """The step in a checkpoint's name; as text, step-1000000 would come before step-999999."""
+    return int(path.name[5:])
 
 
 def load_checkpoint(folder: Path, model: nn.Module, optimizer: Optimizer) -> dict[str, Any] | None:
@@ -131,11 +144,23 @@ def load_checkpoint(folder: Path, model: nn.Module, optimizer: Optimizer) -> dic
     return None
 
 
+def _is_whole(path: Path) -> bool:
+    """Whether there is a checkpoint that can be read."""
+    try:
+        return bool(_verified_state(path))
+    except (OSError, ValueError, KeyError):
+        return False
+
+
 def _verified_state(path: Path) -> dict[str, Any]:
     """The state of a checkpoint whose files hash to what was written."""
     state = json.loads((path / STATE).read_text(encoding="utf-8"))
+    if not isinstance(state, dict):
+        raise ValueError(f"{STATE} is not what was written")
     if state["format"] != FORMAT:
         raise ValueError(f"format {state['format']}, this version of gaard reads {FORMAT}")
+    if state.pop("sha256") != _digest(state):
+        raise ValueError(f"{STATE} is not what was written")
     for name, expected in state["hashes"].items():
         if _sha256(path / name) != expected:
             raise ValueError(f"{name} is not what was written")
@@ -145,6 +170,11 @@ def _verified_state(path: Path) -> dict[str, Any]:
 def _sha256(path: Path) -> str:
     with path.open("rb") as file:
         return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def _digest(state: dict[str, Any]) -> str:
+    """Of a checkpoint's state as JSON, which reads back to the same text."""
+    return hashlib.sha256(json.dumps(state).encode()).hexdigest()
 
 
 def _sync(path: Path) -> None:

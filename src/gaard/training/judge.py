@@ -1,6 +1,6 @@
 """The rewards of one run: the proxy that trains, the truth that is watched, and whether the proxy was hacked."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -8,8 +8,9 @@ import torch
 from torch import Tensor
 from transformers import PreTrainedTokenizerBase
 
-from gaard.errors import RewardError
+from gaard.errors import ConfigError, RewardError
 from gaard.rewards import Honeypot, RewardFunction, combine, reward_name, score
+from gaard.rewards.protocol import check_reward_function
 
 HackDetector = Callable[[list[str]], Sequence[bool]]
 RewardFunctions = RewardFunction | Sequence[RewardFunction]
@@ -52,12 +53,17 @@ class Judge:
         hack_detector: HackDetector | None = None,
     ):
         functions = _as_list(reward_funcs)
+        if hack_detector is not None and not callable(hack_detector):
+            raise ConfigError(f"hack_detector={hack_detector!r} cannot be called: give a function of completions")
         self.honeypots = [function for function in functions if isinstance(function, Honeypot)]
         self.proxy = combine(functions, weights)
         self.detector = hack_detector
         self._single = self.honeypots[0] if len(functions) == 1 and self.honeypots and weights is None else None
         if true_reward_funcs is not None:
-            self.true = combine(_as_list(true_reward_funcs))
+            truths = _as_list(true_reward_funcs)
+            for index, function in enumerate(truths):
+                check_reward_function(function, f"true_reward_funcs[{index}]")
+            self.true = combine(truths)
             self._single = None
         else:
             self.true = combine([f.true_reward if isinstance(f, Honeypot) else f for f in functions], weights)
@@ -111,7 +117,12 @@ class Judge:
             n answers, all False if nothing is known to be a hack.
         """
         if self.detector is not None:
-            found = [bool(hit) for hit in self.detector(completions)]
+            try:
+                found = [bool(hit) for hit in self.detector(completions)]
+            except Exception as error:
+                raise RewardError(
+                    f"hack_detector raised {type(error).__name__}: {error} on {len(completions)} completions: mend it"
+                ) from error
             if len(found) != len(completions):
                 raise RewardError(f"hack_detector returned {len(found)} answers for {len(completions)} completions")
             return found
@@ -125,7 +136,10 @@ class Judge:
 
 
 def _as_list(reward_funcs: RewardFunctions) -> list[RewardFunction]:
-    return [reward_funcs] if callable(reward_funcs) else list(reward_funcs)
+    """One function as a list; so too what is neither, for the check that refuses it by name."""
+    if callable(reward_funcs) or isinstance(reward_funcs, str) or not isinstance(reward_funcs, Iterable):
+        return [reward_funcs]
+    return list(reward_funcs)
 
 
 def _complete(values: Sequence[float | None], function: RewardFunction, prompts: list[str]) -> Tensor:

@@ -3,6 +3,7 @@
 ``metrics.jsonl`` depends on nothing but the run; wall-clock figures go to ``timings.jsonl``.
 """
 
+import contextlib
 import json
 import shutil
 from pathlib import Path
@@ -12,7 +13,7 @@ from typing import Any
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 
-from gaard.errors import CheckpointError
+from gaard.errors import CheckpointError, ConfigError
 from gaard.training.checkpoint import disk_error, write_file
 from gaard.training.config import difference
 
@@ -27,11 +28,19 @@ class RunLog:
 
     Args:
         folder: The run's folder; made if it is not there.
+
+    Raises:
+        ConfigError: If it cannot be made.
     """
 
     def __init__(self, folder: Path):
         self.folder = folder
-        folder.mkdir(parents=True, exist_ok=True)
+        try:
+            folder.mkdir(parents=True, exist_ok=True)
+        except OSError as error:
+            raise ConfigError(
+                f"output_dir={str(folder)!r} cannot be made: {error.strerror}: choose a folder that can be written"
+            ) from error
 
     @property
     def checkpoints(self) -> Path:
@@ -49,6 +58,7 @@ class RunLog:
             CheckpointError: If the folder holds another run; the message shows the difference.
         """
         path = self.folder / CONFIG
+        _refuse_foreign(path)
         if overwrite:
             self.clear()
         identity = json.loads(json.dumps(identity))
@@ -114,6 +124,18 @@ class RunLog:
         return read_jsonl(self.folder / name)
 
 
+def _refuse_foreign(path: Path) -> None:
+    """Leave alone a config.json that is not a run's, such as a model's.
+
+    Raises:
+        CheckpointError: If there is one.
+    """
+    with contextlib.suppress(OSError, ValueError):
+        existing = json.loads(path.read_text(encoding="utf-8"))
+        if not isinstance(existing, dict) or "method" not in existing:
+            raise CheckpointError(f"{path} is not a run's configuration: use an output_dir of the run's own")
+
+
 def read_jsonl(path: Path) -> list[dict[str, Any]]:
     """The rows of a JSON-lines file, up to the first that is not whole.
 
@@ -126,7 +148,8 @@ def read_jsonl(path: Path) -> list[dict[str, Any]]:
     rows: list[dict[str, Any]] = []
     if not path.exists():
         return rows
-    for line in path.read_text(encoding="utf-8").splitlines():
+    # Not splitlines(), which also splits at line separators inside a completion.
+    for line in path.read_text(encoding="utf-8").split("\n"):
         try:
             rows.append(json.loads(line))
         except ValueError:
@@ -141,7 +164,7 @@ def _lines_up_to(path: Path, step: int) -> list[str]:
         try:
             if json.loads(line)["step"] > step:
                 break
-        except ValueError:
+        except (ValueError, TypeError, KeyError):
             break
         kept.append(line)
     return kept

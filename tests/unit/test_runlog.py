@@ -1,0 +1,205 @@
+"""A run's folder: whose it is, what is kept of it, and what a continued run writes again."""
+
+import json
+
+import pytest
+import torch
+from rich.console import Console
+
+from gaard.errors import CheckpointError, ConfigError
+from gaard.training.runlog import RunLog, StepProgress, read_jsonl
+from tiny import tiny_trainer
+
+IDENTITY = {"method": "gaa", "seed": 0, "sizes": [1, 2]}
+
+
+def test_the_same_configuration_goes_on(tmp_path):
+    log = RunLog(tmp_path / "new" / "run")
+    log.claim(IDENTITY, overwrite=False)
+    log.write("metrics.jsonl", [{"step": 1}])
+    log.claim(dict(IDENTITY, sizes=(1, 2)), overwrite=False)  # a tuple is what JSON makes a list
+    assert log.read("metrics.jsonl") == [{"step": 1}]
+
+
+def test_another_configuration_is_refused_with_both_values(tmp_path):
+    tiny_trainer(tmp_path, max_steps=1).train()
+    before = {path: path.read_bytes() for path in tmp_path.rglob("*") if path.is_file()}
+    with pytest.raises(CheckpointError) as caught:
+        tiny_trainer(tmp_path, max_steps=1, learning_rate=0.002, prompts=["w9"]).train()
+    message = str(caught.value)
+    assert str(tmp_path) in message
+    assert "--overwrite" in message
+    assert "learning_rate: 0.001 there, 0.002 now" in message
+    assert "prompts: '3 prompts, sha256 " in message
+    assert "now" in message.partition("prompts: '3 prompts")[2]
+    assert "seed" not in message
+    assert {path: path.read_bytes() for path in tmp_path.rglob("*") if path.is_file()} == before
+
+
+@pytest.mark.parametrize("changed", ["weights", "reward"])
+def test_other_weights_or_rewards_are_another_run(tmp_path, changed):
+    tiny_trainer(tmp_path, max_steps=1).train()
+
+    def another_reward(completions, **kwargs):
+        return [0.0] * len(completions)
+
+    trainer = tiny_trainer(tmp_path, max_steps=1, **({"reward": another_reward} if changed == "reward" else {}))
+    if changed == "weights":
+        with torch.no_grad():
+            next(trainer.reference.lm.parameters())[0, 0] += 1.0
+    with pytest.raises(CheckpointError, match={"weights": "model_sha256", "reward": "another_reward"}[changed]):
+        trainer.train()
+
+
+def test_what_changes_no_result_may_change(tmp_path):
+    tiny_trainer(tmp_path, max_steps=2).train()
+    trainer = tiny_trainer(tmp_path, max_steps=2, save_steps=1, save_total_limit=5, progress=True)
+    assert trainer.train()["step"] == 2
+
+
+def test_overwriting_deletes_what_is_gaards_and_nothing_else(tmp_path):
+    tiny_trainer(tmp_path, max_steps=2).train()
+    (tmp_path / "evaluation.json").write_text("{}")
+    (tmp_path / "notes.txt").write_text("mine")
+    (tmp_path / "data").mkdir()
+    (tmp_path / "data" / "prompts.jsonl").write_text("mine")
+    RunLog(tmp_path).clear()
+    left = sorted(str(path.relative_to(tmp_path)) for path in tmp_path.rglob("*"))
+    assert left == ["data", "data/prompts.jsonl", "notes.txt"]
+
+
+@pytest.mark.parametrize("overwrite", [True, False])
+@pytest.mark.parametrize("content", ['{"model_type": "gpt2"}', "[1]"])
+def test_a_model_folder_is_not_taken_for_a_run(tmp_path, content, overwrite):
+    """A model's folder has a config.json too, and must outlive a wrong output_dir."""
+    (tmp_path / "config.json").write_text(content)
+    with pytest.raises(CheckpointError, match=r"config\.json is not a run's configuration"):
+        RunLog(tmp_path).claim(IDENTITY, overwrite)
+    assert (tmp_path / "config.json").read_text() == content
+
+
+def test_a_damaged_configuration_names_the_remedy_which_works(tmp_path):
+    (tmp_path / "config.json").write_text('{"method": ')
+    log = RunLog(tmp_path)
+    with pytest.raises(CheckpointError, match=r"config\.json is not readable JSON .*--overwrite"):
+        log.claim(IDENTITY, overwrite=False)
+    log.claim(IDENTITY, overwrite=True)
+    assert json.loads((tmp_path / "config.json").read_text()) == IDENTITY
+
+
+def test_a_folder_that_cannot_be_made_is_named(tmp_path):
+    (tmp_path / "file").write_text("")
+    for folder in (tmp_path / "file", tmp_path / "file" / "run"):
+        with pytest.raises(ConfigError, match=f"output_dir='{folder}' cannot be made: .*choose a folder"):
+            RunLog(folder)
+
+
+# The files ------------------------------------------------------------------------------------------------------------
+
+
+def test_a_run_leaves_the_same_files_to_the_byte_whatever_the_clock_says(tmp_path):
+    contents = []
+    for name in ("one", "two"):
+        tiny_trainer(tmp_path / name).train()
+        contents.append({file: (tmp_path / name / file).read_bytes() for file in ("metrics.jsonl", "samples.jsonl")})
+    assert contents[0] == contents[1]
+    timings = [(tmp_path / name / "timings.jsonl").read_text() for name in ("one", "two")]
+    assert timings[0] != timings[1]
+
+
+def test_times_are_in_their_own_file_alone(tmp_path):
+    tiny_trainer(tmp_path, max_steps=2).train()
+    metrics, timings = (read_jsonl(tmp_path / name) for name in ("metrics.jsonl", "timings.jsonl"))
+    parts = {"sample", "branch", "reference", "score", "learn"}
+    for row in timings:
+        assert set(row) == {"step", "seconds"} | parts
+        assert 0 < sum(row[part] for part in parts) <= row["seconds"]
+    assert [row["step"] for row in timings] == [1, 2]
+    assert not any(({"seconds"} | parts) & set(row) for row in metrics)
+
+
+def test_samples_are_what_the_reward_saw(tmp_path):
+    seen = []
+
+    def reward(prompts, completions, **kwargs):
+        seen.append((prompts, completions))
+        return [float(len(completion)) for completion in completions]
+
+    tiny_trainer(tmp_path, reward=reward, method="ppo", max_steps=2, log_completions=3).train()
+    expected = [
+        {"step": i, "prompt": p, "completion": c, "reward": len(c), "true_reward": len(c), "hacked": False}
+        for i, (prompts, completions) in enumerate(seen, 1)
+        for p, c in list(zip(prompts, completions, strict=True))[:3]
+    ]
+    assert read_jsonl(tmp_path / "samples.jsonl") == expected
+
+
+def test_a_torn_last_line_is_written_again_on_resuming(tmp_path):
+    tiny_trainer(tmp_path / "whole", max_steps=4).train()
+    folder = tmp_path / "torn"
+    tiny_trainer(folder, max_steps=4, save_steps=2, save_total_limit=9).train()
+    for file in ("metrics.jsonl", "samples.jsonl", "timings.jsonl"):
+        lines = (folder / file).read_text().splitlines(keepends=True)
+        assert json.loads(lines[-1])["step"] == 4
+        (folder / file).write_text("".join(lines)[:-7])
+    for path in (folder / "checkpoints" / "step-000004").iterdir():
+        path.unlink()
+    (folder / "checkpoints" / "step-000004").rmdir()
+    tiny_trainer(folder, max_steps=4, save_steps=2, save_total_limit=9).train()
+    for file in ("metrics.jsonl", "samples.jsonl"):
+        assert (folder / file).read_bytes() == (tmp_path / "whole" / file).read_bytes()
+    assert [row["step"] for row in read_jsonl(folder / "timings.jsonl")] == [1, 2, 3, 4]
+
+
+@pytest.mark.parametrize("torn", ['{"step": 3, "re', "nul", "3", "[3]", "{}", ""])
+def test_what_is_after_the_step_or_torn_is_forgotten(tmp_path, torn):
+    log = RunLog(tmp_path)
+    whole = '{"step": 1, "x": 1.50}\n{"step": 2, "x": 2.50}\n'
+    (tmp_path / "metrics.jsonl").write_text(whole + torn)
+    log.truncate(2)
+    assert (tmp_path / "metrics.jsonl").read_text() == whole  # not even a number is spelt anew
+    log.truncate(1)
+    assert (tmp_path / "metrics.jsonl").read_text() == whole.splitlines(keepends=True)[0]
+    log.truncate(0)
+    assert (tmp_path / "metrics.jsonl").read_text() == ""
+
+
+def test_a_row_is_a_line_whatever_a_completion_holds(tmp_path):
+    """Characters at which str.splitlines would cut: line and paragraph separators, next line, form feed."""
+    rows = [{"step": 1, "completion": "a\u2028b\u2029c\x85d\x0ce\r\nf"}, {"step": 2, "completion": "naïve 文"}]
+    log = RunLog(tmp_path)
+    log.write("samples.jsonl", rows)
+    assert log.read("samples.jsonl") == rows
+    log.truncate(2)
+    assert log.read("samples.jsonl") == rows
+
+
+def test_a_file_that_is_not_there_has_no_rows(tmp_path):
+    assert RunLog(tmp_path).read("metrics.jsonl") == []
+
+
+def test_a_line_that_the_disk_does_not_take_is_an_error_with_a_remedy(tmp_path):
+    (tmp_path / "metrics.jsonl").mkdir()
+    with pytest.raises(CheckpointError, match=r"metrics\.jsonl could not be written: .*free some space"):
+        RunLog(tmp_path).write("metrics.jsonl", [{"step": 1}])
+
+
+# The terminal ---------------------------------------------------------------------------------------------------------
+
+
+def test_without_a_terminal_there_are_some_ten_lines_a_run(capsys):
+    with StepProgress(40, "gaa seed 0") as progress:
+        for step in range(41):
+            progress.show(step, {"reward": step / 10, "kl": 0.25, "unimportant": 1.0} if step else {})
+    lines = capsys.readouterr().err.splitlines()
+    assert len(lines) == 11
+    assert lines[-1].split() == ["gaa", "seed", "0", "40/40", "reward", "4.000", "kl", "0.250"]
+
+
+def test_on_a_terminal_the_bar_shows_the_figures(monkeypatch, capsys):
+    monkeypatch.setattr("gaard.training.runlog.Console", lambda **kwargs: Console(force_terminal=True, width=160))
+    with StepProgress(2, "gaa seed 0") as progress:
+        progress.show(1, {"reward": 1.5})
+    out = capsys.readouterr().out
+    assert "1/2" in out
+    assert "reward 1.500" in out
