@@ -1,19 +1,23 @@
 """The command line: ``gaard COMMAND``; each command is a few lines over the library."""
 
+import re
 import sys
 from collections.abc import Sequence
 from dataclasses import fields
 from itertools import pairwise
 from pathlib import Path
-from typing import Any
+from types import NoneType, UnionType
+from typing import Any, get_args, get_origin
 
 from jsonargparse import ArgumentError, ArgumentParser, Namespace
 from rich.console import Console
+from rich.table import Table
 
 from gaard.errors import ConfigError, GaardError
 from gaard.version import __version__
 
 FAILED_RUNS, MENDABLE, INTERRUPTED = 1, 2, 130
+WIDE = 200  # columns
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -28,8 +32,16 @@ def main(argv: Sequence[str] | None = None) -> int:
     words = sys.argv[1:] if argv is None else list(argv)
     try:
         return COMMANDS[words[0]](words[1:]) if words and words[0] in COMMANDS else _overview(words)
-    except (GaardError, ArgumentError) as error:
+    except GaardError as error:
         print(f"gaard: {error}", file=sys.stderr)
+        return MENDABLE
+    except ArgumentError as error:
+        print(f"gaard: {_in_one_line(error)}", file=sys.stderr)
+        return MENDABLE
+    except OSError as error:
+        if error.filename is None:
+            raise
+        print(f"gaard: {error.filename}: {error.strerror}: check the path and the free space", file=sys.stderr)
         return MENDABLE
     except KeyboardInterrupt:
         print("gaard: interrupted; the same command goes on from the last checkpoint", file=sys.stderr)
@@ -49,10 +61,9 @@ def train(words: list[str]) -> int:
     folder = Path(spec.output_dir)
     trainer.save_model(folder / "model")
     if spec.eval_completions:
-        Console().print(measures_table(f"{spec.method}, seed {spec.seed}", trainer.evaluated()))
-    Console().print(
-        f"model: {folder / 'model'}   metrics: {folder / 'metrics.jsonl'}   texts: {folder / 'samples.jsonl'}"
-    )
+        _show(measures_table(f"{spec.method}, seed {spec.seed}", trainer.evaluated()))
+    # print: Rich would break a long path at the terminal's edge, and read brackets in it as markup.
+    print(f"model: {folder / 'model'}   metrics: {folder / 'metrics.jsonl'}   texts: {folder / 'samples.jsonl'}")
     return 0
 
 
@@ -67,20 +78,22 @@ def compare(words: list[str]) -> int:
     arms, seeds, out = (settings.pop(key) for key in ("arms", "seeds", "out"))
     if seeds < 1:
         raise ConfigError(f"seeds={seeds} must be at least 1")
+    if not settings["eval_completions"]:
+        raise ConfigError("eval_completions=0 leaves a comparison nothing to compare: make it 1 or more")
     from gaard.lab.compare import RESULTS
     from gaard.lab.compare import compare as run_comparison
     from gaard.report.figures import comparison_figures
     from gaard.report.tables import comparison_table
 
-    folder, console = Path(out or settings["output_dir"]), Console()
+    folder = Path(out or settings["output_dir"])
     first = settings["seed"]
     names = [arm.strip() for arm in arms.split(",")]
     log = Console(stderr=True)
     results = run_comparison(settings, names, range(first, first + seeds), folder, announce=log.print)
-    console.print(comparison_table(results))
+    _show(comparison_table(results))
     figures = comparison_figures(results, folder)
-    console.print(f"results: {folder / RESULTS}   figures: {', '.join(str(path) for path in figures)}")
-    console.print(f"texts: {folder}/*/samples.jsonl")
+    print(f"results: {folder / RESULTS}   figures: {', '.join(str(path) for path in figures)}")
+    print(f"texts: {folder}/*/samples.jsonl")
     failed = [run for run in results["runs"] if run["error"]]
     for run in failed:
         print(f"gaard: {run['arm']} seed {run['seed']} failed: {run['error']}", file=sys.stderr)
@@ -95,7 +108,7 @@ def coefficients(words: list[str]) -> int:
     from gaard.report.figures import coefficient_figures
 
     for path in coefficient_figures(Path(arguments.out)):
-        Console().print(str(path))
+        print(path)
     return 0
 
 
@@ -109,11 +122,11 @@ def models(words: list[str]) -> int:
     from gaard.report.tables import models_table
 
     if arguments.action == "list":
-        Console().print(models_table(list_models()))
+        _show(models_table(list_models()))
         return 0
     if arguments.name is None:
         raise ConfigError("gaard models fetch: name a model, such as smollm2-135m (gaard models list)")
-    Console().print(f"{arguments.name}: {fetch(arguments.name)}")
+    print(f"{arguments.name}: {fetch(arguments.name)}")
     return 0
 
 
@@ -122,7 +135,9 @@ COMMANDS = {"train": train, "compare": compare, "coefficients": coefficients, "m
 
 def _overview(words: list[str]) -> int:
     """``gaard``, ``gaard --help``, ``gaard --version``, or a command that does not exist."""
-    parser = ArgumentParser(prog="gaard", description="Reinforcement learning that keeps away from reward hacking.")
+    parser = ArgumentParser(
+        prog="gaard", description="Reinforcement learning that keeps away from reward hacking.", exit_on_error=False
+    )
     parser.add_argument("--version", action="version", version=f"gaard {__version__}")
     lines = [f"  {name:<14}{str(command.__doc__).splitlines()[0]}" for name, command in COMMANDS.items()]
     parser.epilog = "commands (gaard COMMAND --help): " + ", ".join(COMMANDS)
@@ -173,3 +188,43 @@ def _config_paths(words: list[str]) -> list[str]:
     """The files that ``--config`` names."""
     following = [after for word, after in pairwise(words) if word == "--config"]
     return following + [word.partition("=")[2] for word in words if word.startswith("--config=")]
+
+
+NAMES_OF_TYPES: dict[Any, str] = {
+    int: "a whole number",
+    float: "a finite number",
+    bool: "true or false",
+    str: "a text",
+    list: "a list",
+    dict: "a mapping of keys to values",
+    NoneType: "null",
+}
+
+
+def _in_one_line(error: ArgumentError) -> str:
+    """The command line's own errors, with field, value and remedy where they concern a field."""
+    message = " ".join(str(error).split())
+    found = re.match(r'Parser key "(\w+)"', message)
+    values = re.findall(r"(?:Got|Given) value: (.*?)(?= Got value:| Given value:|$)", message)
+    if found is None or not values:
+        return f"{message}: --help tells what a command takes"
+    from gaard.training.config import CHOICES, suggest
+    from gaard.training.spec import RunSpec
+
+    name, value = found[1], values[-1]
+    if name in CHOICES:
+        return f"{name}={value!r} is not known: {suggest(value, CHOICES[name])}"
+    kind = next((field.type for field in fields(RunSpec) if field.name == name), str)
+    kinds = get_args(kind) if isinstance(kind, UnionType) else (kind,)
+    return f"{name}={value!r} must be " + " or ".join(_in_words(kind) for kind in kinds)
+
+
+def _show(table: Table) -> None:
+    """Print a table; into a file or a pipe as wide as it is, where 80 columns would cut its numbers off."""
+    Console(width=None if sys.stdout.isatty() else WIDE).print(table)
+
+
+def _in_words(kind: Any) -> str:
+    """A field's type as a reader says it."""
+    words = NAMES_OF_TYPES.get(get_origin(kind) or kind, str(kind))
+    return f"{words}, each entry {_in_words(get_args(kind)[0])}," if get_origin(kind) is list else words

@@ -50,8 +50,8 @@ def read_config(path: str | Path) -> dict[str, Any]:
         content = yaml.safe_load(Path(path).read_text(encoding="utf-8"))
     except OSError as error:
         raise ConfigError(f"--config {path}: {error.strerror}: check the path") from None
-    except yaml.YAMLError as error:
-        raise ConfigError(f"--config {path} is not YAML: {error}") from None
+    except (yaml.YAMLError, UnicodeDecodeError) as error:
+        raise ConfigError(f"--config {path} is not YAML: {' '.join(str(error).split())}") from None
     if not isinstance(content, dict):
         raise ConfigError(f"--config {path} must hold 'key: value' lines, not {type(content).__name__}")
     check_keys(content, [f.name for f in fields(RunSpec)], str(path))
@@ -95,9 +95,12 @@ def read_prompts(prompts: list[str] | str) -> list[Any]:
         return list(prompts)
     path = Path(prompts)
     try:
-        lines = [line for line in path.read_text(encoding="utf-8").splitlines() if line.strip()]
+        # Not splitlines(), which also splits at line separators inside a prompt.
+        lines = [line for line in path.read_text(encoding="utf-8").split("\n") if line.strip()]
     except OSError as error:
         raise ConfigError(f"prompts={prompts!r}: {error.strerror}: give a list, or the path of a file") from None
+    except UnicodeDecodeError as error:
+        raise ConfigError(f"prompts={prompts!r} is not text in UTF-8 ({error}): save it as such") from None
     if path.suffix != ".jsonl":
         return lines
     try:

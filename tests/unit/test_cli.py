@@ -1,0 +1,355 @@
+"""The command line on a tiny model: what it makes, and one clear line for what it cannot."""
+
+import json
+import re
+import shutil
+from dataclasses import fields
+
+import pytest
+import torch
+from transformers import AutoModelForCausalLM
+
+from gaard import cli
+from gaard.training.spec import RunSpec
+from gaard.training.trainer import GAATrainer
+from gaard.version import __version__
+from tiny import WORDS, tiny_config, word_tokenizer
+
+SETTINGS = {
+    "prompts": ["w1 w2", "w3", "w4 w5 w6 w7"],
+    "reward_funcs": ["lexicon"],
+    "honeypot": {"word": "bait", "mode": "capped", "bonus": 1.0, "base_weight": 0.5},
+    "max_steps": 3,
+    "batch_size": 16,
+    "num_mini_batches": 2,
+    "max_completion_length": 8,
+    "eval_completions": 32,
+    "learning_rate": 1.0e-3,
+    "use_cpu": True,
+    "progress": False,
+}
+MEASURES = ("hack_rate", "true_reward", "proxy_reward", "kl", "entropy", "seconds_per_step")
+
+
+@pytest.fixture(scope="module")
+def model(tmp_path_factory):
+    """A tiny model and its tokenizer in a folder, as a user would have them."""
+    folder = tmp_path_factory.mktemp("model")
+    torch.manual_seed(0)
+    AutoModelForCausalLM.from_config(tiny_config("gpt2")).save_pretrained(folder)
+    word_tokenizer(WORDS).save_pretrained(folder)
+    return folder
+
+
+@pytest.fixture
+def config(model, tmp_path):
+    """Writes a YAML file of the settings above with some changed, JSON being YAML too."""
+
+    def write(**changes):
+        path = tmp_path / "run.yaml"
+        settings = {"model": str(model), "output_dir": str(tmp_path / "run")} | SETTINGS | changes
+        path.write_text("\n".join(f"{key}: {json.dumps(value)}" for key, value in settings.items()))
+        return str(path)
+
+    return write
+
+
+def refused(words, capsys) -> str:
+    """The one line of a command that cannot be run."""
+    assert cli.main(words) == 2
+    captured = capsys.readouterr()
+    assert captured.out == ""
+    lines = captured.err.splitlines()
+    assert len(lines) == 1
+    assert lines[0].startswith("gaard: ")
+    return lines[0]
+
+
+# What it says ---------------------------------------------------------------------------------------------------------
+
+
+def test_version(capsys):
+    with pytest.raises(SystemExit) as left:
+        cli.main(["--version"])
+    assert left.value.code == 0
+    assert capsys.readouterr().out.strip() == f"gaard {__version__}"
+
+
+def test_alone_it_lists_its_commands(capsys):
+    assert cli.main([]) == 0
+    out = capsys.readouterr().out
+    assert all(re.search(rf"^  {command} +gaard {command}", out, re.MULTILINE) for command in cli.COMMANDS)
+
+
+def shown_help(words, capsys) -> str:
+    with pytest.raises(SystemExit) as left:
+        cli.main([*words, "--help"])
+    assert left.value.code == 0
+    return capsys.readouterr().out
+
+
+@pytest.mark.parametrize("command", ["train", "compare"])
+def test_help_explains_every_field(command, capsys, monkeypatch):
+    monkeypatch.setenv("COLUMNS", "1000")
+    text = shown_help([command], capsys)
+    for field in fields(RunSpec):
+        assert re.search(rf"^  --{field.name}\b.*?  +\S.*\w", text, re.MULTILINE | re.DOTALL), field.name
+    sentences = re.findall(r"^        \w+: (.+)", (RunSpec.__doc__ or "").partition("Attributes:")[2], re.MULTILINE)
+    assert all(" ".join(sentence.split()) in " ".join(text.split()) for sentence in sentences)
+
+
+def test_help_of_the_other_commands(capsys):
+    assert "fetch" in shown_help(["models"], capsys)
+    assert "--out" in shown_help(["coefficients"], capsys)
+    assert all(word in shown_help(["compare"], capsys) for word in ("--arms", "--seeds", "--out"))
+    assert all(command in shown_help([], capsys) for command in cli.COMMANDS)
+
+
+# What it refuses ------------------------------------------------------------------------------------------------------
+
+RUN = ["--output_dir", "x", "--prompts", '["w1"]']
+REFUSED = [
+    (["trian"], "command 'trian' is not known: did you mean 'train'?"),
+    (["--verison"], "unrecognized arguments: --verison: --help tells"),
+    (["train"], "required: output_dir: --help tells"),
+    (["train", *RUN, "stray"], "unrecognized arguments: stray"),
+    (["train", *RUN, "--sede", "1"], "unknown key 'sede': did you mean 'seed'?"),
+    (["train", *RUN, "--max-steps", "1"], "unknown key 'max-steps': did you mean 'max_steps'?"),
+    (["train", *RUN, "--method", "gaaa"], "method='gaaa' is not known: did you mean 'gaa'? Choose from gaa, gaa-paper"),
+    (["train", *RUN, "--kl_estimator", "k9"], "kl_estimator='k9' is not known"),
+    (["train", *RUN, "--greedy_clip", "none"], "greedy_clip='none' is not known"),
+    (["train", *RUN, "--max_steps", "many"], "max_steps='many' must be a whole number"),
+    (["train", *RUN, "--max_steps", "2.5"], "max_steps='2.5' must be a whole number"),
+    (["train", *RUN, "--max_steps", "0"], "max_steps=0 must be greater than 0"),
+    (["train", *RUN, "--per_device_train_batch_size", "x"], "must be a whole number or null"),
+    (["train", *RUN, "--learning_rate", "nan"], "learning_rate='nan' must be a finite number"),
+    (["train", *RUN, "--learning_rate", "inf"], "learning_rate="),
+    (["train", *RUN, "--bf16", "maybe"], "bf16='maybe' must be true or false"),
+    (["train", *RUN, "--honeypot", "5"], "honeypot='5' must be a mapping of keys to values or null"),
+    (["train", *RUN, "--honeypot.word", "bait", "--honeypot.bouns", "2"], "unknown key 'bouns'"),
+    (["train", *RUN, "--batch_size", "10"], "batch_size=10 cannot be cut into num_mini_batches=4"),
+    (["train", *RUN, "--reward_funcs", '["none.py:f"]'], "none.py"),
+    (["train", *RUN, "--model", "./no-such-folder"], "no-such-folder"),
+    (["train", "--output_dir", "x"], "prompts is empty"),
+    (["train", "--output_dir", "x", "--prompts", "none.txt"], "prompts='none.txt': No such file or directory"),
+    (["train", "--output_dir"], "--output_dir: expected one argument"),
+    (["train", "--config", "none.yaml"], "--config none.yaml: No such file or directory: check the path"),
+    (["train", "--config=none.yaml"], "--config none.yaml: No such file or directory: check the path"),
+    (["train", "--config"], "--config: expected one argument"),
+    (["compare", "--seeds", "0"], "seeds=0 must be at least 1"),
+    (["compare", "--arms", "ppo,gaaa"], "arms: 'gaaa' is not known: did you mean 'gaa'?"),
+    (["compare", "--arms", "ppo,ppo"], "names an arm twice"),
+    (["compare", "--arms", ""], "arms"),
+    (["compare", "--eval_completions", "0"], "eval_completions=0"),
+    (["models"], "required: action"),
+    (["models", "lost"], "invalid choice: 'lost'"),
+    (["models", "fetch"], "name a model, such as smollm2-135m"),
+    (["coefficients", "--size", "3"], "unrecognized arguments: --size"),
+]
+
+
+@pytest.mark.parametrize(("words", "message"), REFUSED, ids=[" ".join(words) for words, _ in REFUSED])
+def test_what_cannot_be_run_is_one_line(words, message, capsys, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    assert message in refused(words, capsys)
+    assert list(tmp_path.iterdir()) == []
+
+
+FILES = [
+    (b"max_steps: 3\nsede: 1\n", "unknown key 'sede': did you mean 'seed'?"),
+    (b"max_steps: lots\n", "max_steps='lots' must be a whole number"),
+    (b"method: [gaa]\n", "method="),
+    (b"prompts: [w1, 3]\n", "must be a list, each entry a text, or a text"),
+    (b"- a\n- b\n", "must hold 'key: value' lines, not list"),
+    (b"", "must hold 'key: value' lines, not NoneType"),
+    (b"a: [1\nb: {", "is not YAML"),
+    (b"\xff\xfe\x00", "is not YAML"),
+]
+
+
+@pytest.mark.parametrize(("content", "message"), FILES, ids=[message for _, message in FILES])
+def test_a_file_that_cannot_be_run_is_one_line(content, message, capsys, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "run.yaml").write_bytes(content)
+    assert message in refused(["train", "--config", "run.yaml", "--output_dir", "x"], capsys)
+    assert [path.name for path in tmp_path.iterdir()] == ["run.yaml"]
+
+
+def test_a_folder_that_cannot_be_written_is_one_line(config, capsys, tmp_path):
+    (tmp_path / "file").write_text("")
+    assert "output_dir" in refused(["train", "--config", config(), "--output_dir", str(tmp_path / "file")], capsys)
+    assert "file" in refused(["coefficients", "--out", str(tmp_path / "file" / "x")], capsys)
+
+
+def test_a_prompt_that_does_not_fit_is_one_line(config, capsys):
+    assert "max_position_embeddings=128" in refused(["train", "--config", config(prompts=["w1 " * 200])], capsys)
+
+
+def test_an_interrupt_tells_how_to_go_on(monkeypatch, capsys):
+    def interrupted(words):
+        raise KeyboardInterrupt
+
+    monkeypatch.setitem(cli.COMMANDS, "train", interrupted)
+    assert cli.main(["train"]) == 130
+    assert "goes on from the last checkpoint" in capsys.readouterr().err
+
+
+def test_a_defect_keeps_its_traceback(monkeypatch):
+    def defect(words):
+        raise OSError("no file is to blame")
+
+    monkeypatch.setitem(cli.COMMANDS, "train", defect)
+    with pytest.raises(OSError, match="no file"):
+        cli.main(["train"])
+
+
+# What it does ---------------------------------------------------------------------------------------------------------
+
+
+def test_a_file_trains_a_model_and_the_command_line_overrides_it(config, capsys, tmp_path):
+    words = ["train", "--config", config(max_steps=9), "--max_steps", "2", "--method", "ppo", "--honeypot.bonus", "2.5"]
+    assert cli.main(words) == 0
+    folder = tmp_path / "run"
+    kept = json.loads((folder / "config.json").read_text())
+    assert (kept["max_steps"], kept["method"], kept["coefficients"]) == (2, "ppo", "ppo")
+    assert kept["honeypot"] == {"word": "bait", "mode": "capped", "bonus": 2.5, "base_weight": 0.5}
+    assert len((folder / "metrics.jsonl").read_text().splitlines()) == 2
+    evaluation = json.loads((folder / "evaluation.json").read_text())
+    shown = capsys.readouterr().out
+    assert all(f"{value:.3f}" in shown for value in evaluation.values())
+    assert f"model: {folder / 'model'}   metrics: {folder / 'metrics.jsonl'}" in shown
+    AutoModelForCausalLM.from_pretrained(folder / "model")
+    assert (folder / "model" / "value_head.safetensors").exists()
+
+
+def test_the_same_command_goes_on_and_another_needs_overwrite(config, capsys, tmp_path):
+    words = ["train", "--config", config(eval_completions=0)]
+    assert cli.main(words) == 0
+    first = (tmp_path / "run" / "metrics.jsonl").read_bytes()
+    assert cli.main(words) == 0
+    assert (tmp_path / "run" / "metrics.jsonl").read_bytes() == first
+    capsys.readouterr()
+    assert cli.main([*words, "--seed", "5"]) == 2
+    assert "seed: 0 there, 5 now" in capsys.readouterr().err
+    assert cli.main([*words, "--seed", "5", "--overwrite"]) == 0
+    assert (tmp_path / "run" / "metrics.jsonl").read_bytes() != first
+
+
+def test_prompts_and_rewards_may_come_from_files(config, tmp_path):
+    """A line separator inside a prompt does not end it."""
+    (tmp_path / "prompts.jsonl").write_text('{"prompt": "w1\u2028w2", "target": 3}\n\n{"prompt": "w3", "target": 4}\n')
+    (tmp_path / "reward.py").write_text(
+        "def score(prompts, completions, target):\n"
+        "    assert set(zip(prompts, target)) <= {('w1\\u2028w2', 3), ('w3', 4)}\n"
+        "    return [float(t) for t in target]\n"
+    )
+    files = {"prompts": str(tmp_path / "prompts.jsonl"), "reward_funcs": [f"{tmp_path}/reward.py:score"]}
+    path = config(**files, honeypot=None, max_steps=1)
+    assert cli.main(["train", "--config", path]) == 0
+    samples = [json.loads(line) for line in (tmp_path / "run" / "samples.jsonl").read_text().split("\n") if line]
+    assert {(row["prompt"], row["reward"]) for row in samples} == {("w1\u2028w2", 3.0), ("w3", 4.0)}
+
+
+@pytest.fixture(scope="module")
+def comparison(model, tmp_path_factory):
+    """The words of a comparison that has been run, its folder and its exit status."""
+    folder = tmp_path_factory.mktemp("comparison")
+    path = folder / "run.yaml"
+    path.write_text("\n".join(f"{k}: {json.dumps(v)}" for k, v in (SETTINGS | {"model": str(model)}).items()))
+    words = ["compare", "--config", str(path), "--arms", "ppo,gaa", "--seeds", "2", "--out", str(folder / "out")]
+    return words, folder / "out", cli.main(words)
+
+
+def test_a_comparison_leaves_its_results(comparison):
+    _, folder, status = comparison
+    assert status == 0
+    results = json.loads((folder / "results.json").read_text())
+    assert {"arms", "runs", "config"} <= set(results)
+    assert list(results["arms"]) == ["ppo", "gaa"]
+    for measures in results["arms"].values():
+        assert set(MEASURES) <= set(measures)
+        for name in MEASURES:
+            assert set(measures[name]) == {"mean", "low", "high", "n"}
+            assert measures[name]["low"] <= measures[name]["mean"] <= measures[name]["high"]
+            assert measures[name]["n"] == 2
+    assert results["config"]["honeypot"] == SETTINGS["honeypot"]
+    runs = {(run["arm"], run["seed"]) for run in results["runs"]}
+    assert runs == {(arm, seed) for arm in ("ppo", "gaa", "untrained") for seed in (0, 1)}
+    assert all((folder / run["folder"] / "config.json").exists() for run in results["runs"])
+    assert (folder / "curves.png").read_bytes()[:4] == b"\x89PNG"
+
+
+def test_a_comparisons_means_are_those_of_its_runs(comparison):
+    """Two seeds: mean ± 12.7062·|x−y|/2, Student's t with one degree of freedom."""
+    _, folder, _ = comparison
+    results = json.loads((folder / "results.json").read_text())
+    for arm in ("ppo", "gaa"):
+        runs = [json.loads((folder / f"{arm}-seed{seed}" / "evaluation.json").read_text()) for seed in (0, 1)]
+        for name in ("true_reward", "kl", "entropy", "proxy_reward", "hack_rate"):
+            x, y = (run[name] for run in runs)
+            measure = results["arms"][arm][name]
+            assert measure["mean"] == pytest.approx((x + y) / 2)
+            if name in ("true_reward", "proxy_reward"):
+                assert measure["high"] == pytest.approx((x + y) / 2 + 12.7062 * abs(x - y) / 2, rel=1e-5)
+        times = [(folder / f"{arm}-seed{seed}" / "timings.jsonl").read_text().splitlines() for seed in (0, 1)]
+        after_the_first = [[json.loads(line)["seconds"] for line in lines[1:]] for lines in times]
+        medians = [sum(seconds) / 2 for seconds in after_the_first]  # two steps are left: the median is their mean
+        assert results["arms"][arm]["seconds_per_step"]["mean"] == pytest.approx(sum(medians) / 2)
+
+
+def test_a_comparison_run_again_does_nothing_twice(comparison, monkeypatch, capsys):
+    words, folder, _ = comparison
+    before = (folder / "results.json").read_bytes()
+
+    def fail(*args, **kwargs):
+        raise AssertionError("done again")
+
+    monkeypatch.setattr(GAATrainer, "training_step", fail)
+    monkeypatch.setattr(GAATrainer, "evaluate", fail)
+    assert cli.main(words) == 0
+    assert (folder / "results.json").read_bytes() == before
+    shown = capsys.readouterr().out
+    measure = json.loads(before)["arms"]["gaa"]["entropy"]
+    assert f"{measure['mean']:.3f} [{measure['low']:.3f}, {measure['high']:.3f}]" in shown  # nor are the numbers
+    assert all(word in shown for word in ("ppo", "gaa", "untrained", "seconds_per_step"))
+    assert f"results: {folder / 'results.json'}   figures: {folder / 'curves.png'}\n" in shown  # not broken
+
+
+def test_a_run_that_fails_is_named_and_the_others_count(comparison, tmp_path, capsys):
+    words, finished, _ = comparison
+    folder = tmp_path / "out"
+    shutil.copytree(finished, folder)
+    of_another_run = json.loads((folder / "gaa-seed1" / "config.json").read_text()) | {"seed": 7}
+    (folder / "gaa-seed1" / "config.json").write_text(json.dumps(of_another_run))
+    assert cli.main([*words[:-1], str(folder)]) == 1
+    assert "gaard: gaa seed 1 failed: CheckpointError: " in capsys.readouterr().err
+    results = json.loads((folder / "results.json").read_text())
+    assert [(run["arm"], run["seed"]) for run in results["runs"] if run["error"]] == [("gaa", 1)]
+    assert results["arms"]["ppo"]["kl"]["n"] == 2
+    alone = json.loads((folder / "gaa-seed0" / "evaluation.json").read_text())
+    assert results["arms"]["gaa"]["kl"] == {"mean": alone["kl"], "low": None, "high": None, "n": 1}
+
+
+def test_when_every_run_fails_there_is_still_a_result(model, tmp_path, capsys):
+    (tmp_path / "reward.py").write_text("def score(completions):\n    return [float('nan')] * len(completions)\n")
+    settings = SETTINGS | {"model": str(model), "reward_funcs": [f"{tmp_path}/reward.py:score"], "honeypot": None}
+    (tmp_path / "run.yaml").write_text("\n".join(f"{k}: {json.dumps(v)}" for k, v in settings.items()))
+    words = ["compare", "--config", str(tmp_path / "run.yaml"), "--arms", "ppo", "--seeds", "1"]
+    assert cli.main([*words, "--out", str(tmp_path / "out")]) == 1
+    assert "ppo seed 0 failed: RewardError: reward function 'score' returned nan" in capsys.readouterr().err
+    assert json.loads((tmp_path / "out" / "results.json").read_text())["arms"] == {"ppo": {}}
+
+
+def test_coefficients_draws_both_surfaces(tmp_path):
+    assert cli.main(["coefficients", "--out", str(tmp_path / "figures")]) == 0
+    files = sorted((tmp_path / "figures").iterdir())
+    assert [path.name for path in files] == ["coefficient_a.png", "coefficient_b.png"]
+    assert all(path.read_bytes()[:4] == b"\x89PNG" and path.stat().st_size > 10_000 for path in files)
+
+
+def test_models_are_listed(capsys, monkeypatch):
+    monkeypatch.setenv("COLUMNS", "200")
+    assert cli.main(["models", "list"]) == 0
+    out = capsys.readouterr().out
+    assert "smollm2-135m" in out
+    assert "HuggingFaceTB/SmolLM2-135M-Instruct" in out
