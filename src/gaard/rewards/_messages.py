@@ -1,8 +1,6 @@
-"""Parts of error messages: a text cut to a readable length, an exception in one line, the nearest known name."""
+"""Parts of error messages: a text cut to a readable length, an exception in one line."""
 
-import difflib
 import traceback
-from collections.abc import Iterable
 from pathlib import Path
 
 
@@ -24,9 +22,3 @@ def one_line(error: BaseException) -> str:
     frames = traceback.extract_tb(error.__traceback__)
     place = f" ({Path(frames[-1].filename).name}, line {frames[-1].lineno})" if frames else ""
     return f"{type(error).__name__}{': ' if message else ''}{message}{place}"
-
-
-def did_you_mean(name: object, known: Iterable[str]) -> str:
-    """`" Did you mean 'x'?"` for the known name nearest to `name`, or an empty string where none is near."""
-    near = difflib.get_close_matches(str(name), list(known), n=1)
-    return f" Did you mean {near[0]!r}?" if near else ""

@@ -12,8 +12,8 @@ import re
 from collections.abc import Sequence
 from typing import Any, Literal, get_args
 
-from gaard.errors import ConfigError
-from gaard.rewards._messages import did_you_mean, shortened
+from gaard.errors import ConfigError, did_you_mean
+from gaard.rewards._messages import shortened
 from gaard.rewards.combination import checked_number
 from gaard.rewards.protocol import RewardFunction, check_reward_function, judge, reward_name
 

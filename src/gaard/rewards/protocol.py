@@ -15,8 +15,8 @@ from typing import Any, TypeAlias
 import numpy as np
 import torch
 
-from gaard.errors import ConfigError, GaardError, RewardError
-from gaard.rewards._messages import did_you_mean, one_line, shortened
+from gaard.errors import ConfigError, GaardError, RewardError, did_you_mean
+from gaard.rewards._messages import one_line, shortened
 
 RewardFunction: TypeAlias = Callable[..., Sequence[float | None] | np.ndarray | torch.Tensor]
 """Called as `func(prompts=..., completions=..., completion_ids=..., **columns)`; returns one number a completion.

@@ -10,8 +10,8 @@ from pathlib import Path
 from types import ModuleType
 from typing import Any
 
-from gaard.errors import ConfigError, ModelError
-from gaard.rewards._messages import did_you_mean, one_line, shortened
+from gaard.errors import ConfigError, ModelError, did_you_mean
+from gaard.rewards._messages import one_line, shortened
 from gaard.rewards.classifier import ClassifierReward
 from gaard.rewards.combination import checked_weights, combine
 from gaard.rewards.honeypot import check_honeypot

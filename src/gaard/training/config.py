@@ -1,22 +1,24 @@
 """Everything that a run can be told, with one meaning and one default each."""
 
 import dataclasses
-import difflib
 import os
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import Any, Literal, get_args
 
-from gaard.errors import ConfigError
+from gaard.errors import ConfigError, did_you_mean
 from gaard.method.coefficients import Granularity
 from gaard.method.objective import GreedyClip, KLEstimator, ScaledTerms
 from gaard.method.presets import PRESETS, CoefficientsName, GreedyRatio, Method, Reading
 
 SchedulerType = Literal["linear", "cosine", "constant"]
 
-# What a run's results do not depend on: changing one of these does not make it another run.
-NOT_IDENTITY = frozenset({"output_dir", "overwrite", "report_to", "save_steps", "save_total_limit", "progress"})
+# What a run's results do not depend on: changing one of these does not make it another run. Of the model it is the
+# weights that count, by their hash, not the name or folder that they came under.
+NOT_IDENTITY = frozenset(
+    {"output_dir", "overwrite", "report_to", "save_steps", "save_total_limit", "progress", "model"}
+)
 
 
 @dataclass
@@ -146,7 +148,7 @@ class GAAConfig:
 
     def identity(self) -> dict[str, Any]:
         """The fields that determine a run's results."""
-        return {key: value for key, value in dataclasses.asdict(self).items() if key not in NOT_IDENTITY}
+        return determining(dataclasses.asdict(self))
 
 
 CHOICES: dict[str, tuple[Any, ...]] = {
@@ -242,8 +244,8 @@ def suggest(value: str, choices: Iterable[str]) -> str:
         For example ``did you mean 'ppo'? Choose from gaa, ppo``.
     """
     known = [str(choice) for choice in choices]
-    near = difflib.get_close_matches(value, known, n=1)
-    return (f"did you mean {near[0]!r}? " if near else "") + "Choose from " + ", ".join(sorted(known))
+    hint = did_you_mean(value, known).strip()
+    return f"{hint[:1].lower()}{hint[1:]} Choose from {', '.join(sorted(known))}".strip()
 
 
 def check_keys(given: Iterable[str], known: Iterable[str], where: str) -> None:
@@ -261,6 +263,18 @@ def check_keys(given: Iterable[str], known: Iterable[str], where: str) -> None:
     for key in given:
         if key not in known:
             raise ConfigError(f"{where}: unknown key {key!r}: {suggest(str(key), known)}")
+
+
+def determining(record: Mapping[str, Any]) -> dict[str, Any]:
+    """The part of a run's record that its results depend on.
+
+    Args:
+        record: As ``config.json`` holds it.
+
+    Returns:
+        The record without what may change while the run stays the same.
+    """
+    return {key: value for key, value in record.items() if key not in NOT_IDENTITY}
 
 
 def difference(old: dict[str, Any], new: dict[str, Any]) -> list[str]:

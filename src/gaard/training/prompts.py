@@ -66,9 +66,10 @@ class PromptStream:
         self._order: list[int] = []
 
     @property
-    def longest(self) -> int:
-        """Tokens of the longest prompt."""
-        return max(map(len, self.ids))
+    def longest(self) -> tuple[str, int]:
+        """The longest prompt, as an error message names it, and its number of tokens."""
+        index, ids = max(enumerate(self.ids), key=lambda item: len(item[1]))
+        return f"train_dataset[{index}] ({self.texts[index][:40]!r}…)", len(ids)
 
     @property
     def fingerprint(self) -> str:

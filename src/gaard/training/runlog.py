@@ -15,7 +15,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 
 from gaard.errors import CheckpointError, ConfigError
 from gaard.training.checkpoint import disk_error, write_file
-from gaard.training.config import difference
+from gaard.training.config import determining, difference
 
 CONFIG, METRICS, TIMINGS, SAMPLES = "config.json", "metrics.jsonl", "timings.jsonl", "samples.jsonl"
 CHECKPOINTS, EVALUATION = "checkpoints", "evaluation.json"
@@ -47,11 +47,11 @@ class RunLog:
         """Where checkpoints are kept."""
         return self.folder / CHECKPOINTS
 
-    def claim(self, identity: dict[str, Any], overwrite: bool) -> None:
+    def claim(self, record: dict[str, Any], overwrite: bool) -> None:
         """Make the folder this run's, or recognise it as already so.
 
         Args:
-            identity: What determines the run's results, JSON-serialisable.
+            record: All that is to be known of the run, JSON-serialisable; its determining part tells runs apart.
             overwrite: Whether to delete a run that is there.
 
         Raises:
@@ -61,9 +61,9 @@ class RunLog:
         _refuse_foreign(path)
         if overwrite:
             self.clear()
-        identity = json.loads(json.dumps(identity))
+        record = json.loads(json.dumps(record))
         if not path.exists():
-            write_file(path, json.dumps(identity, indent=2) + "\n")
+            write_file(path, json.dumps(record, indent=2) + "\n")
             return
         try:
             existing = json.loads(path.read_text(encoding="utf-8"))
@@ -71,7 +71,7 @@ class RunLog:
             raise CheckpointError(
                 f"{path} is not readable JSON ({error}): use another output_dir or --overwrite"
             ) from None
-        changed = difference(existing, identity)
+        changed = difference(determining(existing), determining(record))
         if changed:
             raise CheckpointError(
                 f"output_dir={str(self.folder)!r} holds a run of another configuration: use another output_dir, or "

@@ -5,6 +5,7 @@ sample → score → observe the greedy branch → advantages → for each minib
 
 import contextlib
 import copy
+import dataclasses
 import importlib.util
 import json
 from collections.abc import Iterable, Mapping
@@ -73,7 +74,7 @@ class GAATrainer:
         self.prompts = PromptStream(train_dataset, self.tokenizer)
         self.generator = torch.Generator().manual_seed(args.seed)
         self.policy = PolicyWithValue(lm, args.temperature).to(self.accelerator.device)
-        check_supported(self.policy, self.prompts.longest + args.max_completion_length)
+        check_supported(self.policy, self.prompts.longest, args.max_completion_length)
         self.policy.initialize_value_head(self.generator)
         if lm.config.name_or_path:
             load_value_head(self.policy, Path(lm.config.name_or_path))
@@ -181,7 +182,7 @@ class GAATrainer:
                 metrics = self._guarded_step()
                 progress.show(self.step, metrics)
         self.accelerator.end_training()
-        return metrics or self.log.read(runlog.METRICS)[-1]
+        return metrics or next(reversed(self.log.read(runlog.METRICS)), {})
 
     def evaluate(self, completions: int | None = None) -> dict[str, float]:
         """Measure the policy as it is now on fresh completions.
@@ -191,8 +192,13 @@ class GAATrainer:
 
         Returns:
             The measures of :mod:`gaard.training.evaluation`.
+
+        Raises:
+            ConfigError: For no completions.
         """
         count = self.args.eval_completions if completions is None else completions
+        if count < 1:
+            raise ConfigError(f"eval_completions={count} leaves nothing to measure: make it 1 or more")
         return evaluate(self.collector, self.prompts, count, self.args.seed)
 
     def evaluated(self) -> dict[str, float]:
@@ -202,12 +208,12 @@ class GAATrainer:
             As :meth:`evaluate`.
         """
         path = self.log.folder / runlog.EVALUATION
-        if not path.exists():
-            measures = self.evaluate()
-            if self.accelerator.is_main_process:
-                write_file(path, json.dumps(measures, indent=2) + "\n")
-            return measures
-        return json.loads(path.read_text(encoding="utf-8"))
+        with contextlib.suppress(OSError, ValueError):  # missing or torn: measure again, to the same numbers
+            return json.loads(path.read_text(encoding="utf-8"))
+        measures = self.evaluate()
+        if self.accelerator.is_main_process:
+            write_file(path, json.dumps(measures, indent=2) + "\n")
+        return measures
 
     def save_model(self, output_dir: str | Path) -> None:
         """Save the policy for plain transformers, tokenizer and critic beside it.
@@ -244,24 +250,20 @@ class GAATrainer:
             return
         self._claimed = True
         if self.accelerator.is_main_process:
-            self.log.claim(self.identity(), self.args.overwrite)
+            self.log.claim(self.record(), self.args.overwrite)
         self.accelerator.wait_for_everyone()
         if self.args.report_to:
-            self.accelerator.init_trackers("gaard", config={k: str(v) for k, v in self.identity().items()})
+            self.accelerator.init_trackers("gaard", config={k: str(v) for k, v in self.record().items()})
 
-    def identity(self) -> dict[str, Any]:
-        """What determines the run's results: settings, model and its weights, rewards, prompts."""
+    def record(self) -> dict[str, Any]:
+        """All that is to be known of the run: settings, model and hash of its first weights, rewards, prompts."""
         return {
-            **self.args.identity(),
             "model": self.policy.lm.config.name_or_path,
-            "model_sha256": self._initial_fingerprint(),
+            **dataclasses.asdict(self.args),
+            "model_sha256": model_fingerprint(self.reference.lm),  # the reference holds what training started from
             "rewards": self.judge.identity(),
             "prompts": self.prompts.fingerprint,
         }
-
-    def _initial_fingerprint(self) -> str:
-        """Of the weights that training started from: the reference holds them."""
-        return model_fingerprint(self.reference.lm)
 
     def _state(self) -> dict[str, Any]:
         """All that a checkpoint holds beside weights and optimizer."""
