@@ -60,8 +60,11 @@ def train(words: list[str]) -> int:
     trainer.train()
     folder = Path(spec.output_dir)
     trainer.save_model(folder / "model")
-    if spec.eval_completions:
-        _show(measures_table(f"{spec.method}, seed {spec.seed}", trainer.evaluated()))
+    measures = trainer.evaluated() if spec.eval_completions else {}
+    if not trainer.accelerator.is_main_process:
+        return 0
+    if measures:
+        _show(measures_table(f"{spec.method}, seed {spec.seed}", measures))
     # print: Rich would break a long path at the terminal's edge, and read brackets in it as markup.
     print(f"model: {folder / 'model'}   metrics: {folder / 'metrics.jsonl'}   texts: {folder / 'samples.jsonl'}")
     return 0

@@ -1,24 +1,42 @@
-"""One tiny run as a process of its own, to be killed or spread: ``run_tiny.py FOLDER [OPTIONS AS JSON]``."""
+"""One tiny run as a process of its own, to be killed or spread: ``run_tiny.py FOLDER [OPTIONS AS JSON] [--draw]``.
+
+With ``--draw`` the reward draws from the global generators.
+"""
 
 import json
+import random
 import sys
 from pathlib import Path
 
+import numpy as np
 import torch
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
-from tiny import tiny_trainer
+from tiny import tiny_trainer, words_reward
+
+
+def drawing_reward(completions, **kwargs):
+    """A reward that draws from each of the global generators, as a user's may."""
+    drawn = float(torch.rand(()) + np.random.rand() + random.random()) if "--draw" in sys.argv else 0.0
+    return [score + drawn * (len(text) % 3) for score, text in zip(words_reward(completions), completions, strict=True)]
 
 
 def main() -> None:
-    """Train, then leave the final weights beside the run's files."""
+    """Train, save, measure, and begin a second run: all of it works on every rank."""
     folder, options = sys.argv[1], json.loads(sys.argv[2]) if len(sys.argv) > 2 else {}
     if "dtype" in options:
         options["dtype"] = getattr(torch, options["dtype"])
-    trainer = tiny_trainer(folder, **options)
+    random.seed(0)
+    np.random.seed(0)
+    processes = options.pop("processes", 1)
+    trainer = tiny_trainer(folder, reward=drawing_reward, **options)
+    assert trainer.accelerator.num_processes == processes, trainer.accelerator.num_processes
     trainer.train()
     trainer.save_model(Path(folder) / "model")
+    if processes > 1:
+        assert trainer.evaluated()["completion_length"] > 0
+        tiny_trainer(f"{folder}-second", **options | {"max_steps": 1}).train()
 
 
 if __name__ == "__main__":

@@ -1,17 +1,20 @@
 """Arms × seeds: the same model, prompts, rewards and budget for each, and one table of what came out."""
 
 import json
+import traceback
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from statistics import median
 from typing import Any
 
-from gaard.errors import ConfigError, GaardError
+from accelerate import PartialState
+
+from gaard.errors import CheckpointError, ConfigError, GaardError
 from gaard.lab.statistics import mean_interval
 from gaard.method.presets import PRESETS
 from gaard.training.checkpoint import write_file
-from gaard.training.config import suggest
+from gaard.training.config import determining, difference, suggest
 from gaard.training.evaluation import MEASURES as EVALUATED
 from gaard.training.runlog import TIMINGS, read_jsonl
 from gaard.training.spec import RunSpec, build_trainer
@@ -20,7 +23,7 @@ MEASURES = (*EVALUATED, "seconds_per_step")
 BOUNDS: dict[str, tuple[float, float]] = {"hack_rate": (0.0, 1.0)}
 NON_NEGATIVE = ("kl", "entropy", "completion_length", "seconds_per_step")
 UNTRAINED = "untrained"
-RESULTS = "results.json"
+RESULTS, TRACE = "results.json", "error.txt"
 WARM_UP_STEPS = 1  # left out of seconds_per_step where there are more
 
 
@@ -91,14 +94,43 @@ def compare(
         ConfigError: For settings that no run could use.
     """
     arms, seeds = check_arms(arms), list(seeds)
+    folder.mkdir(parents=True, exist_ok=True)
     specs = {(a, s): run_spec(settings, a, s, folder) for s in seeds for a in (UNTRAINED, *arms)}
+    known = _earlier_runs(folder, settings)
     runs: list[Run] = []
     for number, ((arm, seed), spec) in enumerate(specs.items(), 1):
         announce(f"run {number}/{len(specs)}: {arm}, seed {seed}")
-        runs.append(_run(arm, seed, spec, folder))
+        runs.append(_run(arm, seed, spec, folder, alone=not runs))
         results = collect(runs, arms, settings)
-        write_file(folder / RESULTS, json.dumps(results, indent=2) + "\n")
+        # Taking up finished runs must not leave less than there was, should it be interrupted.
+        if PartialState().is_main_process and len(runs) >= min(known, len(specs)):
+            write_file(folder / RESULTS, json.dumps(results, indent=2) + "\n")
     return results
+
+
+def _earlier_runs(folder: Path, settings: Mapping[str, Any]) -> int:
+    """How many runs an earlier call left here, if it compared under the same settings.
+
+    Raises:
+        CheckpointError: If its settings were others; its results are left as they are.
+    """
+    path = folder / RESULTS
+    if settings.get("overwrite") or not path.exists():
+        return 0
+    try:
+        earlier = json.loads(path.read_text(encoding="utf-8"))
+        config, runs = earlier["config"], len(earlier["runs"])
+    except (ValueError, KeyError, TypeError):
+        return 0  # torn: it is written again from the runs themselves
+    per_run = {"method", "seed"}
+    there, here = ({k: v for k, v in determining(c).items() if k not in per_run} for c in (config, settings))
+    changed = difference(there, json.loads(json.dumps(here)))
+    if changed:
+        raise CheckpointError(
+            f"{folder} holds a comparison under other settings: use another --out, or --overwrite to delete its runs. "
+            "What differs:\n  " + "\n  ".join(changed)
+        )
+    return runs
 
 
 def run_spec(settings: Mapping[str, Any], arm: str, seed: int, folder: Path) -> RunSpec:
@@ -107,8 +139,8 @@ def run_spec(settings: Mapping[str, Any], arm: str, seed: int, folder: Path) -> 
     return RunSpec(**{**settings, **method, "seed": seed, "output_dir": str(folder / f"{arm}-seed{seed}")})
 
 
-def _run(arm: str, seed: int, spec: RunSpec, folder: Path) -> Run:
-    """Train and measure one run, unless that is done."""
+def _run(arm: str, seed: int, spec: RunSpec, folder: Path, alone: bool) -> Run:
+    """Train and measure one run, unless that is done. What stops the first run would stop them all, and is raised."""
     name = str(Path(spec.output_dir).relative_to(folder))
     try:
         trainer = build_trainer(spec)
@@ -116,7 +148,11 @@ def _run(arm: str, seed: int, spec: RunSpec, folder: Path) -> Run:
         if arm != UNTRAINED:
             trainer.train()
         return Run(arm, seed, name, _measures(Path(spec.output_dir), trainer.evaluated))
-    except GaardError as error:
+    except Exception as error:
+        if alone:
+            raise
+        if not isinstance(error, GaardError):  # a defect, or out of memory: the rest goes on, the trace is kept
+            write_file(Path(spec.output_dir) / TRACE, traceback.format_exc())
         return Run(arm, seed, name, {}, f"{type(error).__name__}: {error}")
 
 

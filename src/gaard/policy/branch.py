@@ -24,6 +24,20 @@ def greedy_values(policy: PolicyWithValue, samples: Samples) -> Tensor:
     Returns:
         [B, T]; meaningless where ``samples.completion_mask`` is False.
     """
+    return policy.values(greedy_hidden(policy, samples))
+
+
+@torch.no_grad()
+def greedy_hidden(policy: PolicyWithValue, samples: Samples) -> Tensor:
+    """Last hidden states of (x_<t, x*_t) for all t, in one forward.
+
+    Args:
+        policy: The policy that drew the samples, unchanged since.
+        samples: The rollout with its cache, which is left as it was found.
+
+    Returns:
+        [B, T, D]; meaningless where ``samples.completion_mask`` is False.
+    """
     prompt_length, horizon = samples.prompt_ids.shape[1], samples.greedy_ids.shape[1]
     mask = branch_mask(samples.prompt_mask, samples.completion_mask)
     positions = position_ids(torch.cat([samples.prompt_mask, samples.completion_mask], dim=1))[:, prompt_length:]
@@ -33,7 +47,7 @@ def greedy_values(policy: PolicyWithValue, samples: Samples) -> Tensor:
         )
     hidden = policy.hidden(samples.greedy_ids, mask, positions, samples.cache)
     samples.cache.crop(-horizon)
-    return policy.values(hidden)
+    return hidden
 
 
 def branch_mask(prompt_mask: Tensor, completion_mask: Tensor) -> Tensor:

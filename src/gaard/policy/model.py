@@ -12,7 +12,6 @@ from torch.utils.checkpoint import checkpoint
 from transformers import PreTrainedModel
 from transformers.cache_utils import Cache
 
-from gaard.errors import ModelError
 from gaard.method import distributions
 from gaard.method.masking import position_ids
 
@@ -239,56 +238,3 @@ class Reference:
 def _scatter(rows: Tensor, mask: Tensor) -> Tensor:
     """Put [N] numbers back at the N valid places of a [B, T] mask, zeros elsewhere."""
     return torch.zeros(mask.shape, dtype=rows.dtype, device=rows.device).masked_scatter(mask, rows)
-
-
-def check_supported(policy: PolicyWithValue, longest_prompt: tuple[str, int], completion: int) -> None:
-    """Refuse, before any training time is spent, a model that gaard would get wrong.
-
-    Args:
-        policy: The policy.
-        longest_prompt: What names it in a message, and its tokens.
-        completion: Tokens of the longest completion.
-
-    Raises:
-        ModelError: If the context is too short, attention slides within it or takes no free mask, or logits are
-            not a plain projection of the last hidden state (soft-capped or scaled heads).
-    """
-    config = policy.lm.config
-    name = config.model_type
-    where, prompt = longest_prompt
-    context = prompt + completion
-    limit = getattr(config, "max_position_embeddings", None)
-    if limit is not None and context > limit:
-        raise ModelError(
-            f"{where} has {prompt} tokens, and with max_completion_length={completion} needs {context}, but {name} has "
-            f"max_position_embeddings={limit}: shorten the prompt or lower max_completion_length"
-        )
-    window = getattr(config, "sliding_window", None)
-    if window is not None and context > window and getattr(config, "use_sliding_window", True):
-        raise ModelError(
-            f"{where} has {prompt} tokens, and with max_completion_length={completion} needs {context}, more than the "
-            f"sliding window of {name} ({window}): shorten the prompt or lower max_completion_length"
-        )
-    if config._attn_implementation not in ("sdpa", "eager"):
-        raise ModelError(
-            f"attn_implementation={config._attn_implementation!r} takes no free attention mask, which the greedy "
-            "branch needs: load the model with attn_implementation='sdpa'"
-        )
-    _check_projection(policy)
-
-
-@torch.no_grad()
-def _check_projection(policy: PolicyWithValue) -> None:
-    """Compare logits by way of the last hidden state with the model's own, on two tokens."""
-    vocabulary = policy.lm.get_output_embeddings().weight.shape[0]
-    ids = torch.tensor([[0, vocabulary - 1]], device=policy.lm.device)
-    mask = torch.ones_like(ids)
-    own = policy.lm(input_ids=ids, attention_mask=mask).logits
-    ours = policy.lm.get_output_embeddings()(policy.hidden(ids, mask, position_ids(mask.bool())))
-    if not own.isfinite().all():
-        raise ModelError(f"the logits of {policy.lm.config.model_type} are not finite: check the weights and the dtype")
-    if not torch.allclose(own, ours, atol=1e-3, rtol=1e-3):
-        raise ModelError(
-            f"the logits of {policy.lm.config.model_type} are not a plain projection of its last hidden state "
-            "(a soft cap or a scale comes after it): gaard cannot train this architecture yet"
-        )

@@ -2,8 +2,9 @@
 
 from pathlib import Path
 
+from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
-from transformers import PreTrainedTokenizerBase
+from transformers import GenerationConfig, PreTrainedTokenizerBase
 
 from gaard.errors import ModelError
 from gaard.policy.model import PolicyWithValue
@@ -18,11 +19,34 @@ def save_policy(policy: PolicyWithValue, tokenizer: PreTrainedTokenizerBase, fol
         policy: The policy.
         tokenizer: Its tokenizer.
         folder: Made if it is not there.
+
+    Raises:
+        ModelError: If the disk does not take it.
     """
-    folder.mkdir(parents=True, exist_ok=True)
-    policy.lm.save_pretrained(folder)
-    tokenizer.save_pretrained(folder)
-    save_file({key: x.contiguous() for key, x in policy.value_head.state_dict().items()}, folder / VALUE_HEAD)
+    _make_saveable(policy)
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        policy.lm.save_pretrained(folder)
+        tokenizer.save_pretrained(folder)
+        save_file({key: x.contiguous() for key, x in policy.value_head.state_dict().items()}, folder / VALUE_HEAD)
+    except (OSError, SafetensorError) as error:
+        raise ModelError(
+            f"the model could not be saved to {folder}: {error}. Free some space or choose another folder, and save "
+            "again: a finished run is taken up from its last checkpoint"
+        ) from error
+
+
+def _make_saveable(policy: PolicyWithValue) -> None:
+    """Mend a generation config that transformers refuses to save: sampling options without sampling, or none at all.
+
+    Published chat models come with such; training for hours must not end in that refusal.
+    """
+    if policy.lm.generation_config is None:
+        policy.lm.generation_config = GenerationConfig.from_model_config(policy.lm.config)
+    try:
+        policy.lm.generation_config.validate(strict=True)
+    except ValueError:
+        policy.lm.generation_config.do_sample = True
 
 
 def load_value_head(policy: PolicyWithValue, folder: Path) -> bool:

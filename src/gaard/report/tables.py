@@ -49,12 +49,12 @@ def comparison_table(results: Mapping[str, Any]) -> Table:
 
 
 def interval(measure: Mapping[str, Any] | None) -> str:
-    """``0.42 [0.31, 0.53]``; without an interval for a single run; a dash for nothing."""
+    """The mean, its interval on a line below; no interval for a single run; a dash for nothing."""
     if measure is None:
         return "–"
     if measure["low"] is None:
         return f"{measure['mean']:.3f}"
-    return f"{measure['mean']:.3f} [{measure['low']:.3f}, {measure['high']:.3f}]"
+    return f"{measure['mean']:.3f}\n[{measure['low']:.2f}, {measure['high']:.2f}]"
 
 
 def models_table(rows: Iterable[ModelRow]) -> Table:

@@ -41,8 +41,8 @@ class GAAConfig:
         batch_size: Completions a rollout.
         num_ppo_epochs: Passes over each rollout.
         num_mini_batches: Updates a pass; must divide batch_size.
-        per_device_train_batch_size: Most completions in one forward and backward on a device, to bound memory;
-            None takes the whole minibatch. Changes no result beyond rounding.
+        per_device_train_batch_size: Most completions in one forward and backward of learning on a device, to bound
+            its memory; None takes the whole minibatch. Changes no result beyond rounding.
         max_completion_length: Most tokens a completion.
         temperature: The one temperature of sampling and of all log-probabilities.
         learning_rate: Of the policy (AdamW).
@@ -53,7 +53,7 @@ class GAAConfig:
         warmup_steps: Training steps of linear warm-up of both learning rates.
         max_grad_norm: Gradients are clipped to this norm.
         gamma: Discount factor; the seed's is 1.
-        lam: λ of GAE; the seed's is 0 (G3).
+        lam: λ of GAE; the seed's is 0 (G3), with which a reward travels back one token a rollout.
         cliprange: ε of PPO's clipped ratio.
         cliprange_value: How far a value may move in one rollout's updates before its gradient stops.
         vf_coef: Weight of the value loss.
@@ -98,7 +98,7 @@ class GAAConfig:
     warmup_steps: int = 5
     max_grad_norm: float = 1.0
     gamma: float = 1.0
-    lam: float = 0.0
+    lam: float = 0.95
     cliprange: float = 0.2
     cliprange_value: float = 0.2
     vf_coef: float = 0.5

@@ -9,6 +9,7 @@ from gaard.method.objective import estimated_kl
 from gaard.training.config import GAAConfig
 from gaard.training.experience import Experience, Rollout
 
+NO_SIGNAL = 1e-6  # spread of scores, relative to their size, below which they say nothing
 GREEDY_SCORE_LIMIT = 3.0  # standard deviations; the author's code clamps the normalised greedy score so
 
 
@@ -17,6 +18,9 @@ def estimate(rollout: Rollout, config: GAAConfig) -> Experience:
 
     The gap compares one-step advantages (G3 with λ = 0) on both sides: a greedy token has no longer ones, and where
     it is the sampled token the gap must be 0. A KL penalty in the reward (k1) is likewise left out of the gap.
+
+    A rollout whose scores are all the same says nothing of its tokens; what is left of advantages is the critic's
+    noise, which whitening would blow up to a full gradient. Its policy advantages are zero.
 
     Args:
         rollout: The whole batch.
@@ -35,15 +39,27 @@ def estimate(rollout: Rollout, config: GAAConfig) -> Experience:
     if config.kl_estimator == "k1":
         rewards = rewards - config.kl_coef * estimated_kl(rollout.logprobs, rollout.ref_logprobs, "k1") * mask
     advantages = adv.generalized_advantages(values, rewards, mask, config.gamma, config.lam)
-    std = masked_std(one_step, mask)
-    return Experience(
-        rollout=rollout,
-        advantages=_whiten(advantages, advantages, mask) if config.whiten_advantages else advantages,
-        greedy_advantages=_whiten(greedy, one_step, mask) if config.whiten_advantages else greedy,
-        returns=advantages + values,
-        eta=rollout.greedy_logprobs.exp(),
-        sigma=adv.advantage_gap(one_step, greedy, std),
-    )
+    gap = adv.advantage_gap(one_step, greedy, masked_std(one_step, mask))
+    returns = advantages + values
+    if config.whiten_advantages:
+        greedy, advantages = _whiten(greedy, one_step, mask), _whiten(advantages, advantages, mask)
+    penalised = config.kl_estimator == "k1" and config.kl_coef > 0
+    signal = 1.0 if penalised or has_signal(rollout.scores) else 0.0
+    eta = rollout.greedy_logprobs.exp()
+    return Experience(rollout, advantages * signal, greedy * signal, returns, eta, gap * signal)
+
+
+def has_signal(scores: Tensor) -> bool:
+    """Whether a rollout's scores differ at all.
+
+    Args:
+        scores: [B].
+
+    Returns:
+        False if their spread is rounding.
+    """
+    spread = scores.double().std(correction=0)
+    return bool(spread > NO_SIGNAL * max(1.0, float(scores.abs().mean())))
 
 
 def normalized_scores(rollout: Rollout, normalize: bool) -> tuple[Tensor, Tensor]:

@@ -9,11 +9,11 @@ from torch import Tensor
 from transformers import PreTrainedTokenizerBase
 
 from gaard.errors import ConfigError, RewardError
-from gaard.rewards import Honeypot, RewardFunction, combine, reward_name, score
+from gaard.rewards import Honeypot, RewardFunction, combine, reward_from_name, reward_name, score
 from gaard.rewards.protocol import check_reward_function
 
 HackDetector = Callable[[list[str]], Sequence[bool]]
-RewardFunctions = RewardFunction | Sequence[RewardFunction]
+RewardFunctions = RewardFunction | str | Sequence[RewardFunction | str]
 
 
 @dataclass(frozen=True)
@@ -35,7 +35,7 @@ class Judge:
     """Proxy reward, true reward and hack detector of a run.
 
     Args:
-        reward_funcs: The proxy: one reward function, or several that are summed.
+        reward_funcs: The proxy: one reward function or several that are summed, or their names (``reward_from_name``).
         weights: One a function.
         true_reward_funcs: The truth; by default the proxy with its honeypots taken out.
         hack_detector: Completions → whether each is a hack; by default the word of the honeypots among
@@ -136,10 +136,10 @@ class Judge:
 
 
 def _as_list(reward_funcs: RewardFunctions) -> list[RewardFunction]:
-    """One function as a list; so too what is neither, for the check that refuses it by name."""
-    if callable(reward_funcs) or isinstance(reward_funcs, str) or not isinstance(reward_funcs, Iterable):
-        return [reward_funcs]
-    return list(reward_funcs)
+    """Functions as a list, names looked up; what is neither is left for the check that refuses it."""
+    given: Any = reward_funcs
+    functions = [given] if callable(given) or isinstance(given, str) or not isinstance(given, Iterable) else given
+    return [reward_from_name(function) if isinstance(function, str) else function for function in functions]
 
 
 def _complete(values: Sequence[float | None], function: RewardFunction, prompts: list[str]) -> Tensor:

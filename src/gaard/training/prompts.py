@@ -74,7 +74,7 @@ class PromptStream:
     @property
     def fingerprint(self) -> str:
         """A hash of all prompts and columns, to tell one dataset from another."""
-        content = json.dumps([self.texts, self.columns], default=repr, sort_keys=True)
+        content = json.dumps([self.texts, self.columns], default=lambda x: type(x).__name__, sort_keys=True)
         return f"{len(self.texts)} prompts, sha256 {hashlib.sha256(content.encode()).hexdigest()[:16]}"
 
     def draw(self, count: int, generator: torch.Generator) -> PromptBatch:
@@ -149,8 +149,10 @@ def _checked_prompt(row: Mapping[str, Any], index: int) -> str:
 
 def _tokenize(tokenizer: PreTrainedTokenizerBase, text: str, index: int) -> list[int]:
     """Ids of one prompt. A rendered chat template brings its own special tokens, which must not come twice."""
-    rendered = bool(tokenizer.bos_token) and text.startswith(tokenizer.bos_token)
-    ids = tokenizer(text, add_special_tokens=not rendered)["input_ids"]
+    rendered = bool(tokenizer.bos_token) and text.lstrip().startswith(tokenizer.bos_token)
+    ids = list(tokenizer(text, add_special_tokens=not rendered)["input_ids"])
+    while ids and ids[-1] == tokenizer.eos_token_id != tokenizer.bos_token_id:
+        ids.pop()  # some tokenizers close every text; a prompt is to be gone on with
     if not ids:
         raise ConfigError(f"train_dataset[{index}]['prompt']={text!r} has no token for this tokenizer")
-    return list(ids)
+    return ids

@@ -6,21 +6,20 @@ sample → score → observe the greedy branch → advantages → for each minib
 import contextlib
 import copy
 import dataclasses
-import importlib.util
 import json
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
 import torch
-from accelerate import Accelerator
 from torch import Tensor
 from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
-from gaard.errors import ConfigError, GaardError, ModelError
-from gaard.policy.model import PolicyWithValue, Reference, check_supported
+from gaard.errors import ConfigError, GaardError
+from gaard.policy.model import PolicyWithValue, Reference
 from gaard.policy.saving import load_value_head, save_policy
-from gaard.policy.sources import load_model_and_tokenizer, model_fingerprint
+from gaard.policy.sources import model_fingerprint
+from gaard.policy.support import check_supported
 from gaard.training import runlog
 from gaard.training.checkpoint import generator_states, load_checkpoint, restore_generators, save_checkpoint, write_file
 from gaard.training.collect import Clock, Collector, shard
@@ -32,7 +31,8 @@ from gaard.training.judge import HackDetector, Judge, RewardFunctions, decode
 from gaard.training.metrics import sample_rows, step_metrics
 from gaard.training.optimization import build_optimizer, build_scheduler
 from gaard.training.prompts import PromptBatch, PromptStream
-from gaard.training.update import loss_and_figures, weights
+from gaard.training.setup import build_accelerator, eos_token_ids, load
+from gaard.training.update import check_finite, loss_and_figures, weights
 
 
 class GAATrainer:
@@ -69,8 +69,8 @@ class GAATrainer:
     ):
         self.args = args
         self.judge = Judge(reward_funcs, reward_weights, true_reward_funcs, hack_detector)
-        self.accelerator = _accelerator(args)
-        lm, self.tokenizer = _load(model, processing_class)
+        self.accelerator = build_accelerator(args)
+        lm, self.tokenizer = load(model, processing_class)
         self.prompts = PromptStream(train_dataset, self.tokenizer)
         self.generator = torch.Generator().manual_seed(args.seed)
         self.policy = PolicyWithValue(lm, args.temperature).to(self.accelerator.device)
@@ -82,11 +82,12 @@ class GAATrainer:
         optimizer = build_optimizer(self.policy, args)
         self.scheduler = build_scheduler(optimizer, args)
         self.model, self.optimizer = self.accelerator.prepare(self.policy, optimizer)
-        eos = _eos_token_ids(lm, self.tokenizer)
+        eos = eos_token_ids(lm, self.tokenizer)
         self.collector = Collector(self.policy, self.reference, self.judge, self.tokenizer, eos, self.accelerator, args)
         self.log = runlog.RunLog(run_folder(args))
         self.step = 0
-        self._claimed = self._updating = False
+        self._claimed = self._changed = False
+        self._failure: GaardError | None = None
 
     # The loop ---------------------------------------------------------------------------------------------------------
 
@@ -100,19 +101,29 @@ class GAATrainer:
         batch = self.prompts.draw(self.args.batch_size, self.generator)
         rollout = self.collector.collect(batch, self.generator, clock)
         experience = estimate(rollout, self.args)
-        self._updating = True
-        figures = [
-            self.update(experience.rows(rows.to(self.accelerator.device)))
-            for _ in range(self.args.num_ppo_epochs)
-            for rows in minibatches(self.args.batch_size, self.args.num_mini_batches, self.generator)
-        ]
+        figures = self._updates(experience)
         metrics = step_metrics(self.step + 1, experience, figures, self.optimizer, self.args)
         clock.lap("learn")
         self.scheduler.step()
         self.step += 1
-        self._updating = False
+        self._changed = False
         self._log(metrics, batch, rollout, clock)
         return metrics
+
+    def _updates(self, experience: Experience) -> list[dict[str, Tensor]]:
+        """The epochs over one rollout; cut short by a gradient that is not finite, after which training stops."""
+        figures: list[dict[str, Tensor]] = []
+        for _ in range(self.args.num_ppo_epochs):
+            for rows in minibatches(self.args.batch_size, self.args.num_mini_batches, self.generator):
+                try:
+                    figures.append(self.update(experience.rows(rows.to(self.accelerator.device))))
+                except FloatingPointError as error:
+                    self.optimizer.zero_grad()
+                    self._failure = GaardError(str(error))
+                    if not figures:
+                        raise self._failure from error
+                    return figures
+        return figures
 
     def update(self, minibatch: Experience) -> dict[str, Tensor]:
         """One optimizer step along a·∇J_x + b·∇J_x* (G9).
@@ -122,6 +133,9 @@ class GAATrainer:
 
         Returns:
             Means over the minibatch, and the gradient's norm before clipping.
+
+        Raises:
+            FloatingPointError: If the gradient is not finite; the weights are then as they were.
         """
         weight = weights(minibatch, self.args)
         count = minibatch.rollout.completion_mask.sum()
@@ -141,7 +155,8 @@ class GAATrainer:
                 self.accelerator.backward(loss * self.accelerator.num_processes)
             shares.append(figures)
         norm = self.accelerator.clip_grad_norm_(self.model.parameters(), self.args.max_grad_norm)
-        self._check_finite(norm)
+        check_finite(norm, self.step + 1, self.args)
+        self._changed = True
         self.optimizer.step()
         self.optimizer.zero_grad()
         totals = {key: sum(share[key] for share in shares) for key in shares[0]}
@@ -174,14 +189,21 @@ class GAATrainer:
         """
         self.claim_folder()
         self._resume()
+        if self.args.report_to:
+            plain = {k: v if isinstance(v, (int, float, str)) else str(v) for k, v in self.record().items()}
+            self.accelerator.init_trackers("gaard", config=plain)
         metrics: dict[str, float] = {}
         label, main = f"{self.args.method} seed {self.args.seed}", self.accelerator.is_main_process
-        with runlog.StepProgress(self.args.max_steps, label, self.args.progress and main) as progress:
-            progress.show(self.step, {})
-            while self.step < self.args.max_steps:
-                metrics = self._guarded_step()
-                progress.show(self.step, metrics)
-        self.accelerator.end_training()
+        try:
+            with runlog.StepProgress(self.args.max_steps, label, self.args.progress and main) as progress:
+                progress.show(self.step, {})
+                while self.step < self.args.max_steps:
+                    metrics = self._guarded_step()
+                    progress.show(self.step, metrics)
+        finally:
+            # Not end_training(), which also ends the process group that saving and measuring still need.
+            for tracker in self.accelerator.trackers:
+                tracker.finish()
         return metrics or next(reversed(self.log.read(runlog.METRICS)), {})
 
     def evaluate(self, completions: int | None = None) -> dict[str, float]:
@@ -230,11 +252,13 @@ class GAATrainer:
         start = self._state()
         try:
             metrics = self.training_step()
-            if self.step % self.args.save_steps == 0 or self.step == self.args.max_steps:
+            if self._failure or self.step % self.args.save_steps == 0 or self.step == self.args.max_steps:
                 self._save(self._state())
+            if self._failure:
+                raise self._failure
             return metrics
         except BaseException:
-            whole = not self._updating and self.step == start["step"] > 0
+            whole = not self._changed and self.step == start["step"] > 0
             if whole and self.accelerator.is_main_process:
                 with contextlib.suppress(GaardError):
                     self._write_checkpoint(start)
@@ -252,8 +276,6 @@ class GAATrainer:
         if self.accelerator.is_main_process:
             self.log.claim(self.record(), self.args.overwrite)
         self.accelerator.wait_for_everyone()
-        if self.args.report_to:
-            self.accelerator.init_trackers("gaard", config={k: str(v) for k, v in self.record().items()})
 
     def record(self) -> dict[str, Any]:
         """All that is to be known of the run: settings, model and hash of its first weights, rewards, prompts."""
@@ -307,57 +329,3 @@ class GAATrainer:
         self.log.write(runlog.TIMINGS, [{"step": self.step, "seconds": clock.seconds, **clock.laps}])
         if self.args.report_to:
             self.accelerator.log({key: x for key, x in metrics.items() if key != "step"}, step=self.step)
-
-    def _check_finite(self, norm: Tensor) -> None:
-        """Stop before a gradient that is not a number reaches the weights."""
-        if not torch.isfinite(norm):
-            raise GaardError(
-                f"the gradient of step {self.step + 1} is not finite (norm {float(norm)}): lower learning_rate="
-                f"{self.args.learning_rate} or value_learning_rate={self.args.value_learning_rate}, or, with bf16, "
-                "check that the model itself gives finite logits. The last checkpoint is intact"
-            )
-
-
-def _accelerator(args: GAAConfig) -> Accelerator:
-    """The run's accelerator, once its trackers are there and its processes can share the batches."""
-    for tracker in args.report_to:
-        if importlib.util.find_spec(tracker) is None:
-            raise ConfigError(f"report_to={tracker!r} is not installed: pip install 'gaard[{tracker}]'")
-    accelerator = Accelerator(
-        mixed_precision="bf16" if args.bf16 else "no",
-        cpu=args.use_cpu,
-        log_with=args.report_to or None,
-        project_dir=args.output_dir,
-    )
-    processes = accelerator.num_processes
-    for name, size in (("batch_size", args.batch_size), ("minibatch size", args.mini_batch_size)):
-        if size % processes:
-            raise ConfigError(
-                f"{name}={size} cannot be shared by {processes} processes: make batch_size / num_mini_batches a "
-                f"multiple of {processes}"
-            )
-    return accelerator
-
-
-def _load(
-    model: str | Path | PreTrainedModel, tokenizer: PreTrainedTokenizerBase | None
-) -> tuple[PreTrainedModel, PreTrainedTokenizerBase]:
-    """The model and a tokenizer that pads."""
-    if isinstance(model, PreTrainedModel):
-        if tokenizer is None:
-            raise ModelError("model is a loaded model: give its tokenizer as processing_class")
-        return model, tokenizer
-    if not isinstance(model, (str, Path)):
-        raise ModelError(
-            f"model is a {type(model).__name__}: give a name, a path, or a transformers model (a PEFT model can be "
-            "merged first, with merge_and_unload())"
-        )
-    lm, own = load_model_and_tokenizer(model)
-    return lm, tokenizer or own
-
-
-def _eos_token_ids(lm: PreTrainedModel, tokenizer: PreTrainedTokenizerBase) -> list[int]:
-    """Every token that ends a completion, as the generation config and the tokenizer name them."""
-    configured = getattr(lm.generation_config, "eos_token_id", None)
-    ids = configured if isinstance(configured, list) else [configured]
-    return sorted({int(i) for i in [*ids, tokenizer.eos_token_id] if i is not None})

@@ -110,3 +110,22 @@ def kl_loss(statistics: TokenStatistics, ref_logprobs: Tensor, config: GAAConfig
     if config.kl_estimator == "k1":
         return torch.zeros_like(statistics.logprobs)
     return obj.estimated_kl(statistics.logprobs, ref_logprobs, config.kl_estimator)
+
+
+def check_finite(norm: Tensor, step: int, config: GAAConfig) -> None:
+    """Stop before a gradient that is not a number reaches the weights.
+
+    Args:
+        norm: Of the gradient, scalar.
+        step: The training step, for the message.
+        config: For the remedy.
+
+    Raises:
+        FloatingPointError: If the norm is not finite.
+    """
+    if not torch.isfinite(norm):
+        raise FloatingPointError(
+            f"the gradient of step {step} is not finite (norm {float(norm)}): lower learning_rate="
+            f"{config.learning_rate} or value_learning_rate={config.value_learning_rate}, or, with bf16, check that "
+            "the model itself gives finite logits. What was trained until then is on the disk"
+        )

@@ -1,0 +1,105 @@
+"""What a trainer is made of, checked before any training time is spent."""
+
+import importlib.util
+import warnings
+from pathlib import Path
+
+import torch
+from accelerate import Accelerator
+from accelerate.state import AcceleratorState
+from transformers import PreTrainedModel, PreTrainedTokenizerBase
+
+from gaard.errors import ConfigError, ModelError
+from gaard.policy.sources import load_model_and_tokenizer
+from gaard.training.config import GAAConfig
+
+
+def build_accelerator(args: GAAConfig) -> Accelerator:
+    """The run's accelerator, once its trackers are there and its processes can share the batches.
+
+    Args:
+        args: The run's settings.
+
+    Returns:
+        An accelerator in the run's precision.
+
+    Raises:
+        ConfigError: For a tracker that is not installed, or batches that the processes cannot share.
+    """
+    for tracker in args.report_to:
+        if importlib.util.find_spec(tracker) is None:
+            raise ConfigError(f"report_to={tracker!r} is not installed: pip install 'gaard[{tracker}]'")
+    # Accelerate keeps precision and device for the process; a second trainer may want others than the first.
+    AcceleratorState._reset_state()
+    accelerator = Accelerator(
+        mixed_precision="bf16" if args.bf16 else "no",
+        cpu=args.use_cpu,
+        log_with=args.report_to or None,
+        project_dir=args.output_dir,
+    )
+    processes = accelerator.num_processes
+    for name, size in (("batch_size", args.batch_size), ("minibatch size", args.mini_batch_size)):
+        if size % processes:
+            raise ConfigError(
+                f"{name}={size} cannot be shared by {processes} processes: make batch_size / num_mini_batches a "
+                f"multiple of {processes}"
+            )
+    return accelerator
+
+
+def load(
+    model: str | Path | PreTrainedModel, tokenizer: PreTrainedTokenizerBase | None
+) -> tuple[PreTrainedModel, PreTrainedTokenizerBase]:
+    """The model in float32, and a tokenizer that fits it.
+
+    Args:
+        model: A name, a path, or a loaded model.
+        tokenizer: The user's, if any.
+
+    Returns:
+        Both.
+
+    Raises:
+        ModelError: For a model of another kind, or without a tokenizer that fits it.
+    """
+    if not isinstance(model, (str, Path, PreTrainedModel)):
+        raise ModelError(
+            f"model is a {type(model).__name__}: give a name, a path, or a transformers model (a PEFT model can be "
+            "merged first, with merge_and_unload())"
+        )
+    if isinstance(model, PreTrainedModel):
+        if tokenizer is None:
+            raise ModelError("model is a loaded model: give its tokenizer as processing_class")
+        lm = model
+    else:
+        lm, own = load_model_and_tokenizer(model)
+        tokenizer = tokenizer or own
+    if lm.dtype in (torch.bfloat16, torch.float16):
+        warnings.warn(
+            f"the model is in {lm.dtype}, in which small updates are lost: training it in float32; bf16=True makes "
+            "forwards and backwards bfloat16",
+            stacklevel=3,
+        )
+        lm = lm.float()
+    embedded = lm.get_input_embeddings().weight.shape[0]
+    if len(tokenizer) > embedded:
+        raise ModelError(
+            f"the tokenizer has {len(tokenizer)} tokens and the model embeds {embedded}: use the model's own "
+            "tokenizer, or model.resize_token_embeddings(len(tokenizer)) first"
+        )
+    return lm, tokenizer
+
+
+def eos_token_ids(lm: PreTrainedModel, tokenizer: PreTrainedTokenizerBase) -> list[int]:
+    """Every token that ends a completion, as the generation config and the tokenizer name them.
+
+    Args:
+        lm: The model.
+        tokenizer: Its tokenizer.
+
+    Returns:
+        Distinct ids in order; may be empty.
+    """
+    configured = getattr(lm.generation_config, "eos_token_id", None)
+    ids = configured if isinstance(configured, list) else [configured]
+    return sorted({int(i) for i in [*ids, tokenizer.eos_token_id] if i is not None})

@@ -1,0 +1,175 @@
+"""What a trainer is made of, and what is refused before it trains."""
+
+import math
+
+import pytest
+import torch
+from transformers import (
+    AutoModelForCausalLM,
+    BloomConfig,
+    GPTNeoConfig,
+    GPTNeoXConfig,
+    MambaConfig,
+    MptConfig,
+    OPTConfig,
+)
+
+from gaard import GAAConfig
+from gaard.errors import ConfigError, GaardError, ModelError
+from gaard.policy.model import PolicyWithValue
+from gaard.policy.saving import save_policy
+from gaard.policy.support import check_supported
+from gaard.training.optimization import rate_factor
+from gaard.training.setup import eos_token_ids, load
+from tiny import EOS, WORDS, tiny_config, tiny_lm, tiny_trainer, word_tokenizer
+
+SIZES = dict(vocab_size=37, bos_token_id=2, eos_token_id=EOS, pad_token_id=0)
+
+
+def checked(config, completion: int = 8) -> None:
+    torch.manual_seed(0)
+    policy = PolicyWithValue(AutoModelForCausalLM.from_config(config))
+    check_supported(policy, ("a prompt", 4), completion)
+
+
+@pytest.mark.parametrize(
+    "config",
+    [
+        tiny_config("gpt2"),
+        tiny_config("llama"),
+        tiny_config("qwen2"),
+        OPTConfig(
+            hidden_size=32, num_hidden_layers=2, num_attention_heads=4, ffn_dim=64, word_embed_proj_dim=32, **SIZES
+        ),
+        GPTNeoXConfig(hidden_size=32, num_hidden_layers=2, num_attention_heads=4, intermediate_size=64, **SIZES),
+    ],
+    ids=lambda config: config.model_type,
+)
+def test_models_that_work_are_let_through(config):
+    checked(config)
+
+
+@pytest.mark.parametrize(
+    "config",
+    [
+        MptConfig(d_model=32, n_heads=4, n_layers=2, **SIZES),
+        BloomConfig(hidden_size=32, n_layer=2, n_head=4, **SIZES),
+        MambaConfig(hidden_size=32, num_hidden_layers=2, state_size=8, **SIZES),
+    ],
+    ids=lambda config: config.model_type,
+)
+def test_models_that_would_be_trained_wrongly_are_refused(config):
+    with pytest.raises(ModelError, match=f"gaard cannot train {config.model_type} models: a trial"):
+        checked(config)
+
+
+def test_a_window_that_the_greedy_branch_would_fall_out_of_is_refused():
+    sizes = dict(hidden_size=32, num_layers=2, num_heads=4, attention_types=[[["global", "local"], 1]])
+    checked(GPTNeoConfig(**sizes, window_size=20, **SIZES))
+    with pytest.raises(ModelError, match=r"needs 20 places in the cache, more than window_size=19 of gpt_neo"):
+        checked(GPTNeoConfig(**sizes, window_size=19, **SIZES))
+
+
+def test_weights_that_are_not_numbers_are_refused():
+    lm = tiny_lm()
+    lm.transformer.h[0].mlp.c_fc.weight.data.fill_(math.nan)
+    with pytest.raises(ModelError, match="not finite"):
+        check_supported(PolicyWithValue(lm), ("a prompt", 4), 8)
+
+
+def test_a_half_precision_model_is_trained_in_float32():
+    with pytest.warns(UserWarning, match="training it in float32"):
+        lm, _ = load(tiny_lm(dtype=torch.bfloat16), word_tokenizer(WORDS))
+    assert {weight.dtype for weight in lm.parameters()} == {torch.float32}
+
+
+def test_a_tokenizer_larger_than_the_model_is_refused():
+    with pytest.raises(ModelError, match="the tokenizer has 38 tokens and the model embeds 37"):
+        load(tiny_lm(), word_tokenizer([*WORDS, "more"]))
+
+
+def test_something_that_is_no_model_is_refused():
+    with pytest.raises(ModelError, match="model is a Linear"):
+        load(torch.nn.Linear(1, 1), None)
+
+
+def test_every_token_that_ends_a_completion_counts():
+    lm = tiny_lm()
+    lm.generation_config.eos_token_id = [7, 5]
+    assert eos_token_ids(lm, word_tokenizer(WORDS)) == [EOS, 5, 7]
+    lm.generation_config = None
+    assert eos_token_ids(lm, word_tokenizer(WORDS)) == [EOS]
+
+
+def test_a_second_trainer_may_want_another_precision(tmp_path):
+    tiny_trainer(tmp_path / "one", max_steps=1).train()
+    assert tiny_trainer(tmp_path / "two", max_steps=1, bf16=True).train()["step"] == 1
+
+
+@pytest.mark.parametrize("broken", ["sampling options without sampling", "none"])
+def test_a_generation_config_that_transformers_refuses_does_not_stop_saving(tmp_path, broken):
+    lm = tiny_lm()
+    if broken == "none":
+        lm.generation_config = None
+    else:
+        lm.generation_config.temperature, lm.generation_config.do_sample = 0.7, False
+    save_policy(PolicyWithValue(lm), word_tokenizer(WORDS), tmp_path / "out")
+    assert AutoModelForCausalLM.from_pretrained(tmp_path / "out").config.model_type == "gpt2"
+
+
+def test_a_model_that_the_disk_does_not_take_is_a_clear_error(tmp_path):
+    (tmp_path / "file").write_text("")
+    with pytest.raises(ModelError, match="could not be saved"):
+        save_policy(PolicyWithValue(tiny_lm()), word_tokenizer(WORDS), tmp_path / "file" / "out")
+
+
+def test_the_learning_rate_warms_up_and_decays():
+    def factors(kind: str) -> list[float]:
+        config = GAAConfig("x", max_steps=10, warmup_steps=2, lr_scheduler_type=kind)
+        return [rate_factor(step, config) for step in (0, 1, 2, 6, 9)]
+
+    warm = [1 / 3, 2 / 3]
+    assert factors("constant") == pytest.approx([*warm, 1, 1, 1])
+    assert factors("linear") == pytest.approx([*warm, 1, 0.5, 0.125])
+    assert factors("cosine") == pytest.approx([*warm, 1, 0.5, 0.5 + 0.5 * math.cos(math.pi * 7 / 8)])
+
+
+def test_a_gradient_that_is_not_finite_stops_training_with_the_work_kept(tmp_path, monkeypatch):
+    """In the middle of step 3: the step ends with the updates that it had, and is saved."""
+    trainer = tiny_trainer(tmp_path, max_steps=6, save_steps=100)
+    clip, calls = trainer.accelerator.clip_grad_norm_, []
+
+    def broken(*args):
+        calls.append(clip(*args))
+        return calls[-1] * (math.nan if len(calls) == 11 else 1.0)  # 4 updates a step
+
+    monkeypatch.setattr(trainer.accelerator, "clip_grad_norm_", broken)
+    with pytest.raises(GaardError, match="gradient of step 3 is not finite"):
+        trainer.train()
+    assert [path.name for path in (tmp_path / "checkpoints").iterdir()] == ["step-000003"]
+    again = tiny_trainer(tmp_path, max_steps=6, save_steps=100)
+    assert again.train()["step"] == 6
+    assert all(torch.isfinite(weight).all() for weight in again.policy.parameters())
+
+
+def test_rewards_that_are_all_the_same_do_not_move_the_policy(tmp_path):
+    """Whitening would blow up the critic's noise to a full gradient."""
+    trainer = tiny_trainer(
+        tmp_path, reward=lambda completions, **_: [0.7] * len(completions), max_steps=20, kl_coef=0.0, vf_coef=0.0
+    )
+    trainer.train()
+    for name, weight in trainer.policy.lm.state_dict().items():
+        assert torch.equal(weight, trainer.reference.lm.state_dict()[name]), name
+
+
+def test_measuring_nothing_is_refused(tmp_path):
+    with pytest.raises(ConfigError, match="eval_completions=0"):
+        tiny_trainer(tmp_path).evaluate(0)
+
+
+def test_a_torn_evaluation_is_measured_again(tmp_path):
+    trainer = tiny_trainer(tmp_path, max_steps=1)
+    trainer.train()
+    measures = trainer.evaluated()
+    (tmp_path / "evaluation.json").write_text("{")
+    assert trainer.evaluated() == measures
