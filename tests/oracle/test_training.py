@@ -113,10 +113,16 @@ def test_it_learns(tmp_path, method):
     assert trainer.evaluate(256)["proxy_reward"] > before + 0.25
 
 
-def test_losses_do_not_depend_on_how_a_minibatch_is_cut(tmp_path):
-    whole = tiny_trainer(tmp_path / "whole", max_steps=3, num_mini_batches=1, dtype=torch.float64)
+@pytest.mark.parametrize("method", ["gaa", "gaa-reference"])
+def test_losses_do_not_depend_on_how_a_minibatch_is_cut(tmp_path, method):
+    whole = tiny_trainer(tmp_path / "whole", method=method, max_steps=3, num_mini_batches=1, dtype=torch.float64)
     cut = tiny_trainer(
-        tmp_path / "cut", max_steps=3, num_mini_batches=1, per_device_train_batch_size=3, dtype=torch.float64
+        tmp_path / "cut",
+        method=method,
+        max_steps=3,
+        num_mini_batches=1,
+        per_device_train_batch_size=3,
+        dtype=torch.float64,
     )
     assert whole.train() == pytest.approx(cut.train(), abs=1e-9)
     for key, weight in whole.policy.state_dict().items():

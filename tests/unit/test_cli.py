@@ -331,14 +331,39 @@ def test_a_run_that_fails_is_named_and_the_others_count(comparison, tmp_path, ca
     assert results["arms"]["gaa"]["kl"] == {"mean": alone["kl"], "low": None, "high": None, "n": 1}
 
 
-def test_when_every_run_fails_there_is_still_a_result(model, tmp_path, capsys):
+def test_what_stops_the_first_run_stops_the_comparison(model, tmp_path, capsys):
     (tmp_path / "reward.py").write_text("def score(completions):\n    return [float('nan')] * len(completions)\n")
     settings = SETTINGS | {"model": str(model), "reward_funcs": [f"{tmp_path}/reward.py:score"], "honeypot": None}
     (tmp_path / "run.yaml").write_text("\n".join(f"{k}: {json.dumps(v)}" for k, v in settings.items()))
     words = ["compare", "--config", str(tmp_path / "run.yaml"), "--arms", "ppo", "--seeds", "1"]
-    assert cli.main([*words, "--out", str(tmp_path / "out")]) == 1
-    assert "ppo seed 0 failed: RewardError: reward function 'score' returned nan" in capsys.readouterr().err
-    assert json.loads((tmp_path / "out" / "results.json").read_text())["arms"] == {"ppo": {}}
+    assert cli.main([*words, "--out", str(tmp_path / "out")]) == 2
+    assert "gaard: reward function 'score' returned nan" in capsys.readouterr().err
+    assert not (tmp_path / "out" / "results.json").exists()
+
+
+def test_results_of_other_settings_are_not_overwritten(comparison, tmp_path, capsys):
+    words, finished, _ = comparison
+    folder = tmp_path / "out"
+    shutil.copytree(finished, folder)
+    before = {path: path.read_bytes() for path in folder.rglob("*") if path.is_file()}
+    assert cli.main([*words[:-1], str(folder), "--learning_rate", "0.5"]) == 2
+    message = capsys.readouterr().err
+    assert "holds a comparison under other settings" in message
+    assert "learning_rate: " in message
+    assert "0.5 now" in message
+    assert {path: path.read_bytes() for path in folder.rglob("*") if path.is_file()} == before
+
+
+def test_more_seeds_may_join_a_comparison(comparison, tmp_path):
+    words, finished, _ = comparison
+    folder = tmp_path / "out"
+    shutil.copytree(finished, folder)
+    at = words.index("--seeds") + 1
+    assert cli.main([*words[:at], "3", *words[at + 1 : -1], str(folder)]) == 0
+    results = json.loads((folder / "results.json").read_text())
+    assert results["arms"]["gaa"]["kl"]["n"] == 3
+    earlier = json.loads((finished / "results.json").read_text())["runs"]
+    assert results["runs"][: len(earlier)] == earlier
 
 
 def test_coefficients_draws_both_surfaces(tmp_path):

@@ -43,7 +43,7 @@ CHANGES_LEARNING = {
     "warmup_steps": (2, {}),
     "max_grad_norm": (1e-4, {}),
     "gamma": (0.9, {}),
-    "lam": (0.95, {}),
+    "lam": (0.5, {}),
     "cliprange": (0.01, {}),
     "cliprange_value": (1e-4, {}),
     "vf_coef": (0.1, {}),
@@ -161,7 +161,7 @@ def changes_use_cpu(tmp_path, monkeypatch, **_):
             asked.append(cpu)
             super().__init__(*args, cpu=True, **kwargs)
 
-    monkeypatch.setattr("gaard.training.trainer.Accelerator", Watched)
+    monkeypatch.setattr("gaard.training.setup.Accelerator", Watched)
     for choice in (True, False):
         tiny_trainer(tmp_path / str(choice), use_cpu=choice)
     assert asked == [True, False]

@@ -7,7 +7,7 @@ import torch
 
 from gaard import GAATrainer
 from gaard.errors import ConfigError, RewardError
-from gaard.rewards import honeypot
+from gaard.rewards import LexiconSentiment, honeypot
 from gaard.training.collect import Clock
 from gaard.training.judge import Judge
 from tiny import tiny_trainer, words_reward
@@ -103,15 +103,20 @@ def test_what_one_reward_leaves_out_another_may_judge():
     assert Judge([short, lengths]).score(TEXTS, **BATCH).proxy.tolist() == [10.0, 3.0, 10.0, 9.0]
 
 
+def test_a_reward_may_be_given_by_name():
+    named, same = (Judge(funcs).score(TEXTS, **BATCH) for funcs in ("lexicon", [LexiconSentiment()]))
+    assert named.proxy.tolist() == same.proxy.tolist()
+
+
 REFUSED = [
-    ({"reward_funcs": "lexicon"}, r"reward_funcs\[0\] is the text 'lexicon'"),
+    ({"reward_funcs": "file.py:score"}, r"names the file .*file\.py, which does not exist"),
     ({"reward_funcs": None}, r"reward_funcs\[0\] is None, which cannot be called"),
     ({"reward_funcs": []}, "reward_funcs is empty"),
     ({"reward_funcs": [lengths, 3]}, r"reward_funcs\[1\] is 3"),
     ({"reward_funcs": Counted}, "the class Counted: give an instance"),
     ({"reward_funcs": lengths, "weights": [1.0, 2.0]}, "reward_weights has 2 entries"),
     ({"reward_funcs": lengths, "weights": [float("nan")]}, r"reward_weights\[0\] is nan"),
-    ({"reward_funcs": lengths, "true_reward_funcs": "lexicon"}, r"true_reward_funcs\[0\] is the text 'lexicon'"),
+    ({"reward_funcs": lengths, "true_reward_funcs": " "}, "a reward is named ' '"),
     ({"reward_funcs": lengths, "true_reward_funcs": [lengths, 3]}, r"true_reward_funcs\[1\] is 3"),
     ({"reward_funcs": lengths, "hack_detector": "bait"}, "hack_detector='bait' cannot be called"),
 ]

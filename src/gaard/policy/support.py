@@ -71,9 +71,9 @@ def _trial(policy: PolicyWithValue) -> str:
     ids = torch.randint(0, vocabulary, (2, 3), generator=generator).to(device)
     mask = torch.tensor([[True, True, True], [False, True, True]], device=device)
     uniforms = torch.rand(2, TRIAL_TOKENS, generator=generator, dtype=torch.float64).to(device)
+    if not policy.lm(input_ids=ids[:1]).logits.isfinite().all():
+        return "logits that are not finite (check the weights and the dtype)"
     samples = sample(policy, ids, mask, uniforms, eos_token_ids=[], pad_token_id=0)
-    if not samples.logprobs.isfinite().all():
-        return "log-probabilities that are not finite (check the weights and the dtype)"
     branch = greedy_hidden(policy, samples)
     for row in range(2):
         prompt = ids[row][mask[row]]
