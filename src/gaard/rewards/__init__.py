@@ -3,6 +3,7 @@
 from gaard.rewards.classifier import ClassifierReward
 from gaard.rewards.combination import CombinedReward, combine
 from gaard.rewards.honeypot import Honeypot, honeypot
+from gaard.rewards.human import HumanReward
 from gaard.rewards.protocol import RewardFunction, judge, reward_name, score
 from gaard.rewards.sentiment import LexiconSentiment
 from gaard.rewards.spec import build_rewards, reward_from_name
@@ -11,6 +12,7 @@ __all__ = [
     "ClassifierReward",
     "CombinedReward",
     "Honeypot",
+    "HumanReward",
     "LexiconSentiment",
     "RewardFunction",
     "build_rewards",

@@ -16,11 +16,16 @@ from gaard.rewards.classifier import ClassifierReward
 from gaard.rewards.combination import checked_weights, combine
 from gaard.rewards.honeypot import check_honeypot
 from gaard.rewards.honeypot import honeypot as put_honeypot
+from gaard.rewards.human import HumanReward
 from gaard.rewards.protocol import RewardFunction
 from gaard.rewards.sentiment import LexiconSentiment
 
 HONEYPOT_KEYS = ("word", "mode", "bonus", "base_weight")
-FORMS = "`lexicon`, `path/to/file.py:function`, `package.module:function`, or a sequence classification model"
+BUILT_IN: dict[str, type[LexiconSentiment] | type[HumanReward]] = {
+    LexiconSentiment.name: LexiconSentiment,
+    HumanReward.name: HumanReward,
+}
+FORMS = "`lexicon`, `human`, `path/to/file.py:function`, `package.module:function`, or a sequence classification model"
 
 
 def reward_from_name(name: str) -> RewardFunction:
@@ -28,7 +33,7 @@ def reward_from_name(name: str) -> RewardFunction:
 
     Args:
         name: One of
-            - `lexicon`: `LexiconSentiment`;
+            - `lexicon`: `LexiconSentiment`; `human`: `HumanReward`;
             - `path/to/file.py:function`: from a Python file, relative to the working directory;
             - `package.module:function`: from an installed package;
             - anything else: Hugging Face id or folder of a sequence classification model, as `ClassifierReward`.
@@ -43,8 +48,8 @@ def reward_from_name(name: str) -> RewardFunction:
     """
     if not isinstance(name, str) or not name.strip():
         raise ConfigError(f"a reward is named {name!r}: write {FORMS}")
-    if name == LexiconSentiment.name:
-        return LexiconSentiment()
+    if name in BUILT_IN:
+        return BUILT_IN[name]()
     source, colon, attribute = name.rpartition(":")
     # A drive letter's colon stands before a slash, so what follows it is no identifier.
     if colon and (attribute.isidentifier() or source.endswith(".py")):
@@ -55,7 +60,7 @@ def reward_from_name(name: str) -> RewardFunction:
     try:
         return ClassifierReward(name)
     except ModelError as error:
-        hint = did_you_mean(name, [LexiconSentiment.name])
+        hint = did_you_mean(name, BUILT_IN)
         raise ModelError(f"{error}. If {name!r} is not meant as a model: a reward is {FORMS}.{hint}") from error
 
 
