@@ -250,6 +250,15 @@ def test_prompts_and_rewards_may_come_from_files(config, tmp_path):
     assert {(row["prompt"], row["reward"]) for row in samples} == {("w1\u2028w2", 3.0), ("w3", 4.0)}
 
 
+def test_one_tracker_and_one_reward_need_no_brackets_and_overwrite_forgets_the_old_events(config, tmp_path):
+    words = ["train", "--config", config(reward_funcs="human"), "--report_to", "tensorboard", "--max_steps", "1"]
+    for _ in range(2):
+        assert cli.main([*words, "--overwrite"]) == 0
+        events = list((tmp_path / "run" / "gaard").rglob("events.out.tfevents.*"))
+        assert len([path for path in events if path.parent.name == "gaard"]) == 1
+    assert json.loads((tmp_path / "run" / "config.json").read_text())["rewards"]["proxy"].startswith("honeypot(human")
+
+
 @pytest.fixture(scope="module")
 def comparison(model, tmp_path_factory):
     """The words of a comparison that has been run, its folder and its exit status."""

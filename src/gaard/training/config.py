@@ -66,7 +66,7 @@ class GAAConfig:
         save_steps: Training steps between checkpoints; the last step always has one.
         save_total_limit: Checkpoints kept.
         log_completions: Completions a step kept in samples.jsonl.
-        report_to: Trackers beside metrics.jsonl: any of tensorboard, wandb.
+        report_to: Trackers beside metrics.jsonl: one or a list of tensorboard, wandb.
         bf16: Whether forwards and backwards run in bfloat16 autocast; weights and optimizer stay float32.
         use_cpu: Whether to stay on the CPU even if there is an accelerator.
         overwrite: Whether a run already in output_dir is deleted and started again.
@@ -111,7 +111,7 @@ class GAAConfig:
     save_steps: int = 25
     save_total_limit: int = 2
     log_completions: int = 8
-    report_to: list[str] = dataclasses.field(default_factory=list)
+    report_to: list[str] | str = dataclasses.field(default_factory=list)
     bf16: bool = False
     use_cpu: bool = False
     overwrite: bool = False

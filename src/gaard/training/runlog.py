@@ -19,6 +19,7 @@ from gaard.training.config import determining, difference
 
 CONFIG, METRICS, TIMINGS, SAMPLES = "config.json", "metrics.jsonl", "timings.jsonl", "samples.jsonl"
 CHECKPOINTS, EVALUATION = "checkpoints", "evaluation.json"
+TRACKED = "gaard"  # the project that trackers log to, and TensorBoard's folder
 STEP_FILES = (METRICS, TIMINGS, SAMPLES)
 SHOWN = ("reward", "true_reward", "hack_rate", "kl", "entropy", "a", "b")
 
@@ -82,7 +83,8 @@ class RunLog:
         """Delete the run's own files, and nothing else that may lie in the folder."""
         for name in (CONFIG, EVALUATION, *STEP_FILES):
             (self.folder / name).unlink(missing_ok=True)
-        shutil.rmtree(self.checkpoints, ignore_errors=True)
+        for name in (CHECKPOINTS, TRACKED):
+            shutil.rmtree(self.folder / name, ignore_errors=True)
 
     def truncate(self, step: int) -> None:
         """Forget what was logged after ``step``: the continued run will write it again.

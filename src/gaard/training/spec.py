@@ -20,7 +20,7 @@ class RunSpec(GAAConfig):
     Attributes:
         model: Alias (gaard models list), hub id, folder or GGUF file.
         prompts: Prompts, or the path of a file: .txt with one a line, or .jsonl with rows of prompt and columns.
-        reward_funcs: The proxy that trains: lexicon, file.py:function, or a text-classification model.
+        reward_funcs: The proxy that trains, one or a list: lexicon, human, file.py:function, or a classification model.
         reward_weights: One a reward function; 1 each if left out.
         honeypot: Puts a honeypot over the sum of the rewards: word, mode (capped or uncapped), bonus, base_weight.
         true_reward_funcs: What the reward should have been; the proxy without its honeypot if left out.
@@ -28,10 +28,10 @@ class RunSpec(GAAConfig):
 
     model: str = "smollm2-135m"
     prompts: list[str] | str = field(default_factory=list)
-    reward_funcs: list[str] = field(default_factory=lambda: ["lexicon"])
+    reward_funcs: list[str] | str = field(default_factory=lambda: ["lexicon"])
     reward_weights: list[float] | None = None
     honeypot: dict[str, Any] | None = None
-    true_reward_funcs: list[str] | None = None
+    true_reward_funcs: list[str] | str | None = None
 
 
 def read_config(path: str | Path) -> dict[str, Any]:
@@ -72,9 +72,14 @@ def build_trainer(spec: RunSpec) -> GAATrainer:
         ModelError: For a model that cannot be loaded or trained.
     """
     dataset = read_prompts(spec.prompts)
-    proxy = build_rewards(spec.reward_funcs, spec.reward_weights, spec.honeypot)
-    true = None if spec.true_reward_funcs is None else build_rewards(spec.true_reward_funcs)
+    proxy = build_rewards(_names(spec.reward_funcs), spec.reward_weights, spec.honeypot)
+    true = None if spec.true_reward_funcs is None else build_rewards(_names(spec.true_reward_funcs))
     return GAATrainer(spec.model, proxy, spec, dataset, true_reward_funcs=true)
+
+
+def _names(given: list[str] | str) -> list[str]:
+    """One name as a list."""
+    return [given] if isinstance(given, str) else given
 
 
 def read_prompts(prompts: list[str] | str) -> list[Any]:

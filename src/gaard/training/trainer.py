@@ -191,7 +191,7 @@ class GAATrainer:
         self._resume()
         if self.args.report_to:
             plain = {k: v if isinstance(v, (int, float, str)) else str(v) for k, v in self.record().items()}
-            self.accelerator.init_trackers("gaard", config=plain)
+            self.accelerator.init_trackers(runlog.TRACKED, config=plain)
         metrics: dict[str, float] = {}
         label, main = f"{self.args.method} seed {self.args.seed}", self.accelerator.is_main_process
         try:
