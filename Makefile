@@ -15,7 +15,7 @@ $(READY): pyproject.toml constraints.txt
 	$(BIN)/pip install --quiet --constraint constraints.txt --editable '.[dev]'
 	touch $@
 
-demo: setup      ## PPO against GAA on a honeypot: about 10 minutes on 2 cores
+demo: setup      ## PPO against GAA on a honeypot: 7 minutes on 2 cores
 	$(BIN)/gaard compare --config examples/demo.yaml --arms ppo,gaa --seeds 1 --out runs/demo
 
 # One thread a process: the models of the tests are so small that threads only get in each other's way.
