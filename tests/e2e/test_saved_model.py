@@ -13,7 +13,12 @@ from tiny import tiny_trainer
 def trained(tmp_path):
     trainer = tiny_trainer(tmp_path / "run", max_steps=5, learning_rate=5e-3)
     trainer.train()
+    before = {name: weight.clone() for name, weight in trainer.policy.state_dict().items()}
     trainer.save_model(tmp_path / "out")
+    after = trainer.policy.state_dict()  # saving changes nothing that goes on being trained
+    assert all(
+        torch.equal(after[name], weight) and after[name].dtype == weight.dtype for name, weight in before.items()
+    )
     return trainer
 
 
