@@ -84,8 +84,16 @@ def test_a_half_precision_model_is_trained_in_float32():
 
 
 def test_a_tokenizer_larger_than_the_model_is_refused():
-    with pytest.raises(ModelError, match="the tokenizer has 38 tokens and the model embeds 37"):
+    with pytest.raises(ModelError, match="the tokenizer has 38 tokens, but the model embeds 37"):
         load(tiny_lm(), word_tokenizer([*WORDS, "more"]))
+
+
+def test_a_special_token_declared_past_the_embedding_is_let_through():
+    """Published models have such; a model loaded by name is let through likewise."""
+    tokenizer = word_tokenizer(WORDS)
+    tokenizer.add_special_tokens({"additional_special_tokens": ["<late>"]})
+    assert len(tokenizer) == 38
+    assert load(tiny_lm(), tokenizer)[1] is tokenizer
 
 
 def test_something_that_is_no_model_is_refused():

@@ -31,6 +31,11 @@ class Reading:
     scaled_terms: ScaledTerms = "surrogate"
     greedy_clip: GreedyClip = "reference"
 
+    @property
+    def observes(self) -> bool:
+        """Whether the greedy branch has to be looked at."""
+        return self.coefficients != "ppo"
+
 
 PAPER = Reading("gaa")
 

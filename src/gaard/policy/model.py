@@ -187,9 +187,9 @@ class PolicyWithValue(nn.Module):
                 else checkpoint(self._chunk_statistics, *arguments, use_reentrant=False)
             )
         logprobs, greedy_logprobs, entropy, kl = (
-            _scatter(torch.cat(column), completion_mask) for column in zip(*parts, strict=True)
+            scatter(torch.cat(column), completion_mask) for column in zip(*parts, strict=True)
         )
-        values = _scatter(self.values(rows), completion_mask)
+        values = scatter(self.values(rows), completion_mask)
         return TokenStatistics(logprobs, greedy_logprobs, values, entropy, kl)
 
     @property
@@ -235,6 +235,14 @@ class Reference:
     policy: PolicyWithValue
 
 
-def _scatter(rows: Tensor, mask: Tensor) -> Tensor:
-    """Put [N] numbers back at the N valid places of a [B, T] mask, zeros elsewhere."""
+def scatter(rows: Tensor, mask: Tensor) -> Tensor:
+    """Put numbers back at the valid places of a batch.
+
+    Args:
+        rows: [N], in the order of the N valid places.
+        mask: bool [B, T].
+
+    Returns:
+        [B, T], zero elsewhere.
+    """
     return torch.zeros(mask.shape, dtype=rows.dtype, device=rows.device).masked_scatter(mask, rows)

@@ -9,7 +9,7 @@ from transformers import DynamicCache
 
 from gaard.method import distributions
 from gaard.method.masking import position_ids
-from gaard.policy.model import PolicyWithValue
+from gaard.policy.model import PolicyWithValue, scatter
 
 
 @dataclass
@@ -107,8 +107,7 @@ def score_completions(policy: PolicyWithValue, samples: Samples) -> tuple[Tensor
         distributions.selected(policy.token_logprobs(chunk), token)
         for chunk, token in zip(rows.split(policy.chunk_rows), tokens.split(policy.chunk_rows), strict=True)
     ]
-    logprobs = torch.zeros(mask.shape, dtype=parts[0].dtype, device=mask.device)
-    return logprobs.masked_scatter(mask, torch.cat(parts)), hidden
+    return scatter(torch.cat(parts), mask), hidden
 
 
 @torch.no_grad()

@@ -87,16 +87,32 @@ def load_model_and_tokenizer(
 
 def _prepare(tokenizer: PreTrainedTokenizerBase, embedded: int, path: Path) -> None:
     """Left padding, and a pad token whose id the model can embed: masked or not, it is looked up."""
-    if tokenizer.vocab_size > embedded:
-        raise ModelError(
-            f"the tokenizer in {path} has {tokenizer.vocab_size} tokens, but the model embeds {embedded}: they do not "
-            "belong together. Copy both from one place, or call resize_token_embeddings and save the model again."
-        )
+    check_vocabulary(tokenizer, embedded, f"the tokenizer in {path}")
     tokenizer.padding_side = "left"
     if tokenizer.pad_token_id is None or tokenizer.pad_token_id >= embedded:
         if tokenizer.eos_token_id is None or tokenizer.eos_token_id >= embedded:
             raise ModelError(f"the tokenizer in {path} has no pad or end-of-text token to use; set its eos_token.")
         tokenizer.pad_token = tokenizer.eos_token
+
+
+def check_vocabulary(tokenizer: PreTrainedTokenizerBase, embedded: int, name: str) -> None:
+    """Check that a tokenizer belongs to a model.
+
+    Special tokens declared past the embedding are let through: published models have such, and text rarely holds them.
+
+    Args:
+        tokenizer: The tokenizer.
+        embedded: Tokens that the model embeds.
+        name: What names the tokenizer in a message.
+
+    Raises:
+        ModelError: If its vocabulary is larger than what the model embeds.
+    """
+    if tokenizer.vocab_size > embedded:
+        raise ModelError(
+            f"{name} has {tokenizer.vocab_size} tokens, but the model embeds {embedded}: they do not belong together. "
+            "Copy both from one place, or call resize_token_embeddings and save the model again."
+        )
 
 
 def model_fingerprint(model: torch.nn.Module) -> str:

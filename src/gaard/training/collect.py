@@ -79,17 +79,16 @@ class Collector:
         with self.accelerator.autocast():
             samples = self._sample(own, uniforms[rows])
             clock.lap("sample")
-            looks = self.config.reading.coefficients != "ppo"
+            looks = self.config.reading.observes
             branch = greedy_values(self.policy, samples) if looks else torch.zeros_like(samples.values)
             clock.lap("branch")
             ref_logprobs, ref_hidden = score_completions(self.reference, samples)
             clock.lap("reference")
-        exact = self.config.kl_estimator == "exact"
         rollout = observed(
             samples,
             greedy_values=branch,
             ref_logprobs=ref_logprobs,
-            ref_hidden=ref_hidden if exact else ref_hidden[..., :0],
+            ref_hidden=ref_hidden if self.config.exact_kl else ref_hidden[..., :0],
             **self._scores(own, samples, looks),
         ).gathered(self.accelerator)
         clock.lap("score")

@@ -4,7 +4,6 @@ import dataclasses
 import os
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, fields
-from pathlib import Path
 from typing import Any, Literal, get_args
 
 from gaard.errors import ConfigError, did_you_mean
@@ -140,6 +139,11 @@ class GAAConfig:
     def reading(self) -> Reading:
         """The method's options as the update sees them."""
         return Reading(**{option.name: getattr(self, option.name) for option in fields(Reading)})
+
+    @property
+    def exact_kl(self) -> bool:
+        """Whether learning needs the reference's whole distributions."""
+        return self.kl_estimator == "exact" and self.kl_coef > 0
 
     @property
     def mini_batch_size(self) -> int:
@@ -289,8 +293,3 @@ def difference(old: dict[str, Any], new: dict[str, Any]) -> list[str]:
     """
     keys = sorted(old.keys() | new.keys())
     return [f"{key}: {old.get(key)!r} there, {new.get(key)!r} now" for key in keys if old.get(key) != new.get(key)]
-
-
-def run_folder(config: GAAConfig) -> Path:
-    """The run's folder as a path."""
-    return Path(config.output_dir)

@@ -30,7 +30,7 @@ def evaluate(collector: Collector, prompts: PromptStream, completions: int, seed
         The mean over completions of each of ``MEASURES``; ``kl`` is exact, in nats a token, as is ``entropy``.
     """
     # The measures need the reference's hidden states, whatever the training's estimator, and no greedy branch.
-    config = replace(collector.config, kl_estimator="exact", coefficients="ppo")
+    config = replace(collector.config, kl_estimator="exact", kl_coef=1.0, coefficients="ppo")
     collector = replace(collector, config=config)
     rows = [
         {**rollout_metrics(rollout), "kl": exact_kl(collector, rollout)}

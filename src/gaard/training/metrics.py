@@ -58,7 +58,7 @@ def step_metrics(
     metrics = {"step": step, **rollout_metrics(experience.rollout)}
     metrics["value"] = float(masked_mean(values, mask))
     metrics["explained_variance"] = float(1.0 - unexplained / (masked_std(experience.returns, mask) ** 2 + 1e-8))
-    if config.reading.coefficients != "ppo":
+    if config.reading.observes:
         saturated = (experience.sigma * config.sigma_scale >= 1.0).double()
         metrics["sigma"] = float(masked_mean(experience.sigma, mask))
         metrics["sigma_positive"] = float(masked_mean(experience.sigma.clamp(min=0.0), mask))

@@ -10,7 +10,7 @@ from accelerate.state import AcceleratorState
 from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
 from gaard.errors import ConfigError, ModelError
-from gaard.policy.sources import load_model_and_tokenizer
+from gaard.policy.sources import check_vocabulary, load_model_and_tokenizer
 from gaard.training.config import GAAConfig
 
 
@@ -81,12 +81,7 @@ def load(
             stacklevel=3,
         )
         lm = lm.float()
-    embedded = lm.get_input_embeddings().weight.shape[0]
-    if len(tokenizer) > embedded:
-        raise ModelError(
-            f"the tokenizer has {len(tokenizer)} tokens and the model embeds {embedded}: use the model's own "
-            "tokenizer, or model.resize_token_embeddings(len(tokenizer)) first"
-        )
+    check_vocabulary(tokenizer, lm.get_input_embeddings().weight.shape[0], "the tokenizer")
     return lm, tokenizer
 
 

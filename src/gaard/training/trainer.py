@@ -23,7 +23,7 @@ from gaard.policy.support import check_supported
 from gaard.training import runlog
 from gaard.training.checkpoint import generator_states, load_checkpoint, restore_generators, save_checkpoint, write_file
 from gaard.training.collect import Clock, Collector, shard
-from gaard.training.config import GAAConfig, run_folder
+from gaard.training.config import GAAConfig
 from gaard.training.estimate import estimate
 from gaard.training.evaluation import evaluate
 from gaard.training.experience import Experience, Rollout, minibatches
@@ -84,7 +84,7 @@ class GAATrainer:
         self.model, self.optimizer = self.accelerator.prepare(self.policy, optimizer)
         eos = eos_token_ids(lm, self.tokenizer)
         self.collector = Collector(self.policy, self.reference, self.judge, self.tokenizer, eos, self.accelerator, args)
-        self.log = runlog.RunLog(run_folder(args))
+        self.log = runlog.RunLog(Path(args.output_dir))
         self.step = 0
         self._claimed = self._changed = False
         self._failure: GaardError | None = None
@@ -165,14 +165,13 @@ class GAATrainer:
     def _forward(self, part: Experience) -> Any:
         """What the policy says now of the rows, with gradients."""
         rollout = part.rollout
-        exact = self.args.kl_estimator == "exact" and self.args.kl_coef > 0
         return self.model(
             rollout.prompt_ids,
             rollout.prompt_mask,
             rollout.completion_ids,
             rollout.completion_mask,
             rollout.greedy_ids,
-            Reference(rollout.ref_hidden, self.reference) if exact else None,
+            Reference(rollout.ref_hidden, self.reference) if self.args.exact_kl else None,
             with_entropy=self.args.entropy_coef > 0,
         )
 
