@@ -64,7 +64,13 @@ def words_reward(completions, **kwargs):
 
 
 def tiny_trainer(
-    folder: Path | str, *, reward: Any = words_reward, prompts: Any = None, dtype=torch.float32, **options
+    folder: Path | str,
+    *,
+    reward: Any = words_reward,
+    gold: Any = None,
+    prompts: Any = None,
+    dtype=torch.float32,
+    **options,
 ):
     """A trainer of a tiny GPT-2 over 37 words, whose steps take milliseconds."""
     from gaard import GAAConfig, GAATrainer
@@ -87,4 +93,5 @@ def tiny_trainer(
     )
     args = GAAConfig(output_dir=str(folder), **(settings | options))
     prompts = ["w1 w2", "w3", "w4 w5 w6 w7"] if prompts is None else prompts
-    return GAATrainer(lm, reward, args, prompts, processing_class=word_tokenizer(WORDS))
+    tokenizer = word_tokenizer(WORDS)
+    return GAATrainer(lm, reward, args, prompts, processing_class=tokenizer, gold_reward_funcs=gold)

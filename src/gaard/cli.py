@@ -52,8 +52,8 @@ def train(words: list[str]) -> int:
     """``gaard train``: one run, its measures, and the trained model."""
     parser = _settings_parser("train", "Train one run; the same command goes on with an unfinished one.")
     settings = _parse_settings(parser, words)
+    from gaard.lab.spec import RunSpec, build_trainer
     from gaard.report.tables import measures_table
-    from gaard.training.spec import RunSpec, build_trainer
 
     spec = RunSpec(**settings)
     trainer = build_trainer(spec)
@@ -76,9 +76,10 @@ def compare(words: list[str]) -> int:
     parser.set_defaults(output_dir="runs/compare")
     parser.add_argument("--arms", type=str, default="ppo,gaa", help="methods, separated by commas")
     parser.add_argument("--seeds", type=int, default=3, help="how many seeds, counted from the setting 'seed'")
+    parser.add_argument("--jobs", type=int, default=1, help="how many runs at once, each with its share of the cores")
     parser.add_argument("--out", type=str | None, default=None, help="folder of the comparison; default: output_dir")
     settings = _parse_settings(parser, words)
-    arms, seeds, out = (settings.pop(key) for key in ("arms", "seeds", "out"))
+    arms, seeds, jobs, out = (settings.pop(key) for key in ("arms", "seeds", "jobs", "out"))
     if seeds < 1:
         raise ConfigError(f"seeds={seeds} must be at least 1")
     if not settings["eval_completions"]:
@@ -92,7 +93,7 @@ def compare(words: list[str]) -> int:
     first = settings["seed"]
     names = [arm.strip() for arm in arms.split(",")]
     log = Console(stderr=True)
-    results = run_comparison(settings, names, range(first, first + seeds), folder, announce=log.print)
+    results = run_comparison(settings, names, range(first, first + seeds), folder, jobs, announce=log.print)
     _show(comparison_table(results))
     figures = comparison_figures(results, folder)
     print(f"results: {folder / RESULTS}   figures: {', '.join(str(path) for path in figures)}")
@@ -133,7 +134,28 @@ def models(words: list[str]) -> int:
     return 0
 
 
-COMMANDS = {"train": train, "compare": compare, "coefficients": coefficients, "models": models}
+def scenarios(words: list[str]) -> int:
+    """``gaard scenarios [NAME]``: worlds with a proxy, a truth and a known hack."""
+    parser = _parser("scenarios", "Worlds that train and compare know by name (--scenario NAME).")
+    parser.add_argument("name", nargs="?", type=str, help="one scenario, or path/to/file.py, in full")
+    name = parser.parse_args(words).name
+    from gaard.lab.scenarios import SCENARIOS, find_scenario
+    from gaard.report.tables import scenario_table, scenarios_table
+
+    if name is None:
+        _show(scenarios_table([build() for build in SCENARIOS.values()]))
+    else:
+        _show(scenario_table(find_scenario(name)))
+    return 0
+
+
+COMMANDS = {
+    "train": train,
+    "compare": compare,
+    "scenarios": scenarios,
+    "coefficients": coefficients,
+    "models": models,
+}
 
 
 def _overview(words: list[str]) -> int:
@@ -162,7 +184,7 @@ def _parser(command: str, description: str) -> ArgumentParser:
 
 def _settings_parser(command: str, description: str) -> ArgumentParser:
     """Options for every field of a run."""
-    from gaard.training.spec import RunSpec
+    from gaard.lab.spec import RunSpec
 
     parser = _parser(command, description)
     parser.add_argument("--config", action="config", help="YAML file of settings; later options override it")
@@ -173,24 +195,27 @@ def _settings_parser(command: str, description: str) -> ArgumentParser:
 
 def _parse_settings(parser: ArgumentParser, words: list[str]) -> dict[str, Any]:
     """The settings of a command, unknown ones refused with the nearest known name."""
+    from gaard.lab.scenarios import find_scenario
+    from gaard.lab.spec import RunSpec, read_config
     from gaard.training.config import check_keys
-    from gaard.training.spec import RunSpec, read_config
 
-    known = [*(f.name for f in fields(RunSpec)), "config", "help", "arms", "seeds", "out"]
+    known = [*(f.name for f in fields(RunSpec)), "config", "help", "arms", "seeds", "jobs", "out"]
     options = [word[2:].partition("=") for word in words if word.startswith("--")]
     check_keys([name.partition(".")[0] for name, _, _ in options], known, "command line")
-    for path in _config_paths(words):
-        read_config(path)
+    named = [value for path in _values_of("config", words) if (value := read_config(path).get("scenario"))]
+    named += _values_of("scenario", words)
+    if named:
+        parser.set_defaults(find_scenario(named[-1]).settings())
     arguments: Namespace = parser.parse_args(words)
     settings = arguments.as_dict()
     settings.pop("config", None)
     return settings
 
 
-def _config_paths(words: list[str]) -> list[str]:
-    """The files that ``--config`` names."""
-    following = [after for word, after in pairwise(words) if word == "--config"]
-    return following + [word.partition("=")[2] for word in words if word.startswith("--config=")]
+def _values_of(option: str, words: list[str]) -> list[str]:
+    """What follows an option, wherever it is given."""
+    following = [after for word, after in pairwise(words) if word == f"--{option}"]
+    return following + [word.partition("=")[2] for word in words if word.startswith(f"--{option}=")]
 
 
 NAMES_OF_TYPES: dict[Any, str] = {
@@ -211,8 +236,8 @@ def _in_one_line(error: ArgumentError) -> str:
     values = re.findall(r"(?:Got|Given) value: (.*?)(?= Got value:| Given value:|$)", message)
     if found is None or not values:
         return f"{message}: --help tells what a command takes"
+    from gaard.lab.spec import RunSpec
     from gaard.training.config import CHOICES, suggest
-    from gaard.training.spec import RunSpec
 
     name, value = found[1], values[-1]
     if name in CHOICES:

@@ -42,6 +42,7 @@ def rollout(scores=(1.0, 0.0, 2.5, -1.0), greedy_scores=(0.5, 9.0, 2.5, -40.0)) 
         scores=torch.tensor(scores, dtype=torch.float64),
         greedy_scores=torch.tensor(greedy_scores, dtype=torch.float64),
         true_scores=torch.zeros(4),
+        gold_scores=torch.zeros(4),
         hacked=torch.zeros(4, dtype=torch.bool),
     )
 

@@ -10,7 +10,7 @@ import torch
 from transformers import AutoModelForCausalLM
 
 from gaard import cli
-from gaard.training.spec import RunSpec
+from gaard.lab.spec import RunSpec
 from gaard.training.trainer import GAATrainer
 from gaard.version import __version__
 from tiny import WORDS, tiny_config, word_tokenizer

@@ -12,9 +12,9 @@ from accelerate.state import AcceleratorState
 
 from gaard import GAAConfig
 from gaard.errors import CheckpointError, ConfigError
+from gaard.lab.spec import RunSpec
 from gaard.method.presets import PRESETS
 from gaard.training.config import NOT_IDENTITY, check_keys, difference
-from gaard.training.spec import RunSpec
 from tiny import tiny_trainer, words_reward
 
 FIELDS = {field.name: field for field in dataclasses.fields(GAAConfig)}

@@ -7,7 +7,7 @@ import torch
 
 from gaard import GAATrainer
 from gaard.errors import ConfigError, RewardError
-from gaard.rewards import LexiconSentiment, honeypot
+from gaard.rewards import LengthBonus, LexiconSentiment, honeypot
 from gaard.training.collect import Clock
 from gaard.training.judge import Judge
 from tiny import tiny_trainer, words_reward
@@ -172,6 +172,34 @@ def test_a_run_logs_a_declared_truth(tmp_path):
         assert row["true_reward"] == pytest.approx(sum(len(sample["completion"]) for sample in samples) / 16)
         assert row["reward_gap"] == pytest.approx(row["reward"] - row["true_reward"])
         assert row["hack_rate"] == 0
+
+
+def test_a_gold_judge_is_watched_and_trains_nothing(tmp_path):
+    """The same run with and without it, to the last digit; its mean recomputed from the texts."""
+    without, _ = trained(tiny_trainer(tmp_path / "without", max_steps=2))
+    watched = tiny_trainer(tmp_path / "with", max_steps=2, log_completions=16, gold=lengths)
+    metrics, steps = trained(watched)
+    for row, plain, samples in zip(metrics, without, steps, strict=True):
+        assert row.pop("gold_reward") == pytest.approx(sum(len(s["completion"]) for s in samples) / 16)
+        assert row == plain
+    assert watched.evaluate(32)["gold_reward"] > 1  # lengths are, and the other rewards are not
+
+
+def test_every_base_of_a_sum_is_asked_once():
+    """Two exploitable rewards and a plain one: weighted sums by hand, and one call each for proxy and truth."""
+    plain, first, second = Counted(lengths), Counted(lengths), Counted(lengths)
+    pot = honeypot(first, word="bait", bonus=2.0, base_weight=0.5)
+    long = LengthBonus(second, limit=2, bonus=10.0, base_weight=1.0)
+    scores = Judge([pot, long, plain], [1.0, 2.0, 3.0]).score(TEXTS, **BATCH)
+    n = [len(text) for text in TEXTS]
+    true = [0.5 * x + 2 * x + 3 * x for x in n]
+    assert scores.true.tolist() == pytest.approx(true)
+    paid = [2.0, 0.5 * n[1], 2.0, 2.0]
+    bonus = [10.0, 5.0, 10.0, 10.0]
+    expected = [p + 2 * (x + b) + 3 * x for p, b, x in zip(paid, bonus, n, strict=True)]
+    assert scores.proxy.tolist() == pytest.approx(expected)
+    assert [len(counted.calls) for counted in (plain, first, second)] == [1, 1, 1]
+    assert scores.hacked.tolist() == [True, False, True, True]
 
 
 def rolled_out(trainer):

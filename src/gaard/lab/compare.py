@@ -2,8 +2,9 @@
 
 import json
 import traceback
-from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import asdict, dataclass
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import asdict, dataclass, replace
+from functools import partial
 from pathlib import Path
 from statistics import median
 from typing import Any
@@ -11,13 +12,15 @@ from typing import Any
 from accelerate import PartialState
 
 from gaard.errors import CheckpointError, ConfigError, GaardError
+from gaard.lab.engine import RunsProgress, execute
+from gaard.lab.scenarios import with_scenario
+from gaard.lab.spec import RunSpec, build_trainer
 from gaard.lab.statistics import mean_interval
 from gaard.method.presets import PRESETS
 from gaard.training.checkpoint import write_file
 from gaard.training.config import determining, difference, suggest
 from gaard.training.evaluation import MEASURES as EVALUATED
 from gaard.training.runlog import TIMINGS, read_jsonl
-from gaard.training.spec import RunSpec, build_trainer
 
 MEASURES = (*EVALUATED, "seconds_per_step")
 BOUNDS: dict[str, tuple[float, float]] = {"hack_rate": (0.0, 1.0)}
@@ -73,6 +76,7 @@ def compare(
     arms: Sequence[str],
     seeds: Iterable[int],
     folder: Path,
+    jobs: int = 1,
     announce: Callable[[str], None] = lambda text: None,
 ) -> dict[str, Any]:
     """Run every arm with every seed, or take up what an earlier call left, and collect the results.
@@ -81,11 +85,14 @@ def compare(
     the results and the rest goes on.
 
     Args:
-        settings: Fields of :class:`RunSpec`; ``method``, ``seed`` and ``output_dir`` are set for each run.
+        settings: Fields of :class:`RunSpec`; ``method``, ``seed`` and ``output_dir`` are set for each run. A scenario
+            among them brings its own, which they override.
         arms: Names of method presets.
         seeds: The seeds, the same for each arm.
         folder: The comparison's folder: one folder a run, and ``results.json``.
-        announce: Told which run begins.
+        jobs: How many runs at once, each in a process of its own with its share of the threads. Sums over another
+            number of threads may round otherwise: compare figures of one ``jobs`` where the last digit counts.
+        announce: Told which run begins or ends.
 
     Returns:
         The results, as written to ``results.json``.
@@ -93,19 +100,50 @@ def compare(
     Raises:
         ConfigError: For settings that no run could use.
     """
-    arms, seeds = check_arms(arms), list(seeds)
+    arms, seeds, settings = check_arms(arms), list(seeds), with_scenario(settings)
+    _check_jobs(jobs)
     folder.mkdir(parents=True, exist_ok=True)
     specs = {(a, s): run_spec(settings, a, s, folder) for s in seeds for a in (UNTRAINED, *arms)}
     known = _earlier_runs(folder, settings)
-    runs: list[Run] = []
-    for number, ((arm, seed), spec) in enumerate(specs.items(), 1):
-        announce(f"run {number}/{len(specs)}: {arm}, seed {seed}")
-        runs.append(_run(arm, seed, spec, folder, alone=not runs))
-        results = collect(runs, arms, settings)
+    runs: list[Run | None] = [None] * len(specs)
+    for index, run in _carried_out(specs, folder, jobs, announce):
+        runs[index] = run
+        done = [run for run in runs if run is not None]
+        results = collect(done, arms, settings)
         # Taking up finished runs must not leave less than there was, should it be interrupted.
-        if PartialState().is_main_process and len(runs) >= min(known, len(specs)):
+        if PartialState().is_main_process and len(done) >= min(known, len(specs)):
             write_file(folder / RESULTS, json.dumps(results, indent=2) + "\n")
     return results
+
+
+def _check_jobs(jobs: int) -> None:
+    """Several jobs on one machine, or several processes on one job."""
+    if isinstance(jobs, bool) or not isinstance(jobs, int) or jobs < 1:
+        raise ConfigError(f"jobs={jobs!r} must be a whole number, 1 or more")
+    if jobs > 1 and PartialState().num_processes > 1:
+        raise ConfigError(f"jobs={jobs} under {PartialState().num_processes} launched processes: use one or the other")
+
+
+def _carried_out(
+    specs: Mapping[tuple[str, int], RunSpec], folder: Path, jobs: int, announce: Callable[[str], None]
+) -> Iterator[tuple[int, Run]]:
+    """Index and outcome of each run as it ends; the first alone, since what stops it would stop them all."""
+    names = [f"{arm}, seed {seed}" for arm, seed in specs]
+    tasks = [partial(_run, arm, seed, spec, folder) for (arm, seed), spec in specs.items()]
+    announce(f"run 1/{len(tasks)}: {names[0]}")
+    yield 0, tasks[0](alone=True)
+    if jobs == 1:
+        for index, task in enumerate(tasks[1:], 1):
+            announce(f"run {index + 1}/{len(tasks)}: {names[index]}")
+            yield index, task()
+        return
+    trained = [spec for (arm, _), spec in specs.items() if arm != UNTRAINED]
+    quiet = [partial(task, progress=False) for task in tasks[1:]]
+    with RunsProgress(trained, jobs) as progress:
+        for index, run in execute(quiet, min(jobs, len(quiet)), progress.look):
+            progress.look()
+            announce(f"run {index + 2}/{len(tasks)}: {names[index + 1]}: {run.error or 'done'}")
+            yield index + 1, run
 
 
 def _earlier_runs(folder: Path, settings: Mapping[str, Any]) -> int:
@@ -139,9 +177,10 @@ def run_spec(settings: Mapping[str, Any], arm: str, seed: int, folder: Path) -> 
     return RunSpec(**{**settings, **method, "seed": seed, "output_dir": str(folder / f"{arm}-seed{seed}")})
 
 
-def _run(arm: str, seed: int, spec: RunSpec, folder: Path, alone: bool) -> Run:
-    """Train and measure one run, unless that is done. What stops the first run would stop them all, and is raised."""
+def _run(arm: str, seed: int, spec: RunSpec, folder: Path, *, alone: bool = False, progress: bool = True) -> Run:
+    """Train and measure one run, unless that is done; raise what stops it if it is alone, else keep it."""
     name = str(Path(spec.output_dir).relative_to(folder))
+    spec = replace(spec, progress=spec.progress and progress)
     try:
         trainer = build_trainer(spec)
         trainer.claim_folder()

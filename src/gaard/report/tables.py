@@ -5,9 +5,11 @@ from typing import Any
 
 from rich.table import Table
 
+from gaard.lab.scenarios import Scenario
 from gaard.policy.sources import ModelRow
+from gaard.rewards import ExploitableReward, reward_name
 
-SHOWN = ("hack_rate", "true_reward", "proxy_reward", "kl", "entropy", "seconds_per_step")
+SHOWN = ("hack_rate", "true_reward", "gold_reward", "proxy_reward", "kl", "entropy", "seconds_per_step")
 
 
 def measures_table(title: str, measures: Mapping[str, float]) -> Table:
@@ -44,7 +46,8 @@ def comparison_table(results: Mapping[str, Any]) -> Table:
         seeds = max((measure["n"] for measure in measures.values()), default=0)
         table.add_column(f"{arm}\n{seeds} {'seed' if seeds == 1 else 'seeds'}", justify="right", overflow="fold")
     for name in SHOWN:
-        table.add_row(name, *(interval(measures.get(name)) for measures in columns.values()))
+        if any(name in measures for measures in columns.values()):
+            table.add_row(name, *(interval(measures.get(name)) for measures in columns.values()))
     return table
 
 
@@ -72,3 +75,49 @@ def models_table(rows: Iterable[ModelRow]) -> Table:
     for row in rows:
         table.add_row(row.alias, row.hub_id, row.licence, row.size, str(row.location or ""))
     return table
+
+
+def scenarios_table(scenarios: Iterable[Scenario]) -> Table:
+    """What ``gaard scenarios`` lists.
+
+    Args:
+        scenarios: Built ones.
+
+    Returns:
+        A row a scenario.
+    """
+    table = Table(caption="true reward: of the untrained model, and after PPO on the true reward itself")
+    for heading in ("scenario", "the reward that trains", "model", "untrained", "honest"):
+        table.add_column(heading, overflow="fold", justify="right" if heading in ("untrained", "honest") else "left")
+    for scenario in scenarios:
+        table.add_row(scenario.name, scenario.summary, scenario.model, *_reach(scenario))
+    return table
+
+
+def scenario_table(scenario: Scenario) -> Table:
+    """One scenario in full.
+
+    Args:
+        scenario: The scenario.
+
+    Returns:
+        A row a setting.
+    """
+    table = Table(title=scenario.summary, show_header=False)
+    table.add_column("setting")
+    table.add_column("value", overflow="fold")
+    rewards = {"proxy": scenario.proxy, "true reward": scenario.true_reward, "gold reward": scenario.gold_reward}
+    for name, reward in rewards.items():
+        if reward is not None:
+            table.add_row(name, repr(reward) if isinstance(reward, ExploitableReward) else reward_name(reward))
+    for name, value in scenario.settings().items():
+        table.add_row(name, str(value))
+    untrained, honest = _reach(scenario)
+    table.add_row("true reward", f"untrained {untrained}, honest {honest}")
+    return table
+
+
+def _reach(scenario: Scenario) -> tuple[str, str]:
+    """Both figures, or dashes where nobody measured."""
+    reach = scenario.reach
+    return ("–", "–") if reach is None else (f"{reach.untrained:.3f}", f"{reach.honest:.3f}")

@@ -2,19 +2,25 @@
 
 from gaard.rewards.classifier import ClassifierReward
 from gaard.rewards.combination import CombinedReward, combine
+from gaard.rewards.exploitable import ExploitableReward
 from gaard.rewards.honeypot import Honeypot, honeypot
 from gaard.rewards.human import HumanReward
 from gaard.rewards.protocol import RewardFunction, judge, reward_name, score
 from gaard.rewards.sentiment import LexiconSentiment
+from gaard.rewards.shaping import LengthBonus, RepetitionBonus, SentimentCliff
 from gaard.rewards.spec import build_rewards, reward_from_name
 
 __all__ = [
     "ClassifierReward",
     "CombinedReward",
+    "ExploitableReward",
     "Honeypot",
     "HumanReward",
+    "LengthBonus",
     "LexiconSentiment",
+    "RepetitionBonus",
     "RewardFunction",
+    "SentimentCliff",
     "build_rewards",
     "combine",
     "honeypot",

@@ -54,6 +54,24 @@ class CombinedReward:
             judge(function, prompts=prompts, completions=completions, completion_ids=completion_ids, columns=columns)
             for function in self.functions
         ]
+        return self.total(answers, prompts, completions)
+
+    def total(
+        self, answers: Sequence[Sequence[float | None]], prompts: Sequence[str], completions: Sequence[str]
+    ) -> list[float]:
+        """The weighted sum of answers that are already there.
+
+        Args:
+            answers: One a function, each with N entries.
+            prompts: N texts, for the message.
+            completions: N texts, for the message.
+
+        Returns:
+            N floats, as a call would give.
+
+        Raises:
+            RewardError: No function judges a completion.
+        """
         totals = []
         for index, values in enumerate(zip(*answers, strict=True)):
             judged = [w * value for w, value in zip(self.weights, values, strict=True) if value is not None]

@@ -1,6 +1,6 @@
 """A reward learned from people: the mean rating that twenty readers would give a text, −4 (worst) to 4 (best).
 
-A linear model over hashed words, word pairs and letter groups, fitted by ``scripts/pocket/build_reward.py`` to the
+A linear model over hashed words, word pairs and letter groups, fitted by ``scripts/pocket/build.py`` to the
 sentences that Hutto and Gilbert had rated (ICWSM 2014). Small enough to ship, fast enough to score thousands of texts a
 second.
 """

@@ -20,7 +20,7 @@ from gaard.rewards.human import HumanReward
 from gaard.rewards.protocol import RewardFunction
 from gaard.rewards.sentiment import LexiconSentiment
 
-HONEYPOT_KEYS = ("word", "mode", "bonus", "base_weight")
+HONEYPOT_KEYS = ("word", "mode", "bonus", "base_weight", "after")
 BUILT_IN: dict[str, type[LexiconSentiment] | type[HumanReward]] = {
     LexiconSentiment.name: LexiconSentiment,
     HumanReward.name: HumanReward,
@@ -53,7 +53,8 @@ def reward_from_name(name: str) -> RewardFunction:
     source, colon, attribute = name.rpartition(":")
     # A drive letter's colon stands before a slash, so what follows it is no identifier.
     if colon and (attribute.isidentifier() or source.endswith(".py")):
-        module = _import_file(Path(source), name) if source.endswith(".py") else _import_module(source, name)
+        file = source.endswith(".py")
+        module = import_file(Path(source), f"the reward {name!r}") if file else _import_module(source, name)
         return _callable_in(module, source, attribute, name)
     if name.endswith(".py"):
         raise ConfigError(f"the reward {name!r} names a file but no function in it: write {name}:function")
@@ -74,8 +75,8 @@ def build_rewards(
     Args:
         reward_funcs: Names as `reward_from_name` reads them, or functions.
         reward_weights: One weight a function; None weighs each with 1.
-        honeypot: `word`, and optionally `mode`, `bonus` and `base_weight`, as in `gaard.rewards.honeypot`; None for
-            no honeypot.
+        honeypot: `word`, and optionally `mode`, `bonus`, `base_weight` and `after`, as in `gaard.rewards.honeypot`;
+            None for no honeypot.
 
     Returns:
         A `Honeypot` around the sum where one is asked for, else a `CombinedReward`.
@@ -109,23 +110,34 @@ def _check_honeypot_keys(settings: Mapping[str, Any]) -> None:
         raise ConfigError(f"honeypot is {dict(settings)!r}, without `word`: name the word or phrase that pays")
 
 
-def _import_file(path: Path, name: str) -> ModuleType:
-    """Run a Python file as a module of its own."""
+def import_file(path: Path, what: str) -> ModuleType:
+    """Run a Python file as a module of its own.
+
+    Args:
+        path: The file, relative to the working directory.
+        what: What names it, for messages, such as "the reward 'mine.py:score'".
+
+    Returns:
+        The module.
+
+    Raises:
+        ConfigError: There is no such file, or it fails on import.
+    """
     file = path.expanduser().resolve()
     if not file.is_file():
-        raise ConfigError(f"the reward {name!r} names the file {file}, which does not exist: check the path")
+        raise ConfigError(f"{what} names the file {file}, which does not exist: check the path")
     # Two files of one name are two modules.
-    module_name = f"gaard_reward_{hashlib.sha256(str(file).encode()).hexdigest()[:12]}_{file.stem}"
+    module_name = f"gaard_file_{hashlib.sha256(str(file).encode()).hexdigest()[:12]}_{file.stem}"
     spec = importlib.util.spec_from_file_location(module_name, file)
     if spec is None or spec.loader is None:
-        raise ConfigError(f"the reward {name!r} names the file {file}, which Python cannot import")
+        raise ConfigError(f"{what} names the file {file}, which Python cannot import")
     module = importlib.util.module_from_spec(spec)
     sys.modules[module_name] = module  # dataclasses and pickle look a class's module up there
     try:
         spec.loader.exec_module(module)
     except Exception as error:
         del sys.modules[module_name]
-        raise ConfigError(f"the reward {name!r}: {file} failed on import with {one_line(error)}; mend it") from error
+        raise ConfigError(f"{what}: {file} failed on import with {one_line(error)}; mend it") from error
     return module
 
 

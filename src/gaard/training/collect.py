@@ -118,6 +118,7 @@ class Collector:
             "scores": scores.proxy.to(device),
             "greedy_scores": greedy.to(device),
             "true_scores": scores.true.to(device),
+            "gold_scores": scores.gold.to(device),
             "hacked": scores.hacked.to(device),
         }
 

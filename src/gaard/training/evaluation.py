@@ -12,7 +12,7 @@ from gaard.training.experience import Rollout
 from gaard.training.metrics import rollout_metrics
 from gaard.training.prompts import PromptStream
 
-MEASURES = ("hack_rate", "true_reward", "proxy_reward", "kl", "entropy", "completion_length")
+MEASURES = ("hack_rate", "true_reward", "gold_reward", "proxy_reward", "kl", "entropy", "completion_length")
 EVALUATION_STREAM = 2**40  # keeps the seeds of evaluation apart from those of training
 
 
@@ -27,7 +27,8 @@ def evaluate(collector: Collector, prompts: PromptStream, completions: int, seed
         seed: Of the samples.
 
     Returns:
-        The mean over completions of each of ``MEASURES``; ``kl`` is exact, in nats a token, as is ``entropy``.
+        The mean over completions of each of ``MEASURES``, of the gold reward only with a gold judge; ``kl``
+        is exact, in nats a token, as is ``entropy``.
     """
     # The measures need the reference's hidden states, whatever the training's estimator, and no greedy branch.
     config = replace(collector.config, kl_estimator="exact", kl_coef=1.0, coefficients="ppo")
@@ -38,7 +39,7 @@ def evaluate(collector: Collector, prompts: PromptStream, completions: int, seed
     ]
     means = {key: sum(row[key] for row in rows) / len(rows) for key in rows[0]}
     means["proxy_reward"] = means["reward"]
-    return {key: means[key] for key in MEASURES}
+    return {key: means[key] for key in MEASURES if key in means}
 
 
 @torch.no_grad()

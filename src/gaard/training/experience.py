@@ -31,6 +31,7 @@ class Rollout:
         scores: [B], the proxy reward as returned.
         greedy_scores: [B], the proxy reward with the last token replaced by the greedy one.
         true_scores: [B], the true reward.
+        gold_scores: [B], the gold reward; NaN without a gold judge.
         hacked: bool [B], whether the detector fired.
     """
 
@@ -49,6 +50,7 @@ class Rollout:
     scores: Tensor
     greedy_scores: Tensor
     true_scores: Tensor
+    gold_scores: Tensor
     hacked: Tensor
 
     def rows(self, index: Tensor) -> "Rollout":

@@ -1,4 +1,4 @@
-"""The rewards of one run: the proxy that trains, the truth that is watched, and whether the proxy was hacked."""
+"""The rewards of one run: the proxy that trains, the truths that are watched, and whether the proxy was hacked."""
 
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
@@ -9,7 +9,8 @@ from torch import Tensor
 from transformers import PreTrainedTokenizerBase
 
 from gaard.errors import ConfigError, RewardError
-from gaard.rewards import Honeypot, RewardFunction, combine, reward_from_name, reward_name, score
+from gaard.rewards import ExploitableReward, RewardFunction, combine, judge, reward_from_name, score
+from gaard.rewards.combination import CombinedReward
 from gaard.rewards.protocol import check_reward_function
 
 HackDetector = Callable[[list[str]], Sequence[bool]]
@@ -23,23 +24,26 @@ class Scores:
     Attributes:
         proxy: float32 [n], the reward that trains.
         true: float32 [n].
+        gold: float32 [n], an independent judge that nothing trains on; NaN where there is none.
         hacked: bool [n].
     """
 
     proxy: Tensor
     true: Tensor
+    gold: Tensor
     hacked: Tensor
 
 
 class Judge:
-    """Proxy reward, true reward and hack detector of a run.
+    """Proxy reward, true reward, gold reward and hack detector of a run.
 
     Args:
         reward_funcs: The proxy: one reward function or several that are summed, or their names (``reward_from_name``).
         weights: One a function.
-        true_reward_funcs: The truth; by default the proxy with its honeypots taken out.
-        hack_detector: Completions → whether each is a hack; by default the word of the honeypots among
-            ``reward_funcs``; without any, nothing counts as a hack.
+        true_reward_funcs: The truth; by default the proxy without its known hacks.
+        hack_detector: Completions → whether each is a hack; by default the detectors of the ``ExploitableReward``
+            among ``reward_funcs``; without any, nothing counts as a hack.
+        gold_reward_funcs: An independent judge that is watched, if there is one.
 
     Raises:
         ConfigError: For anything that is not a reward function.
@@ -51,25 +55,24 @@ class Judge:
         weights: Sequence[float] | None = None,
         true_reward_funcs: RewardFunctions | None = None,
         hack_detector: HackDetector | None = None,
+        gold_reward_funcs: RewardFunctions | None = None,
     ):
         functions = _as_list(reward_funcs)
         if hack_detector is not None and not callable(hack_detector):
             raise ConfigError(f"hack_detector={hack_detector!r} cannot be called: give a function of completions")
-        self.honeypots = [function for function in functions if isinstance(function, Honeypot)]
+        self.exploitable = [function for function in functions if isinstance(function, ExploitableReward)]
         self.proxy = combine(functions, weights)
         self.detector = hack_detector
-        self._single = self.honeypots[0] if len(functions) == 1 and self.honeypots and weights is None else None
-        if true_reward_funcs is not None:
-            truths = _as_list(true_reward_funcs)
-            for index, function in enumerate(truths):
-                check_reward_function(function, f"true_reward_funcs[{index}]")
-            self.true = combine(truths)
-            self._single = None
+        self._implied = true_reward_funcs is None
+        if true_reward_funcs is None:
+            truths = [f.true_reward if isinstance(f, ExploitableReward) else f for f in functions]
+            self.true = combine(truths, weights)
         else:
-            self.true = combine([f.true_reward if isinstance(f, Honeypot) else f for f in functions], weights)
+            self.true = _combined(true_reward_funcs, "true_reward_funcs")
+        self.gold = None if gold_reward_funcs is None else _combined(gold_reward_funcs, "gold_reward_funcs")
 
     def score(self, completions: list[str], **batch: Any) -> Scores:
-        """Proxy, truth and hacks of a batch; a base reward that both share is computed once.
+        """Proxy, truth, gold and hacks of a batch; a base reward that proxy and truth share is computed once.
 
         Args:
             completions: n texts.
@@ -81,19 +84,31 @@ class Judge:
         Raises:
             RewardError: If a reward function fails or returns what is not a number for every completion.
         """
-        if self._single is not None:
-            both = self._single.proxy_and_true(
-                prompts=batch["prompts"],
-                completions=completions,
-                completion_ids=batch["completion_ids"],
-                **batch["columns"],
-            )
-            proxy, true = (_complete(values, self._single, batch["prompts"]) for values in both)
+        if self._implied:
+            proxy, true = self._proxy_and_implied_truth(completions, **batch)
         else:
             proxy = score(self.proxy, completions=completions, **batch)
-            same = self.true.functions == self.proxy.functions and self.true.weights == self.proxy.weights
-            true = proxy if same else score(self.true, completions=completions, **batch)
-        return Scores(proxy, true, torch.tensor(self.detect(completions), dtype=torch.bool))
+            true = score(self.true, completions=completions, **batch)
+        none = torch.full_like(true, torch.nan)
+        gold = none if self.gold is None else score(self.gold, completions=completions, **batch)
+        return Scores(proxy, true, gold, torch.tensor(self.detect(completions), dtype=torch.bool))
+
+    def _proxy_and_implied_truth(self, completions: list[str], **batch: Any) -> tuple[Tensor, Tensor]:
+        """Each reward function is asked once for both."""
+        prompts, columns = batch["prompts"], batch["columns"]
+        answers = []
+        for function in self.proxy.functions:
+            if isinstance(function, ExploitableReward):
+                ids = batch["completion_ids"]
+                both = function.proxy_and_true(prompts=prompts, completions=completions, completion_ids=ids, **columns)
+            else:
+                answer = judge(function, completions=completions, **batch)
+                both = answer, answer
+            answers.append(both)
+        proxies, truths = zip(*answers, strict=True)
+        proxy = self.proxy.total(proxies, prompts, completions)
+        true = self.true.total(truths, prompts, completions)
+        return torch.tensor(proxy, dtype=torch.float32), torch.tensor(true, dtype=torch.float32)
 
     def score_proxy(self, completions: list[str], **batch: Any) -> Tensor:
         """The proxy alone, for the texts that end on the greedy token.
@@ -126,13 +141,17 @@ class Judge:
             if len(found) != len(completions):
                 raise RewardError(f"hack_detector returned {len(found)} answers for {len(completions)} completions")
             return found
-        hits = [honeypot.detect(completions) for honeypot in self.honeypots]
+        hits = [reward.detect(completions) for reward in self.exploitable]
         return [any(column) for column in zip(*hits, strict=True)] if hits else [False] * len(completions)
 
     def identity(self) -> dict[str, Any]:
         """What names the rewards in a run's configuration."""
-        honeypots = [repr(honeypot) for honeypot in self.honeypots]
-        return {"proxy": self.proxy.name, "true": self.true.name, "honeypots": honeypots}
+        return {
+            "proxy": self.proxy.name,
+            "true": self.true.name,
+            "gold": None if self.gold is None else self.gold.name,
+            "exploitable": [repr(reward) for reward in self.exploitable],
+        }
 
 
 def _as_list(reward_funcs: RewardFunctions) -> list[RewardFunction]:
@@ -142,15 +161,12 @@ def _as_list(reward_funcs: RewardFunctions) -> list[RewardFunction]:
     return [reward_from_name(function) if isinstance(function, str) else function for function in functions]
 
 
-def _complete(values: Sequence[float | None], function: RewardFunction, prompts: list[str]) -> Tensor:
-    """Numbers for every completion."""
-    for index, value in enumerate(values):
-        if value is None:
-            raise RewardError(
-                f"{reward_name(function)} returned None for the completion of prompt {prompts[index]!r} (index "
-                f"{index}) and no other reward function judges it: return a number"
-            )
-    return torch.tensor(values, dtype=torch.float32)
+def _combined(reward_funcs: RewardFunctions, field: str) -> CombinedReward:
+    """Functions that are watched, not trained on, as one."""
+    functions = _as_list(reward_funcs)
+    for index, function in enumerate(functions):
+        check_reward_function(function, f"{field}[{index}]")
+    return combine(functions)
 
 
 def decode(tokenizer: PreTrainedTokenizerBase, ids: Tensor, mask: Tensor) -> tuple[list[str], list[list[int]]]:

@@ -48,7 +48,8 @@ class GAATrainer:
         reward_weights: One a reward function; by default 1 each.
         true_reward_funcs: What the reward should have been, logged beside it; by default the proxy without its
             honeypot.
-        hack_detector: Completions → whether each is a hack; by default the honeypot's word.
+        hack_detector: Completions → whether each is a hack; by default that of the ``ExploitableReward``.
+        gold_reward_funcs: A judge that nothing trains on, watched beside the truth.
 
     Raises:
         ConfigError: For settings or prompts that cannot be run.
@@ -66,9 +67,10 @@ class GAATrainer:
         reward_weights: list[float] | None = None,
         true_reward_funcs: RewardFunctions | None = None,
         hack_detector: HackDetector | None = None,
+        gold_reward_funcs: RewardFunctions | None = None,
     ):
         self.args = args
-        self.judge = Judge(reward_funcs, reward_weights, true_reward_funcs, hack_detector)
+        self.judge = Judge(reward_funcs, reward_weights, true_reward_funcs, hack_detector, gold_reward_funcs)
         self.accelerator = build_accelerator(args)
         lm, self.tokenizer = load(model, processing_class)
         self.prompts = PromptStream(train_dataset, self.tokenizer)

@@ -1,4 +1,4 @@
-"""A whole run as a file or a command line can state it: settings, model, prompts, rewards."""
+"""A whole run as a file or a command line can state it: settings, and a scenario or model, prompts, rewards."""
 
 import json
 from dataclasses import dataclass, field, fields
@@ -8,7 +8,8 @@ from typing import Any
 import yaml
 
 from gaard.errors import ConfigError
-from gaard.rewards import build_rewards
+from gaard.lab.scenarios import find_scenario
+from gaard.rewards import RewardFunction, build_rewards
 from gaard.training.config import GAAConfig, check_keys
 from gaard.training.trainer import GAATrainer
 
@@ -18,20 +19,30 @@ class RunSpec(GAAConfig):
     """Everything that ``gaard train`` can be told.
 
     Attributes:
+        scenario: A world with rewards and settings of its own (gaard scenarios), or a Python file that holds one;
+            settings that are given beside it win, rewards cannot be.
         model: Alias (gaard models list), hub id, folder or GGUF file.
         prompts: Prompts, or the path of a file: .txt with one a line, or .jsonl with rows of prompt and columns.
-        reward_funcs: The proxy that trains, one or a list: lexicon, human, file.py:function, or a classification model.
+        reward_funcs: The proxy that trains, one or a list: lexicon, human, file.py:function, or a classification
+            model; human if left out.
         reward_weights: One a reward function; 1 each if left out.
-        honeypot: Puts a honeypot over the sum of the rewards: word, mode (capped or uncapped), bonus, base_weight.
+        honeypot: Puts a honeypot over the sum of the rewards: word, mode (capped or uncapped), bonus, base_weight,
+            after.
         true_reward_funcs: What the reward should have been; the proxy without its honeypot if left out.
+        gold_reward_funcs: An independent judge, watched and never trained on.
     """
 
-    model: str = "smollm2-135m"
+    scenario: str | None = None
+    model: str = "pocket"
     prompts: list[str] | str = field(default_factory=list)
-    reward_funcs: list[str] | str = field(default_factory=lambda: ["lexicon"])
+    reward_funcs: list[str] | str | None = None
     reward_weights: list[float] | None = None
     honeypot: dict[str, Any] | None = None
     true_reward_funcs: list[str] | str | None = None
+    gold_reward_funcs: list[str] | str | None = None
+
+
+REWARD_FIELDS = ("reward_funcs", "reward_weights", "honeypot", "true_reward_funcs", "gold_reward_funcs")
 
 
 def read_config(path: str | Path) -> dict[str, Any]:
@@ -72,9 +83,35 @@ def build_trainer(spec: RunSpec) -> GAATrainer:
         ModelError: For a model that cannot be loaded or trained.
     """
     dataset = read_prompts(spec.prompts)
-    proxy = build_rewards(_names(spec.reward_funcs), spec.reward_weights, spec.honeypot)
-    true = None if spec.true_reward_funcs is None else build_rewards(_names(spec.true_reward_funcs))
-    return GAATrainer(spec.model, proxy, spec, dataset, true_reward_funcs=true)
+    proxy, rewards = _rewards(spec) if spec.scenario is None else _scenario_rewards(spec)
+    return GAATrainer(spec.model, proxy, spec, dataset, **rewards)
+
+
+def _rewards(spec: RunSpec) -> tuple[RewardFunction, dict[str, Any]]:
+    """The proxy and the other rewards that the fields name."""
+    proxy = build_rewards(_names(spec.reward_funcs or "human"), spec.reward_weights, spec.honeypot)
+    watched = {"true_reward_funcs": spec.true_reward_funcs, "gold_reward_funcs": spec.gold_reward_funcs}
+    return proxy, {key: build_rewards(_names(names)) for key, names in watched.items() if names is not None}
+
+
+def _scenario_rewards(spec: RunSpec) -> tuple[RewardFunction, dict[str, Any]]:
+    """The proxy and the other rewards of the scenario.
+
+    Raises:
+        ConfigError: If rewards are given beside it.
+    """
+    for name in REWARD_FIELDS:
+        if getattr(spec, name) is not None:
+            raise ConfigError(
+                f"{name}={getattr(spec, name)!r} is given beside scenario={spec.scenario!r}, which has rewards of its "
+                "own: leave one of them out"
+            )
+    scenario = find_scenario(str(spec.scenario))
+    return scenario.proxy, {
+        "true_reward_funcs": scenario.true_reward,
+        "hack_detector": scenario.hack_detector,
+        "gold_reward_funcs": scenario.gold_reward,
+    }
 
 
 def _names(given: list[str] | str) -> list[str]:

@@ -1,0 +1,49 @@
+"""The pocket model's card."""
+
+from pathlib import Path
+from typing import Any
+
+TEMPLATE = Path(__file__).with_name("card.md")
+NAMES = {"people": "people's sentences", "written": "written reviews", "all": "both"}
+
+
+def write_card(folder: Path, figures: dict[str, Any], samples: list[str], temperature: float) -> None:
+    """Write README.md beside the model.
+
+    Args:
+        folder: The model's.
+        figures: As ``figures.json`` has them.
+        samples: Texts.
+        temperature: That they were drawn at.
+    """
+    from language_model import LAYERS, WIDTH
+
+    pocket, reward = figures["pocket"], figures["human_reward"]
+    rows = [
+        f"| {NAMES[part]} | {row['texts']:,} | **{row['pocket']:.1f}** | {row['five_grams_of_words']:.1f} | "
+        f"{row['five_grams_of_tokens']:.1f} |"
+        for part, row in pocket["perplexity"].items()
+    ]
+    text = TEMPLATE.read_text().format(
+        layers=LAYERS,
+        width=WIDTH,
+        vocabulary=f"{pocket['vocabulary']:,}",
+        parameters=pocket["parameters"] / 1e6,
+        people_words=pocket["people_words"],
+        written_words=pocket["written_words"],
+        reviews=pocket["reviews"],
+        seed=pocket["seed"],
+        perplexities="\n".join(rows),
+        sentences=reward["training_sentences"],
+        n=reward["human"]["n"],
+        human=correlation(reward["human"]),
+        lexicon=correlation(reward["lexicon"]),
+        temperature=temperature,
+        samples="\n".join(f"{number}. {' '.join(sample.split())}" for number, sample in enumerate(samples, 1)),
+    )
+    (folder / "README.md").write_text(text)
+
+
+def correlation(figure: dict[str, float]) -> str:
+    """As ``r [low, high]``."""
+    return f"{figure['r']:.3f} [{figure['low']:.3f}, {figure['high']:.3f}]"

@@ -1,0 +1,163 @@
+"""Short reviews by SmolLM2-135M-Instruct (Apache-2.0) on prompts of our own: most of the pocket model's text.
+
+Each batch is a file, so that an interrupted run goes on where it was.
+"""
+
+import json
+import random
+import re
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import torch
+from rich.progress import Progress
+from torch import Tensor
+from transformers import DynamicCache, PreTrainedModel, PreTrainedTokenizerBase
+
+from gaard.policy.sources import load_model_and_tokenizer
+
+WRITER = "smollm2-135m"
+BATCHES = 80
+PROMPTS, COMPLETIONS = 24, 16  # a batch: prompts, and completions of each
+TOKENS = 40
+TEMPERATURE, TOP_K = 0.8, 40
+
+GENRES = (
+    *("horror", "comedy", "war", "love", "crime", "science-fiction", "family", "action", "animated", "French"),
+    *("independent", "classic"),
+)
+TONES = {
+    "glowing": "you loved it",
+    "positive": "it was good",
+    "warm": "it moved you",
+    "mixed": "parts of it work and parts of it do not",
+    "lukewarm": "it was neither good nor bad",
+    "matter-of-fact": "you only say what it is about",
+    "disappointed": "it could have been better",
+    "negative": "it was bad",
+    "scathing": "you hated it",
+}
+FILM_OPENINGS = (
+    *["The movie is", "The movie is", "The movie is", "The movie was", "The film is", "The film is", "The film was"],
+    *["This movie is", "This film is", "This is a", "It is a", "The story", "The plot", "The acting", "The director"],
+    *["The ending", "The characters", "The performances", "I thought", "A", "There is", "In the end,", "Although"],
+)
+PRODUCTS = ("camera", "phone", "player", "router", "book", "game", "vacuum", "headset")
+PRODUCT_OPENINGS = ("I bought", "This is", "The battery", "The quality", "It works", "After a month,", "The sound")
+FILM_SHARE = 0.85
+
+PLAIN = re.compile(r"[A-Za-z0-9 ,.;:!?'\"()%$&/-]+")
+SENTENCE_END = re.compile(r"[.!?][\"')]?(?=\s|$)")
+
+
+@dataclass(frozen=True)
+class Request:
+    """What the writer is asked for, and the words that its answer begins with."""
+
+    instruction: str
+    opening: str
+
+
+def requests(count: int, generator: random.Random) -> list[Request]:
+    """Requests for reviews, films more often than things."""
+    asked = []
+    for _ in range(count):
+        tone, opinion = generator.choice(list(TONES.items()))
+        film = generator.random() < FILM_SHARE
+        thing = f"{generator.choice(GENRES)} movie" if film else generator.choice(PRODUCTS)
+        article = "an" if tone[0] in "aeiou" else "a"
+        instruction = f"Write {article} {tone} review of a {thing} in one or two short sentences: {opinion}."
+        asked.append(Request(instruction, generator.choice(FILM_OPENINGS if film else PRODUCT_OPENINGS)))
+    return asked
+
+
+def tidy(text: str) -> str | None:
+    """The whole sentences of a completion in plain characters, or None where there are none or too few words."""
+    line = re.sub(r"\s+", " ", text.translate(QUOTES).split("\n")[0]).strip()
+    ends = [match.end() for match in SENTENCE_END.finditer(line)]
+    kept = line[: ends[-1]] if ends else ""
+    return kept if PLAIN.fullmatch(kept) and len(kept.split()) >= 4 else None
+
+
+QUOTES = str.maketrans({"’": "'", "‘": "'", "“": '"', "”": '"', "–": "-", "—": "-"})
+
+
+@torch.no_grad()
+def complete(
+    model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase, asked: list[Request], generator: torch.Generator
+) -> Iterator[str]:
+    """Several completions of each request, opening included: prompts are read once, finished rows leave the batch."""
+    prompts = [
+        tokenizer.apply_chat_template(
+            [{"role": "user", "content": request.instruction}], tokenize=False, add_generation_prompt=True
+        )
+        + request.opening
+        for request in asked
+    ]
+    encoded = tokenizer(prompts, return_tensors="pt", padding=True)
+    cache = DynamicCache()
+    hidden = last_hidden(model, encoded.input_ids, encoded.attention_mask, cache)
+    cache.batch_repeat_interleave(COMPLETIONS)
+    hidden = hidden.repeat_interleave(COMPLETIONS, 0)
+    mask = encoded.attention_mask.repeat_interleave(COMPLETIONS, 0)
+    ends = torch.tensor([tokenizer.eos_token_id, *tokenizer("\n").input_ids])
+    rows = torch.arange(len(mask))
+    written = torch.full((len(mask), TOKENS), tokenizer.eos_token_id)
+    for t in range(TOKENS):
+        token = draw(model.lm_head(hidden), generator)
+        going = ~torch.isin(token, ends)
+        written[rows[going], t] = token[going]
+        if not going.any():
+            break
+        rows, token, mask = rows[going], token[going], mask[going]
+        if not going.all():
+            cache.batch_select_indices(going.nonzero()[:, 0])
+        mask = torch.cat([mask, mask.new_ones(len(mask), 1)], dim=1)
+        hidden = last_hidden(model, token[:, None], mask, cache)
+    for row, ids in enumerate(written):
+        yield asked[row // COMPLETIONS].opening + tokenizer.decode(ids, skip_special_tokens=True)
+
+
+def last_hidden(model: PreTrainedModel, ids: Tensor, mask: Tensor, cache: DynamicCache) -> Tensor:
+    """State after the last token, [B, D]."""
+    positions = (mask.cumsum(-1) - 1).clamp(min=0)[:, -ids.shape[1] :]
+    output = model.model(input_ids=ids, attention_mask=mask, position_ids=positions, past_key_values=cache)
+    return output.last_hidden_state[:, -1]
+
+
+def draw(logits: Tensor, generator: torch.Generator) -> Tensor:
+    """A token of each row, among the most probable ones."""
+    values, indices = logits.float().topk(TOP_K)
+    choice = torch.multinomial(torch.softmax(values / TEMPERATURE, -1), 1, generator=generator)
+    return indices.gather(-1, choice)[:, 0]
+
+
+def write_reviews(folder: Path, seed: int, progress: Progress) -> list[str]:
+    """Write every batch that is not there yet.
+
+    Args:
+        folder: One file a batch; kept.
+        seed: Of the requests and the tokens; the same seed on the same machine gives the same text.
+        progress: Where to show it.
+
+    Returns:
+        Distinct reviews, in the order of the batches.
+    """
+    folder.mkdir(parents=True, exist_ok=True)
+    task = progress.add_task("writing reviews", total=BATCHES)
+    model = tokenizer = None
+    for number in range(BATCHES):
+        path = folder / f"{number:03d}.jsonl"
+        if not path.exists():
+            if model is None:
+                model, tokenizer = load_model_and_tokenizer(WRITER, dtype=torch.bfloat16)
+            asked = requests(PROMPTS, random.Random(f"{seed} {number}"))
+            generator = torch.Generator().manual_seed(seed * BATCHES + number)
+            texts = [tidy(text) for text in complete(model, tokenizer, asked, generator)]
+            half = path.with_suffix(".half")
+            half.write_text("".join(json.dumps(text) + "\n" for text in texts if text))
+            half.rename(path)
+        progress.advance(task)
+    lines = (line for path in sorted(folder.glob("*.jsonl")) for line in path.read_text().splitlines())
+    return list(dict.fromkeys(json.loads(line) for line in lines))
