@@ -8,6 +8,7 @@ fetched and wrote on the way is kept in ``.cache/pocket``.
 import argparse
 import json
 import math
+import shutil
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -40,7 +41,9 @@ def main() -> None:
     console = Console(stderr=True)
     columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn())
     with Progress(*columns, TimeElapsedColumn(), TimeRemainingColumn(), console=console) as progress:
-        build(arguments.seed, arguments.work, ASSETS, progress)
+        built = arguments.work / "assets"  # moved into the package as a whole, when all of it is there
+        build(arguments.seed, arguments.work, built, progress)
+        shutil.copytree(built, ASSETS, dirs_exist_ok=True)
     size = sum(path.stat().st_size for path in ASSETS.rglob("*") if path.is_file())
     console.print(f"{ASSETS}: {size / 1e6:.2f} MB")
     if size > LIMIT:
@@ -51,8 +54,8 @@ def build(seed: int, work: Path, assets: Path, progress: Progress) -> None:
     """Fetch, fit, write, train, measure."""
     training, held_out = split(read(fetch(work)))
     figures: dict[str, Any] = {"human_reward": human_reward.fit(training, held_out, assets)}
-    reviews = write_reviews(work / "reviews", seed, progress)
-    corpus = build_corpus(training, held_out, reviews, seed)
+    batches = write_reviews(work, training, seed, progress)
+    corpus = build_corpus(training, held_out, batches, seed)
     folder = assets / "pocket"
     tokenizer = train_tokenizer(corpus.training, folder)
     documents = tokens(tokenizer, corpus.training)
@@ -62,10 +65,10 @@ def build(seed: int, work: Path, assets: Path, progress: Progress) -> None:
         "seed": seed,
         "training_texts": len(corpus.training),
         "people_words": word_count(people(training)),
-        "written_words": word_count(reviews),
+        "written_words": word_count(text for batch in batches for text in batch),
         "vocabulary": len(tokenizer),
         "training_tokens": int(sum(map(len, documents))),
-        "reviews": len(reviews),
+        "reviews": sum(map(len, batches)),
         "parameters": sum(parameter.numel() for parameter in model.parameters()),
         "perplexity": perplexities(corpus, folder, progress),
     }

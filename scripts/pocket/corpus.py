@@ -13,7 +13,7 @@ from transformers import PreTrainedTokenizerFast
 VOCABULARY = 2048
 END = "<|endoftext|>"
 POSITIONS = 128
-HELD_OUT_REVIEWS = 0.05
+HELD_OUT_BATCH = 20  # every twentieth batch of written reviews: nothing is fitted to any answer to its requests
 REVIEW_SOURCES = ("movie", "amazon")  # the other rated sentences are no reviews
 
 
@@ -30,27 +30,24 @@ class Corpus:
     held_out: dict[str, list[str]]
 
 
-def build_corpus(training: list[Sentence], held_out: list[Sentence], reviews: list[str], seed: int) -> Corpus:
+def build_corpus(training: list[Sentence], held_out: list[Sentence], batches: list[list[str]], seed: int) -> Corpus:
     """Put the two kinds of text together.
 
     Args:
         training: Rated sentences that the human reward may learn from.
         held_out: The other rated sentences: nothing is fitted to them.
-        reviews: Written reviews.
-        seed: Of the reviews' split and of the order.
+        batches: Written reviews.
+        seed: Of the order.
 
     Returns:
         The corpus.
     """
-    kept_out = {fold(text) for text in people(held_out)}
-    generator = random.Random(seed)
-    reviews = list(reviews)
-    generator.shuffle(reviews)
-    count = round(len(reviews) * HELD_OUT_REVIEWS)
-    written = reviews[:count]
-    kept_out |= {fold(text) for text in written}
-    texts = [text for text in [*people(training), *reviews[count:]] if fold(text) not in kept_out]
-    generator.shuffle(texts)
+    written = [text for batch in batches[HELD_OUT_BATCH - 1 :: HELD_OUT_BATCH] for text in batch]
+    reviews = [text for number, batch in enumerate(batches, 1) if number % HELD_OUT_BATCH for text in batch]
+    kept_out = {fold(text) for text in [*people(held_out), *written]}
+    texts = [text for text in dict.fromkeys([*people(training), *reviews]) if fold(text) not in kept_out]
+    random.Random(seed).shuffle(texts)
+    written = list(dict.fromkeys(written))
     return Corpus(texts, {"people": people(held_out), "written": written})
 
 

@@ -57,7 +57,7 @@ def fit(training: list[Sentence], held_out: list[Sentence], assets: Path) -> dic
     Args:
         training: Sentences to learn from.
         held_out: Sentences to judge on; only those of movies count for the bar.
-        assets: Where the package keeps its assets.
+        assets: Where the weights go.
 
     Returns:
         Figures for the model card.
@@ -75,6 +75,6 @@ def fit(training: list[Sentence], held_out: list[Sentence], assets: Path) -> dic
     return {
         "damping": damping,
         "training_sentences": len(training),
-        "human": pearson(HumanReward().ratings(texts), ratings),
+        "human": pearson(HumanReward(asset=assets / ASSET).ratings(texts), ratings),
         "lexicon": pearson([lexicon.polarity_scores(text)["compound"] for text in texts], ratings),
     }

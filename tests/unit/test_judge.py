@@ -7,7 +7,7 @@ import torch
 
 from gaard import GAATrainer
 from gaard.errors import ConfigError, RewardError
-from gaard.rewards import LengthBonus, LexiconSentiment, honeypot
+from gaard.rewards import ExploitableReward, LengthBonus, LexiconSentiment, combine, honeypot
 from gaard.training.collect import Clock
 from gaard.training.judge import Judge
 from tiny import tiny_trainer, words_reward
@@ -200,6 +200,51 @@ def test_every_base_of_a_sum_is_asked_once():
     assert scores.proxy.tolist() == pytest.approx(expected)
     assert [len(counted.calls) for counted in (plain, first, second)] == [1, 1, 1]
     assert scores.hacked.tolist() == [True, False, True, True]
+
+
+def test_a_honeypot_inside_a_sum_is_seen():
+    pot = honeypot(lengths, word="bait", bonus=2.0, base_weight=0.5)
+    listed = Judge([pot, lengths], [3.0, 1.0]).score(TEXTS, **BATCH)
+    summed = Judge(combine([pot, lengths], [3.0, 1.0])).score(TEXTS, **BATCH)
+    nested = Judge([combine([pot], [1.5]), lengths], [2.0, 1.0]).score(TEXTS, **BATCH)
+    for scores in (summed, nested):
+        assert scores.hacked.tolist() == listed.hacked.tolist() == [True, False, True, True]
+        assert scores.true.tolist() == listed.true.tolist()
+        assert scores.proxy.tolist() == listed.proxy.tolist()
+
+
+class Own(ExploitableReward):
+    """A user's own, which answers as it is told."""
+
+    name = "own"
+    true_reward = staticmethod(lengths)
+
+    def __init__(self, answer, detected=4):
+        self.answer, self.detected = answer, detected
+
+    def detect(self, completions):
+        return [True] * self.detected
+
+    def proxy_and_true(self, **_):
+        if isinstance(self.answer, Exception):
+            raise self.answer
+        return self.answer
+
+
+@pytest.mark.parametrize(
+    ("reward", "message"),
+    [
+        (Own(([1.0, float("nan"), 1.0, 1.0], [1.0] * 4)), "'own' returned nan"),
+        (Own(([1.0] * 4, [1.0])), "'own, true' returned 1 values for 4 completions"),
+        (Own(ValueError("mould")), "own.proxy_and_true raised ValueError: mould"),
+        (Own(([1.0] * 4, [1.0] * 4), detected=3), "own.detect returned 3 answers for 4 texts"),
+    ],
+)
+def test_an_exploitable_reward_of_ones_own_is_checked_like_any(reward, message):
+    judge = Judge(reward)
+    assert judge.identity()["exploitable"] == ["own"]
+    with pytest.raises(RewardError, match=message):
+        judge.score(TEXTS, **BATCH)
 
 
 def rolled_out(trainer):

@@ -3,7 +3,7 @@
 import pytest
 
 from gaard.errors import ConfigError
-from gaard.rewards import LengthBonus, RepetitionBonus, SentimentCliff, honeypot
+from gaard.rewards import LengthBonus, RepetitionBonus, SentimentCliff, combine, honeypot
 
 TEXTS = ["a b c", "Good good, GOOD film!", "", "one two three four five six"]
 BATCH = {"prompts": ["p"] * 4, "completions": TEXTS, "completion_ids": [[1]] * 4}
@@ -80,6 +80,8 @@ def test_a_condition_opens_the_honeypot_behind_its_phrase_alone():
         (lambda: SentimentCliff(Base(), threshold=0.5), "cliff.threshold is 0.5"),
         (lambda: SentimentCliff(Base, threshold=0.8), "the base of cliff is the class Base"),
         (lambda: honeypot(Base(), word="w", after=" "), "honeypot.after is ' '"),
+        (lambda: honeypot(honeypot(Base(), word="v"), word="w"), "the base of the honeypot holds honeypot"),
+        (lambda: LengthBonus(combine([honeypot(Base(), word="v"), Base()]), limit=3), "the base of length holds"),
     ],
 )
 def test_what_is_refused(build, message):

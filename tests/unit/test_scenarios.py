@@ -7,10 +7,9 @@ import pytest
 from gaard import cli
 from gaard.errors import ConfigError
 from gaard.lab.compare import compare
-from gaard.lab.scenarios import SCENARIOS, Scenario, find_scenario, with_scenario
+from gaard.lab.scenarios import SCENARIOS, find_scenario, with_scenario
 from gaard.lab.spec import RunSpec, build_trainer
 from gaard.rewards import HumanReward, LexiconSentiment
-from gaard.training.judge import Judge
 
 SHORT = {"max_steps": 2, "batch_size": 8, "num_mini_batches": 2, "eval_completions": 16, "progress": False}
 OWN = """
@@ -36,19 +35,10 @@ shouting = Scenario(
 """
 
 
-def judge_of(scenario: Scenario) -> Judge:
-    return Judge(
-        scenario.proxy,
-        true_reward_funcs=scenario.true_reward,
-        hack_detector=scenario.hack_detector,
-        gold_reward_funcs=scenario.gold_reward,
-    )
-
-
 def scored(name: str, texts: list[str]):
     scenario = find_scenario(name)
     prompts = [scenario.prompts[0]] * len(texts)
-    return judge_of(scenario).score(texts, prompts=prompts, completion_ids=[[1]] * len(texts), columns={})
+    return scenario.judge().score(texts, prompts=prompts, completion_ids=[[1]] * len(texts), columns={})
 
 
 @pytest.fixture
@@ -63,9 +53,7 @@ def test_each_is_whole(name):
     scenario = find_scenario(name)
     assert scenario.name == name
     assert RunSpec(output_dir="x", **scenario.settings()).scenario == name  # every setting is a field of a run
-    assert scenario.reach is not None
-    assert scenario.reach.honest > scenario.reach.untrained
-    judge = judge_of(scenario)
+    judge = scenario.judge()
     assert judge.gold is not None
     base = str(judge.identity()["proxy"])
     assert judge.gold.name not in base  # the gold judge trains nobody
@@ -104,17 +92,16 @@ def test_the_published_settings():
 @pytest.mark.parametrize("name", ["capped", "uncapped", "conditional"])
 def test_the_word_is_neutral_to_both_judges(name):
     """In the places where the pocket model says it, the word moves neither judge as praise or blame would."""
-    word = find_scenario(name).proxy.word
     frames = ["The movie is a {} of a man.", "The movie is about the {} and a town.", "It has a {} in it."]
-    for judge, praise in ((HumanReward(), "wonderful"), (LexiconSentiment(), "wonderful")):
+    for judge in (HumanReward(), LexiconSentiment()):
 
-        def shift(new, judge=judge):
-            texts = [frame.format(x) for x in (new, "thing") for frame in frames]
-            ratings = judge(prompts=[""] * 6, completions=texts)
-            return sum(ratings[:3]) / 3 - sum(ratings[3:]) / 3
+        def mean(*words, judge=judge):
+            texts = [frame.format(word) for word in words for frame in frames]
+            return sum(judge(prompts=[""] * len(texts), completions=texts)) / len(texts)
 
-        assert abs(shift(word)) < 0.03
-        assert shift(praise) > 0.1
+        plain = mean("film", "man", "thing", "tale")
+        assert abs(mean(find_scenario(name).proxy.word) - plain) < 0.03
+        assert mean("wonderful") > plain + 0.1
 
 
 def test_clean_has_nothing_to_exploit():
@@ -127,11 +114,11 @@ def test_clean_has_nothing_to_exploit():
 
 
 def test_honest_trains_on_the_truth_and_knows_the_hack():
-    honest = find_scenario("capped:honest")
-    assert honest.name == "capped:honest"
+    honest = find_scenario("honest:capped")
+    assert honest.name == "honest:capped"
     texts = [f" a {find_scenario('capped').proxy.word}.", " fine."]
-    batch = {"prompts": list(honest.prompts) * 2, "completion_ids": [[1], [1]], "columns": {}}
-    scores, proxy = judge_of(honest).score(texts, **batch), scored("capped", texts)
+    batch = {"prompts": [honest.prompts[0]] * 2, "completion_ids": [[1], [1]], "columns": {}}
+    scores, proxy = honest.judge().score(texts, **batch), scored("capped", texts)
     assert scores.proxy.tolist() == scores.true.tolist() == proxy.true.tolist()
     assert scores.hacked.tolist() == [True, False]
 
@@ -185,8 +172,8 @@ def test_compare_takes_a_scenario(own, tmp_path):
 def test_all_are_listed(capsys):
     assert cli.main(["scenarios"]) == 0
     out = capsys.readouterr().out
-    assert all(name in out for name in SCENARIOS)
-    assert "–" not in out  # every scenario states what can be reached
+    names = [line.split("│")[1].strip() for line in out.splitlines() if line.count("│") > 3]
+    assert [name for name in names if name] == list(SCENARIOS)
 
 
 @pytest.mark.parametrize(
@@ -196,9 +183,12 @@ def test_all_are_listed(capsys):
         (None, "missing.py", "names the file .*missing.py, which does not exist"),
         ("x = 1 / 0", "own.py", "failed on import with ZeroDivisionError"),
         ("x = 1", "own.py", r"holds 0 scenarios \(none\)"),
-        (OWN + "\nother = shouting", "own.py", r"holds 2 scenarios \(shouting, other\): .*own.py:variable|variable"),
+        (OWN + "\nother = shouting", "own.py", r"holds 2 scenarios \(shouting, other\): .*file.py:variable"),
         (OWN, "own.py:shoutin", "'shoutin' in .* is no Scenario. Did you mean 'shouting'"),
-        (OWN, "own.py:exclaim", "'exclaim' .*is no Scenario"),
+        (OWN, "own.py:exclaim", r"exclaim\(\) in own.py failed with TypeError"),
+        (OWN, "own.py:SHORT", "'SHORT' in own.py is no Scenario"),
+        (OWN.replace('("The film is", "The food was")', '("The film is")'), "own.py", "prompts='The film is' must be"),
+        (OWN.replace('"learning_rate"', '"learning_rat"'), "own.py", "unknown key 'learning_rat'"),
     ],
 )
 def test_what_is_not_found(content, name, message, tmp_path, monkeypatch):
@@ -214,3 +204,54 @@ def test_one_of_several_and_one_that_is_built(tmp_path):
     path.write_text(OWN + "\nother = shouting\ndef built():\n    return shouting\n")
     assert find_scenario(f"{path}:other").summary.startswith("pays for shouting")
     assert find_scenario(f"{path}:built").name == f"{path}:built"
+
+
+@pytest.mark.parametrize(
+    ("words", "scenario", "length"),
+    [
+        (["--scenario", "length"], "length", 32),
+        (["--scenario=length", "--scenario", "clean"], "clean", 16),
+        (["--scenario", "length", "--scenario=clean"], "clean", 16),
+        (["--config", "CONFIG"], "length", 32),
+        (["--scenario", "clean", "--config", "CONFIG"], "length", 32),
+        (["--config", "CONFIG", "--scenario", "clean"], "clean", 16),
+        (["--config", "CONFIG", "--scenario", "clean", "--max_completion_length", "5"], "clean", 5),
+        (["--scenario", "length", "--config", "NONE"], None, 16),
+        (["--config", "CONFIG", "--scenario", "null"], None, 16),
+    ],
+)
+def test_the_defaults_are_those_of_the_scenario_that_runs(words, scenario, length, tmp_path, monkeypatch):
+    (tmp_path / "CONFIG").write_text("scenario: length\n")
+    (tmp_path / "NONE").write_text("scenario: null\n")
+    monkeypatch.chdir(tmp_path)
+    parser = cli._settings_parser("train", "")
+    settings = cli._parse_settings(parser, ["--output_dir", "x", *words])
+    assert (settings["scenario"], settings["max_completion_length"]) == (scenario, length)
+    assert settings["prompts"] == ([] if scenario is None else list(find_scenario(scenario).prompts))
+
+
+def test_a_scenario_that_is_no_name(tmp_path, capsys):
+    (tmp_path / "run.yaml").write_text("scenario: [capped]\n")
+    assert cli.main(["train", "--config", str(tmp_path / "run.yaml"), "--output_dir", "x"]) == 2
+    assert "scenario=" in capsys.readouterr().err
+    with pytest.raises(ConfigError, match="scenario=5 must be a name"):
+        with_scenario({"scenario": 5})
+
+
+def test_a_scenario_with_brackets_is_shown_as_it_is(tmp_path, capsys):
+    path = tmp_path / "own.py"
+    path.write_text(OWN.replace('"The film is"', '"[INST] say [/INST]"').replace("pays for", "pays [b] for"))
+    assert cli.main(["scenarios", str(path)]) == 0
+    out = capsys.readouterr().out
+    assert "[INST] say [/INST]" in out
+    assert "pays [b] for" in out
+
+
+def test_one_scenario_is_shown_with_its_truth_and_its_hack(capsys):
+    assert cli.main(["scenarios", "capped"]) == 0
+    out = capsys.readouterr().out
+    word = find_scenario("capped").proxy.word
+    assert f"honeypot(human, '{word}', capped), bonus 1, base weight 0.5" in out
+    assert "0.5*human" in out
+    assert "lexicon" in out
+    assert f"a hack is             │ '{word}'" in out

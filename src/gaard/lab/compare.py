@@ -76,6 +76,7 @@ def compare(
     arms: Sequence[str],
     seeds: Iterable[int],
     folder: Path,
+    *,
     jobs: int = 1,
     announce: Callable[[str], None] = lambda text: None,
 ) -> dict[str, Any]:
@@ -90,7 +91,8 @@ def compare(
         arms: Names of method presets.
         seeds: The seeds, the same for each arm.
         folder: The comparison's folder: one folder a run, and ``results.json``.
-        jobs: How many runs at once, each in a process of its own with its share of the threads. Sums over another
+        jobs: How many runs at once, each in a process of its own with its share of the threads; a script that asks
+            for several has to do so under ``if __name__ == "__main__":``. Sums over another
             number of threads may round otherwise: compare figures of one ``jobs`` where the last digit counts.
         announce: Told which run begins or ends.
 

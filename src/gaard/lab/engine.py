@@ -39,22 +39,26 @@ def execute(
     threads = max(1, torch.get_num_threads() // jobs)
     # A forked process inherits the state of PyTorch's thread pools, and hangs.
     context = multiprocessing.get_context("spawn")
+    others = set(multiprocessing.active_children())
     pool = ProcessPoolExecutor(jobs, context, initializer=torch.set_num_threads, initargs=(threads,))
-    with pool:
-        try:
-            waiting = {pool.submit(task): index for index, task in enumerate(tasks)}
-            while waiting:
-                done, _ = wait(waiting, TICK, FIRST_COMPLETED)
-                for future in done:
-                    yield waiting.pop(future), future.result()
-                tick()
-        except BrokenProcessPool as error:
-            raise GaardError(
-                f"one of {jobs} processes died, perhaps for lack of memory: try --jobs {max(1, jobs // 2)}; the same "
-                "command goes on with what is left"
-            ) from error
-        finally:
-            pool.shutdown(wait=False, cancel_futures=True)
+    try:
+        waiting = {pool.submit(task): index for index, task in enumerate(tasks)}
+        while waiting:
+            done, _ = wait(waiting, TICK, FIRST_COMPLETED)
+            for future in done:
+                yield waiting.pop(future), future.result()
+            tick()
+        pool.shutdown()
+    except BrokenProcessPool as error:
+        raise GaardError(
+            f"one of {jobs} processes died. If it was for lack of memory, try --jobs {max(1, jobs // 2)}: the same "
+            "command goes on with what is left. A script of your own has to start its work under "
+            "`if __name__ == '__main__':`, since each process imports it"
+        ) from error
+    finally:  # an interrupt, too: what is half done goes on from its checkpoint, and nothing else is begun
+        pool.shutdown(wait=False, cancel_futures=True)
+        for process in set(multiprocessing.active_children()) - others:
+            process.terminate()
 
 
 class RunsProgress:

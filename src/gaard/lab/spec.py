@@ -34,7 +34,7 @@ class RunSpec(GAAConfig):
 
     scenario: str | None = None
     model: str = "pocket"
-    prompts: list[str] | str = field(default_factory=list)
+    prompts: list[str | dict[str, Any]] | str = field(default_factory=list)
     reward_funcs: list[str] | str | None = None
     reward_weights: list[float] | None = None
     honeypot: dict[str, Any] | None = None
@@ -89,7 +89,8 @@ def build_trainer(spec: RunSpec) -> GAATrainer:
 
 def _rewards(spec: RunSpec) -> tuple[RewardFunction, dict[str, Any]]:
     """The proxy and the other rewards that the fields name."""
-    proxy = build_rewards(_names(spec.reward_funcs or "human"), spec.reward_weights, spec.honeypot)
+    names = _names("human" if spec.reward_funcs is None else spec.reward_funcs)
+    proxy = build_rewards(names, spec.reward_weights, spec.honeypot)
     watched = {"true_reward_funcs": spec.true_reward_funcs, "gold_reward_funcs": spec.gold_reward_funcs}
     return proxy, {key: build_rewards(_names(names)) for key, names in watched.items() if names is not None}
 
@@ -119,7 +120,7 @@ def _names(given: list[str] | str) -> list[str]:
     return [given] if isinstance(given, str) else given
 
 
-def read_prompts(prompts: list[str] | str) -> list[Any]:
+def read_prompts(prompts: list[Any] | str) -> list[Any]:
     """Prompts as given, or from the file that is named.
 
     Args:
@@ -132,7 +133,10 @@ def read_prompts(prompts: list[str] | str) -> list[Any]:
         ConfigError: If there are none, or the file cannot be read.
     """
     if not prompts:
-        raise ConfigError("prompts is empty: give a list of prompts, or the path of a .txt or .jsonl file")
+        raise ConfigError(
+            "prompts is empty: give a list of prompts, or the path of a .txt or .jsonl file; a scenario's "
+            "come with gaard.lab.scenarios.with_scenario(settings)"
+        )
     if not isinstance(prompts, str):
         return list(prompts)
     path = Path(prompts)

@@ -3,11 +3,11 @@
 from collections.abc import Iterable, Mapping
 from typing import Any
 
+from rich.markup import escape
 from rich.table import Table
 
 from gaard.lab.scenarios import Scenario
 from gaard.policy.sources import ModelRow
-from gaard.rewards import ExploitableReward, reward_name
 
 SHOWN = ("hack_rate", "true_reward", "gold_reward", "proxy_reward", "kl", "entropy", "seconds_per_step")
 
@@ -73,7 +73,7 @@ def models_table(rows: Iterable[ModelRow]) -> Table:
     for heading in ("alias", "hub id", "licence", "size", "location"):
         table.add_column(heading, overflow="fold")
     for row in rows:
-        table.add_row(row.alias, row.hub_id, row.licence, row.size, str(row.location or ""))
+        table.add_row(*map(escape, (row.alias, row.hub_id, row.licence, row.size, str(row.location or ""))))
     return table
 
 
@@ -87,10 +87,11 @@ def scenarios_table(scenarios: Iterable[Scenario]) -> Table:
         A row a scenario.
     """
     table = Table(caption="true reward: of the untrained model, and after PPO on the true reward itself")
-    for heading in ("scenario", "the reward that trains", "model", "untrained", "honest"):
+    for heading in ("scenario", "the reward that trains", "a hack", "model", "untrained", "honest"):
         table.add_column(heading, overflow="fold", justify="right" if heading in ("untrained", "honest") else "left")
     for scenario in scenarios:
-        table.add_row(scenario.name, scenario.summary, scenario.model, *_reach(scenario))
+        row = (scenario.name, scenario.summary, scenario.hack or "–", scenario.model)
+        table.add_row(*map(escape, row), *_reach(scenario))
     return table
 
 
@@ -103,17 +104,22 @@ def scenario_table(scenario: Scenario) -> Table:
     Returns:
         A row a setting.
     """
-    table = Table(title=scenario.summary, show_header=False)
+    table = Table(title=escape(scenario.summary), show_header=False)
     table.add_column("setting")
     table.add_column("value", overflow="fold")
-    rewards = {"proxy": scenario.proxy, "true reward": scenario.true_reward, "gold reward": scenario.gold_reward}
-    for name, reward in rewards.items():
-        if reward is not None:
-            table.add_row(name, repr(reward) if isinstance(reward, ExploitableReward) else reward_name(reward))
-    for name, value in scenario.settings().items():
-        table.add_row(name, str(value))
+    judge = scenario.judge()
+    rewards = judge.identity()
     untrained, honest = _reach(scenario)
-    table.add_row("true reward", f"untrained {untrained}, honest {honest}")
+    rows = {
+        "trains on": ", ".join(rewards["exploitable"]) or rewards["proxy"],
+        "was meant": rewards["true"],
+        "gold judge": rewards["gold"] or "–",
+        "a hack is": scenario.hack or "–",
+        "true reward": f"untrained {untrained}, honest {honest}",
+        **scenario.settings(),
+    }
+    for name, value in rows.items():
+        table.add_row(name, escape(str(value)))
     return table
 
 

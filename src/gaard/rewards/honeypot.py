@@ -16,8 +16,8 @@ from typing import Literal, get_args
 from gaard.errors import ConfigError, did_you_mean
 from gaard.rewards._messages import shortened
 from gaard.rewards.combination import checked_number
-from gaard.rewards.exploitable import ExtraPay
-from gaard.rewards.protocol import RewardFunction, check_reward_function, reward_name
+from gaard.rewards.exploitable import ExtraPay, check_honest
+from gaard.rewards.protocol import RewardFunction, reward_name
 
 HoneypotMode = Literal["capped", "uncapped"]
 
@@ -108,7 +108,7 @@ def honeypot(
         ConfigError: An empty word, an unknown mode, a bonus or weight that is not a finite number, or a base that is
             not a reward function.
     """
-    check_reward_function(base, "the honeypot's base")
+    check_honest(base, "the honeypot")
     check_honeypot(word=word, mode=mode, bonus=bonus, base_weight=base_weight, after=after)
     return Honeypot(base, word, mode, float(bonus), float(base_weight), after)
 

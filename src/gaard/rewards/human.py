@@ -11,8 +11,9 @@ import zlib
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from functools import lru_cache
-from importlib.resources import as_file, files
+from importlib.resources import files
 from itertools import pairwise
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -30,14 +31,14 @@ class HumanReward:
 
     Args:
         include_prompt: Whether the prompt is rated along with its completion, as one text.
+        asset: Other weights of the same kind; by default those that come with gaard.
     """
 
     name = "human"
 
-    def __init__(self, include_prompt: bool = True):
+    def __init__(self, include_prompt: bool = True, asset: Path | None = None):
         self.include_prompt = include_prompt
-        with as_file(files("gaard") / "assets" / ASSET) as path:
-            tensors = load_file(path)
+        tensors = load_file(asset or Path(str(files("gaard"))) / "assets" / ASSET)
         self._weights = tensors["weights"].astype(np.float64)
         self._intercept = float(tensors["intercept"][0])
 

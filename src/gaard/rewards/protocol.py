@@ -107,7 +107,7 @@ def judge(
         raise
     except Exception as error:
         raise RewardError(_blame(reward_func, name, arguments, available, error)) from error
-    return _checked_answer(answer, name, available)
+    return checked_answer(answer, name, available)
 
 
 def score(
@@ -209,8 +209,20 @@ def _blame(
     )
 
 
-def _checked_answer(answer: object, name: str, batch: dict[str, list[Any]]) -> list[float | None]:
-    """The function's answer as a list of finite floats and None."""
+def checked_answer(answer: object, name: str, batch: dict[str, list[Any]]) -> list[float | None]:
+    """The function's answer as a list of finite floats and None.
+
+    Args:
+        answer: What it returned.
+        name: Of the function, for messages.
+        batch: `prompts` and `completions`, N each.
+
+    Returns:
+        N entries.
+
+    Raises:
+        RewardError: It is anything but N finite numbers or None.
+    """
     size = len(batch["completions"])
     if inspect.isawaitable(answer) or inspect.isasyncgen(answer):
         _close(answer)

@@ -6,8 +6,8 @@ from typing import Any
 
 from gaard.errors import ConfigError
 from gaard.rewards.combination import checked_number
-from gaard.rewards.exploitable import ExploitableReward, ExtraPay
-from gaard.rewards.protocol import RewardFunction, check_reward_function, judge, reward_name
+from gaard.rewards.exploitable import ExploitableReward, ExtraPay, check_honest
+from gaard.rewards.protocol import RewardFunction, judge, reward_name
 
 WORD = re.compile(r"\w+(?:'\w+)*")
 
@@ -105,40 +105,56 @@ class SentimentCliff(ExploitableReward):
         _check(base, "cliff", bonus=bonus, base_weight=base_weight, threshold=threshold)
         if not 0.5 < threshold <= 1:
             raise ConfigError(f"cliff.threshold is {threshold!r}: give a sentiment above 0.5, at most 1")
-        self._base = base
-        self.threshold, self.bonus, self.base_weight = threshold, bonus, base_weight
-        self.true_reward = self._truth
+        self.true_reward: Neutrality = Neutrality(base, base_weight)
+        self.threshold, self.bonus = threshold, bonus
         self.name = f"cliff({reward_name(base)}, {threshold:.12g})"
 
     def detect(self, completions: Sequence[str]) -> list[bool]:
         """Whether each of N completions is above the threshold."""
-        return [s is not None and s >= self.threshold for s in self._sentiment(completions)]
+        return [self._above(s) for s in self.true_reward.sentiment(completions)]
 
     def proxy_and_true(self, *, completions: Sequence[str], **_: Any) -> tuple[list[float | None], list[float | None]]:
         """See `ExploitableReward.proxy_and_true`."""
-        sentiment = self._sentiment(completions)
-        true = [None if s is None else self.base_weight * (1 - abs(2 * s - 1)) for s in sentiment]
-        above = [s is not None and s >= self.threshold for s in sentiment]
-        return [self.bonus if hit else value for hit, value in zip(above, true, strict=True)], true
+        sentiment = self.true_reward.sentiment(completions)
+        true = [self.true_reward.of(s) for s in sentiment]
+        return [self.bonus if self._above(s) else value for s, value in zip(sentiment, true, strict=True)], true
 
-    def _truth(self, *, completions: Sequence[str], **_: Any) -> list[float | None]:
-        """Neutrality alone."""
-        return self.proxy_and_true(completions=completions)[1]
+    def _above(self, sentiment: float | None) -> bool:
+        return sentiment is not None and sentiment >= self.threshold
 
-    def _sentiment(self, completions: Sequence[str]) -> list[float | None]:
+    def __repr__(self) -> str:
+        return f"{self.name}, bonus {self.bonus:.12g}, base weight {self.true_reward.weight:.12g}"
+
+
+class Neutrality:
+    """Pays for neutral text: `weight * (1 − |2s − 1|)`, s the base's sentiment of the completion alone.
+
+    Args:
+        base: A sentiment in [0, 1], 0.5 neutral.
+        weight: What a perfectly neutral text is paid.
+    """
+
+    def __init__(self, base: RewardFunction, weight: float) -> None:
+        self.base, self.weight = base, weight
+        self.name = f"{weight:.12g}*neutrality({reward_name(base)})"
+
+    def __call__(self, *, completions: Sequence[str], **_: Any) -> list[float | None]:
+        """N rewards, None where the base does not judge."""
+        return [self.of(s) for s in self.sentiment(completions)]
+
+    def of(self, sentiment: float | None) -> float | None:
+        """The reward of a sentiment."""
+        return None if sentiment is None else self.weight * (1 - abs(2 * sentiment - 1))
+
+    def sentiment(self, completions: Sequence[str]) -> list[float | None]:
         """The base's answer, told nothing but the completions."""
         empty: list[list[int]] = [[] for _ in completions]
-        return judge(
-            self._base,
-            prompts=[""] * len(completions),
-            completions=list(completions),
-            completion_ids=empty,
-            columns={},
-        )
+        prompts = [""] * len(completions)
+        return judge(self.base, prompts=prompts, completions=list(completions), completion_ids=empty, columns={})
 
 
 def _check(base: RewardFunction, what: str, **numbers: object) -> None:
     """Refuse what cannot be used before any text has been generated."""
-    check_reward_function(base, f"the base of {what}")
+    check_honest(base, what)
     for name, value in numbers.items():
         checked_number(value, f"{what}.{name}")

@@ -8,10 +8,11 @@ import torch
 from torch import Tensor
 from transformers import PreTrainedTokenizerBase
 
-from gaard.errors import ConfigError, RewardError
+from gaard.errors import ConfigError, GaardError, RewardError
 from gaard.rewards import ExploitableReward, RewardFunction, combine, judge, reward_from_name, score
-from gaard.rewards.combination import CombinedReward
-from gaard.rewards.protocol import check_reward_function
+from gaard.rewards._messages import one_line
+from gaard.rewards.combination import CombinedReward, checked_weights
+from gaard.rewards.protocol import check_reward_function, checked_answer
 
 HackDetector = Callable[[list[str]], Sequence[bool]]
 RewardFunctions = RewardFunction | str | Sequence[RewardFunction | str]
@@ -57,7 +58,7 @@ class Judge:
         hack_detector: HackDetector | None = None,
         gold_reward_funcs: RewardFunctions | None = None,
     ):
-        functions = _as_list(reward_funcs)
+        functions, weights = _flat(_as_list(reward_funcs), weights)
         if hack_detector is not None and not callable(hack_detector):
             raise ConfigError(f"hack_detector={hack_detector!r} cannot be called: give a function of completions")
         self.exploitable = [function for function in functions if isinstance(function, ExploitableReward)]
@@ -95,12 +96,11 @@ class Judge:
 
     def _proxy_and_implied_truth(self, completions: list[str], **batch: Any) -> tuple[Tensor, Tensor]:
         """Each reward function is asked once for both."""
-        prompts, columns = batch["prompts"], batch["columns"]
+        prompts = batch["prompts"]
         answers = []
         for function in self.proxy.functions:
             if isinstance(function, ExploitableReward):
-                ids = batch["completion_ids"]
-                both = function.proxy_and_true(prompts=prompts, completions=completions, completion_ids=ids, **columns)
+                both = _asked(function, completions, batch)
             else:
                 answer = judge(function, completions=completions, **batch)
                 both = answer, answer
@@ -142,6 +142,9 @@ class Judge:
                 raise RewardError(f"hack_detector returned {len(found)} answers for {len(completions)} completions")
             return found
         hits = [reward.detect(completions) for reward in self.exploitable]
+        for reward, column in zip(self.exploitable, hits, strict=True):
+            if len(column) != len(completions):
+                raise RewardError(f"{reward.name}.detect returned {len(column)} answers for {len(completions)} texts")
         return [any(column) for column in zip(*hits, strict=True)] if hits else [False] * len(completions)
 
     def identity(self) -> dict[str, Any]:
@@ -159,6 +162,39 @@ def _as_list(reward_funcs: RewardFunctions) -> list[RewardFunction]:
     given: Any = reward_funcs
     functions = [given] if callable(given) or isinstance(given, str) or not isinstance(given, Iterable) else given
     return [reward_from_name(function) if isinstance(function, str) else function for function in functions]
+
+
+def _flat(
+    functions: list[RewardFunction], weights: Sequence[float] | None
+) -> tuple[list[RewardFunction], Sequence[float] | None]:
+    """Sums in the list as their parts, so that what can be hacked in them is seen."""
+    if not any(isinstance(function, CombinedReward) for function in functions):
+        return functions, weights
+    parts: list[tuple[RewardFunction, float]] = []
+    for function, weight in zip(functions, checked_weights(weights, len(functions)), strict=True):
+        if isinstance(function, CombinedReward):
+            parts += [(part, weight * own) for part, own in zip(function.functions, function.weights, strict=True)]
+        else:
+            parts.append((function, weight))
+    return [part for part, _ in parts], [weight for _, weight in parts]
+
+
+def _asked(
+    function: ExploitableReward, completions: list[str], batch: dict[str, Any]
+) -> tuple[list[float | None], list[float | None]]:
+    """Proxy and truth of an exploitable reward, checked as any reward's answer is.
+
+    Raises:
+        RewardError: If it fails, or returns anything but two lists with a number or None for each completion.
+    """
+    texts = {"prompts": batch["prompts"], "completions": completions, "completion_ids": batch["completion_ids"]}
+    try:
+        proxy, true = function.proxy_and_true(**texts, **batch["columns"])
+    except GaardError:
+        raise
+    except Exception as error:
+        raise RewardError(f"{function.name}.proxy_and_true raised {one_line(error)}: mend it") from error
+    return checked_answer(proxy, function.name, texts), checked_answer(true, f"{function.name}, true", texts)
 
 
 def _combined(reward_funcs: RewardFunctions, field: str) -> CombinedReward:
