@@ -159,7 +159,7 @@ FILES = [
     (b"max_steps: 3\nsede: 1\n", "unknown key 'sede': did you mean 'seed'?"),
     (b"max_steps: lots\n", "max_steps='lots' must be a whole number"),
     (b"method: [gaa]\n", "method="),
-    (b"prompts: [w1, 3]\n", "must be a list, each entry a text, or a text"),
+    (b"prompts: [w1, 3]\n", "must be a list, each entry a text or a mapping of keys to values, or a text"),
     (b"- a\n- b\n", "must hold 'key: value' lines, not list"),
     (b"", "must hold 'key: value' lines, not NoneType"),
     (b"a: [1\nb: {", "is not YAML"),

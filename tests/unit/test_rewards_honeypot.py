@@ -122,5 +122,5 @@ def test_wrong_settings_are_named(settings, parts):
 
 
 def test_a_base_that_is_no_function_is_refused():
-    with pytest.raises(ConfigError, match="the honeypot's base is the class Base"):
+    with pytest.raises(ConfigError, match="the base of the honeypot is the class Base"):
         honeypot(Base, word="great")
