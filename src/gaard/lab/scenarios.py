@@ -77,7 +77,7 @@ class Scenario:
     model: str = "pocket"
     max_completion_length: int = 16
     temperature: float = 0.8
-    kl_coef: float = 0.1
+    kl_coef: float = 0.15
     training: Mapping[str, Any] = field(default_factory=dict)
     reach: Reach | None = None
 
