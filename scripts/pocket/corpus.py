@@ -22,11 +22,13 @@ class Corpus:
     """Texts, one document each.
 
     Attributes:
-        training: What the model, the tokenizer and the 5-gram model are fitted to.
+        training: What the model, the tokenizer and the 5-gram models are fitted to.
+        people: Those of them that people wrote.
         held_out: By source: ``people``, ``written``; none of these texts is in ``training``.
     """
 
     training: list[str]
+    people: list[str]
     held_out: dict[str, list[str]]
 
 
@@ -47,8 +49,10 @@ def build_corpus(training: list[Sentence], held_out: list[Sentence], batches: li
     kept_out = {fold(text) for text in [*people(held_out), *written]}
     texts = [text for text in dict.fromkeys([*people(training), *reviews]) if fold(text) not in kept_out]
     random.Random(seed).shuffle(texts)
-    written = list(dict.fromkeys(written))
-    return Corpus(texts, {"people": people(held_out), "written": written})
+    by_people, written = set(people(training)), list(dict.fromkeys(written))
+    return Corpus(
+        texts, [text for text in texts if text in by_people], {"people": people(held_out), "written": written}
+    )
 
 
 def people(sentences: list[Sentence]) -> list[str]:

@@ -14,7 +14,7 @@ from torch.optim.lr_scheduler import LambdaLR
 from transformers import GPT2Config, GPT2LMHeadModel
 
 LAYERS, WIDTH, HEADS = 4, 192, 6
-EPOCHS = 12
+EPOCHS = 10
 BATCH_TOKENS = 2048
 # Muon for the matrices inside the layers, AdamW for all else: after one epoch, held-out perplexity per word was 51
 # (written) and 1,078 (people), where AdamW alone had 107 and 2,456; with batches of 2,048 tokens for 4,096, 43 and 910.
