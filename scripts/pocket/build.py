@@ -58,9 +58,10 @@ def build(seed: int, work: Path, assets: Path, progress: Progress) -> None:
     corpus = build_corpus(training, held_out, batches, seed)
     folder = assets / "pocket"
     tokenizer = train_tokenizer(corpus.training, folder)
+    documents = tokens(tokenizer, corpus.training)
     # People's sentences twice an epoch: they are the fewer, and the harder to foretell.
-    documents = tokens(tokenizer, [*corpus.training, *corpus.people])
-    model = language_model.train(documents, tokenizer.eos_token_id, work, seed, progress)
+    repeated = tokens(tokenizer, corpus.people)
+    model = language_model.train([*documents, *repeated], tokenizer.eos_token_id, work, seed, progress)
     model.half().save_pretrained(folder)
     figures["pocket"] = {
         "seed": seed,
@@ -68,7 +69,7 @@ def build(seed: int, work: Path, assets: Path, progress: Progress) -> None:
         "people_words": word_count(people(training)),
         "written_words": word_count(text for batch in batches for text in batch),
         "vocabulary": len(tokenizer),
-        "training_tokens": int(sum(map(len, tokens(tokenizer, corpus.training)))),
+        "training_tokens": sum(map(len, documents)),
         "reviews": sum(map(len, batches)),
         "parameters": sum(parameter.numel() for parameter in model.parameters()),
         "perplexity": perplexities(corpus, folder, progress),

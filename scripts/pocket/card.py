@@ -3,6 +3,8 @@
 from pathlib import Path
 from typing import Any
 
+from language_model import LAYERS, WIDTH
+
 TEMPLATE = Path(__file__).with_name("card.md")
 NAMES = {"people": "people's sentences", "written": "written reviews", "all": "both"}
 
@@ -16,8 +18,6 @@ def write_card(folder: Path, figures: dict[str, Any], samples: list[str], temper
         samples: Texts.
         temperature: That they were drawn at.
     """
-    from language_model import LAYERS, WIDTH
-
     pocket, reward = figures["pocket"], figures["human_reward"]
     rows = [
         f"| {NAMES[part]} | {row['texts']:,} | **{row['pocket']:.1f}** | {row['five_grams_of_words']:.1f} | "

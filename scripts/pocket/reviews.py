@@ -17,7 +17,9 @@ from rich.progress import Progress
 from torch import Tensor
 from transformers import DynamicCache, PreTrainedModel, PreTrainedTokenizerBase
 
+from gaard.method.masking import position_ids
 from gaard.policy.sources import load_model_and_tokenizer, model_fingerprint
+from gaard.training.checkpoint import write_file
 
 WRITER = "smollm2-135m"
 WRITER_SHA256 = "faf714ce5e44852b956c3b9adba96ebb99ce3341ac494296ed6d8b0939fab337"
@@ -83,11 +85,11 @@ def reviews_on_request(count: int, generator: random.Random, tokenizer: PreTrain
 
 def continuations(count: int, generator: random.Random, sentences: list[Sentence]) -> list[Request]:
     """The first words of people's sentences, behind others of the same kind, so that their manner is taken up."""
+    texts = {kind: [s.text for s in sentences if s.source == kind] for kind in ("movie", "amazon")}
     asked = []
     for _ in range(count):
         source = "movie" if generator.random() < FILM_SHARE else "amazon"
-        texts = [sentence.text for sentence in sentences if sentence.source == source]
-        *shown, begun = generator.sample(texts, EXAMPLES + 1)
+        *shown, begun = generator.sample(texts[source], EXAMPLES + 1)
         heading = "What viewers said of films" if source == "movie" else "What buyers said of things"
         context = f"{heading}, a sentence each:\n\n" + "".join(f"{text}\n" for text in shown)
         opening = " ".join(begun.split()[: generator.choice(OPENING_WORDS)])
@@ -137,7 +139,7 @@ def complete(
 
 def last_hidden(model: PreTrainedModel, ids: Tensor, mask: Tensor, cache: DynamicCache) -> Tensor:
     """State after the last token, [B, D]."""
-    positions = (mask.cumsum(-1) - 1).clamp(min=0)[:, -ids.shape[1] :]
+    positions = position_ids(mask.bool())[:, -ids.shape[1] :]
     output = model.model(input_ids=ids, attention_mask=mask, position_ids=positions, past_key_values=cache)
     return output.last_hidden_state[:, -1]
 
@@ -178,9 +180,7 @@ def write_reviews(work: Path, sentences: list[Sentence], seed: int, progress: Pr
                 asked = continuations(PROMPTS, chance, sentences)
             generator = torch.Generator().manual_seed(seed * 1000 + number)
             texts = [tidy(text) for text in complete(model, tokenizer, asked, generator)]
-            half = path.with_suffix(".half")
-            half.write_text("".join(json.dumps(text) + "\n" for text in texts if text))
-            half.rename(path)
+            write_file(path, "".join(json.dumps(text) + "\n" for text in texts if text))
         progress.advance(task)
     return [[json.loads(line) for line in path.read_text().splitlines()] for path in paths]
 

@@ -204,7 +204,7 @@ def _parse_settings(parser: ArgumentParser, words: list[str]) -> dict[str, Any]:
     known = [*(f.name for f in fields(RunSpec)), "config", "help", "arms", "seeds", "jobs", "out"]
     options = [word[2:].partition("=") for word in words if word.startswith("--")]
     check_keys([name.partition(".")[0] for name, _, _ in options], known, "command line")
-    for path in _values_of("config", words):
+    for path in _config_paths(words):
         read_config(path)
     arguments: Namespace = parser.parse_args(words)
     if arguments.scenario is not None:  # its settings are defaults: config files and options win
@@ -215,10 +215,10 @@ def _parse_settings(parser: ArgumentParser, words: list[str]) -> dict[str, Any]:
     return settings
 
 
-def _values_of(option: str, words: list[str]) -> list[str]:
-    """What follows an option, wherever it is given."""
-    following = [after for word, after in pairwise(words) if word == f"--{option}"]
-    return following + [word.partition("=")[2] for word in words if word.startswith(f"--{option}=")]
+def _config_paths(words: list[str]) -> list[str]:
+    """The files that ``--config`` names."""
+    following = [after for word, after in pairwise(words) if word == "--config"]
+    return following + [word.partition("=")[2] for word in words if word.startswith("--config=")]
 
 
 NAMES_OF_TYPES: dict[Any, str] = {
