@@ -6,6 +6,7 @@ fetched and wrote on the way is kept in ``.cache/pocket``.
 """
 
 import argparse
+import hashlib
 import json
 import math
 import shutil
@@ -43,11 +44,12 @@ def main() -> None:
     with Progress(*columns, TimeElapsedColumn(), TimeRemainingColumn(), console=console) as progress:
         built = arguments.work / "assets"  # moved into the package as a whole, when all of it is there
         build(arguments.seed, arguments.work, built, progress)
-        shutil.copytree(built, ASSETS, dirs_exist_ok=True)
-    size = sum(path.stat().st_size for path in ASSETS.rglob("*") if path.is_file())
-    console.print(f"{ASSETS}: {size / 1e6:.2f} MB")
+    size = sum(path.stat().st_size for path in built.rglob("*") if path.is_file())
     if size > LIMIT:
-        raise SystemExit(f"the assets take {size} bytes, more than {LIMIT}")
+        raise SystemExit(f"the assets in {built} take {size} bytes, more than {LIMIT}: they were not copied")
+    shutil.rmtree(ASSETS, ignore_errors=True)
+    shutil.copytree(built, ASSETS)
+    console.print(f"{ASSETS}: {size / 1e6:.2f} MB")
 
 
 def build(seed: int, work: Path, assets: Path, progress: Progress) -> None:
@@ -73,6 +75,10 @@ def build(seed: int, work: Path, assets: Path, progress: Progress) -> None:
         "reviews": sum(map(len, batches)),
         "parameters": sum(parameter.numel() for parameter in model.parameters()),
         "perplexity": perplexities(corpus, folder, progress),
+    }
+    figures["sha256"] = {
+        path.relative_to(assets).as_posix(): hashlib.sha256(path.read_bytes()).hexdigest()
+        for path in sorted([*assets.rglob("*.safetensors"), *assets.rglob("tokenizer.json")])
     }
     (assets / "figures.json").write_text(json.dumps(figures, indent=2) + "\n")
     write_card(folder, figures, samples(folder, seed), TEMPERATURE)

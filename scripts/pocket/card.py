@@ -24,7 +24,7 @@ def write_card(folder: Path, figures: dict[str, Any], samples: list[str], temper
         f"{row['five_grams_of_tokens']:.1f} |"
         for part, row in pocket["perplexity"].items()
     ]
-    text = TEMPLATE.read_text().format(
+    text = TEMPLATE.read_text(encoding="utf-8").format(
         layers=LAYERS,
         width=WIDTH,
         vocabulary=f"{pocket['vocabulary']:,}",
@@ -41,7 +41,7 @@ def write_card(folder: Path, figures: dict[str, Any], samples: list[str], temper
         temperature=temperature,
         samples="\n".join(f"{number}. {' '.join(sample.split())}" for number, sample in enumerate(samples, 1)),
     )
-    (folder / "README.md").write_text(text)
+    (folder / "README.md").write_text(text, encoding="utf-8")
 
 
 def correlation(figure: dict[str, float]) -> str:

@@ -13,7 +13,7 @@ from transformers import PreTrainedTokenizerFast
 VOCABULARY = 2048
 END = "<|endoftext|>"
 POSITIONS = 128
-HELD_OUT_BATCH = 20  # every twentieth batch of written reviews: nothing is fitted to any answer to its requests
+HELD_OUT_BATCH = 20  # every twentieth batch of written reviews
 REVIEW_SOURCES = ("movie", "amazon")  # the other rated sentences are no reviews
 
 

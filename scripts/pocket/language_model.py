@@ -1,6 +1,7 @@
 """Train the pocket model: GPT-2's architecture, small, on one document a row."""
 
 import hashlib
+import os
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -20,7 +21,7 @@ BATCH_TOKENS = 2048
 # (written) and 1,078 (people), where AdamW alone had 107 and 2,456; with batches of 2,048 tokens for 4,096, 43 and 910.
 MUON_RATE, ADAM_RATE = 0.02, 3e-3
 WARM_UP, DECAY, FINAL_SHARE = 0.02, 0.7, 0.02  # shares of the steps; share of the rate at the end
-WEIGHT_DECAY, DROPOUT = 0.1, 0.15
+WEIGHT_DECAY, DROPOUT = 0.1, 0.1
 CHECKPOINT_STEPS = 200
 IGNORED = -100
 
@@ -159,7 +160,7 @@ def save(path: Path, step: int, model: GPT2LMHeadModel, *parts: torch.optim.Opti
     half = path.with_suffix(".half")
     path.parent.mkdir(parents=True, exist_ok=True)
     torch.save({"step": step, "state": state, "generator": torch.get_rng_state()}, half)
-    half.rename(path)
+    os.replace(half, path)
 
 
 def restore(path: Path, *parts: torch.nn.Module | torch.optim.Optimizer | LambdaLR) -> int:

@@ -49,8 +49,11 @@ def fetch(folder: Path) -> Path:
     path = folder / "vaderSentiment-3.3.2.tar.gz"
     if not path.exists():
         folder.mkdir(parents=True, exist_ok=True)
+        wanted = folder / "vaderSentiment.txt"
+        wanted.write_text(f"{SDIST} --hash=sha256:{SDIST_SHA256}\n")  # checked before anything in it is run
         command = [sys.executable, "-m", "pip", "download", "--quiet", "--no-deps", "--no-build-isolation"]
-        subprocess.run([*command, "--no-binary", ":all:", "--dest", str(folder), SDIST], check=True)
+        source = ["--no-binary", ":all:", "--require-hashes", "--requirement", str(wanted)]
+        subprocess.run([*command, *source, "--dest", str(folder)], check=True)
     found = hashlib.sha256(path.read_bytes()).hexdigest()
     if found != SDIST_SHA256:
         raise SystemExit(f"{path} has sha256 {found}, expected {SDIST_SHA256}: delete it and try again")

@@ -161,7 +161,7 @@ def write_reviews(work: Path, sentences: list[Sentence], seed: int, progress: Pr
         progress: Where to show it.
 
     Returns:
-        The reviews of each batch. No request stands in two batches.
+        The reviews of each batch. Requests are drawn afresh for each: some stand in two.
     """
     folder = work / f"reviews-{fingerprint(seed)}"
     folder.mkdir(parents=True, exist_ok=True)
