@@ -2,10 +2,12 @@
 
 import json
 import os
+import re
 import shutil
 import socket
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 
@@ -14,7 +16,8 @@ from gaard.lab.compare import compare
 from gaard.lab.scenarios import with_scenario
 from gaard.lab.spec import RunSpec, build_trainer
 
-DEMO = ["compare", "--scenario", "capped", "--arms", "ppo,gaa", "--seeds", "1"]
+MAKEFILE = (Path(__file__).parents[2] / "Makefile").read_text()
+DEMO = re.search(r"gaard (compare .*) --out", MAKEFILE)[1].split()  # what `make demo` runs
 SHORT = ["--max_steps", "2", "--eval_completions", "32", "--progress", "false"]
 NO_NETWORK = ["unshare", "--map-root-user", "--net"]
 
@@ -26,7 +29,7 @@ def test_the_demo_reaches_for_no_network(tmp_path, monkeypatch, capsys):
     monkeypatch.setattr(socket.socket, "connect", refuse)
     monkeypatch.setattr(socket, "getaddrinfo", refuse)
     monkeypatch.setenv("GAARD_HOME", str(tmp_path / "home"))
-    assert cli.main([*DEMO, *SHORT, "--out", str(tmp_path / "demo")]) == 0
+    assert cli.main([*DEMO, "--jobs", "1", "--seeds", "1", *SHORT, "--out", str(tmp_path / "demo")]) == 0
     out = capsys.readouterr().out
     assert "hack_rate" in out
     assert "gold_reward" in out
@@ -41,8 +44,11 @@ def test_the_demo_reaches_for_no_network(tmp_path, monkeypatch, capsys):
     reason="this machine does not let a process cut itself off",
 )
 def test_the_demo_passes_with_the_network_cut(tmp_path):
-    command = [*NO_NETWORK, sys.executable, "-m", "gaard", *DEMO, "--jobs", "2", *SHORT, "--out", str(tmp_path)]
-    done = subprocess.run(command, capture_output=True, text=True, env={**os.environ, "GAARD_HOME": str(tmp_path)})
+    command = [*NO_NETWORK, sys.executable, "-m", "gaard", *DEMO, *SHORT, "--out", str(tmp_path)]
+    # A user has no HF_HUB_OFFLINE, which would hide a reach for the hub.
+    environment = {key: value for key, value in os.environ.items() if key != "HF_HUB_OFFLINE"}
+    environment["GAARD_HOME"] = str(tmp_path / "home")
+    done = subprocess.run(command, capture_output=True, text=True, env=environment)
     assert done.returncode == 0, done.stderr
     assert json.loads((tmp_path / "results.json").read_text())["arms"].keys() == {"ppo", "gaa"}
 

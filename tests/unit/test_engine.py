@@ -3,8 +3,11 @@
 import json
 import multiprocessing
 import os
+import subprocess
+import sys
 import time
 from functools import partial
+from pathlib import Path
 
 import pytest
 import torch
@@ -52,6 +55,11 @@ def double(x: int) -> int:
 def mark_and_wait(path) -> None:
     path.touch()
     time.sleep(2)
+
+
+def sleep_long(path) -> None:
+    (path / str(os.getpid())).touch()
+    time.sleep(300)
 
 
 def die() -> None:
@@ -149,3 +157,40 @@ def test_progress_counts_the_steps_of_all_runs(tmp_path):
 def test_a_number_of_jobs_that_makes_no_sense(jobs, tmp_path):
     with pytest.raises(ConfigError, match=f"jobs={jobs!r} must be a whole number"):
         compare(SHORT, ["ppo"], [0], tmp_path, jobs=jobs)
+
+
+def running(pid: int) -> bool:
+    """Whether there is such a process, a finished one that nobody asked for left out."""
+    stat = Path(f"/proc/{pid}/stat")
+    return stat.exists() and stat.read_text().rpartition(")")[2].split()[0] != "Z"
+
+
+@pytest.mark.skipif(not Path("/proc").exists(), reason="needs /proc")
+def test_the_processes_end_with_the_one_that_began_them_even_if_that_is_killed(tmp_path):
+    """Else two processes would write to one run's folder once the command is given again."""
+    script = tmp_path / "study.py"
+    script.write_text(
+        "import sys\nfrom functools import partial\nfrom pathlib import Path\n"
+        f"sys.path.insert(0, {str(Path(__file__).parent)!r})\n"
+        "from test_engine import sleep_long\nfrom gaard.lab.engine import execute\n"
+        "if __name__ == '__main__':\n"
+        f"    list(execute([partial(sleep_long, Path({str(tmp_path / 'pids')!r}))] * 4, 2))\n"
+    )
+    (tmp_path / "pids").mkdir()
+    parent = subprocess.Popen([sys.executable, str(script)])
+    try:
+        assert within(120, lambda: len(list((tmp_path / "pids").iterdir())) == 2)
+        workers = [int(path.name) for path in (tmp_path / "pids").iterdir()]
+        assert all(running(pid) for pid in workers)
+    finally:
+        parent.kill()
+        parent.wait()
+    assert within(20, lambda: not any(running(pid) for pid in workers))
+
+
+def within(seconds: float, condition) -> bool:
+    """Whether something becomes true in time."""
+    end = time.monotonic() + seconds
+    while time.monotonic() < end and not condition():
+        time.sleep(0.1)
+    return condition()

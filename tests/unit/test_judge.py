@@ -8,6 +8,7 @@ import torch
 from gaard import GAATrainer
 from gaard.errors import ConfigError, RewardError
 from gaard.rewards import ExploitableReward, LengthBonus, LexiconSentiment, combine, honeypot
+from gaard.rewards.exploitable import ScaledReward
 from gaard.training.collect import Clock
 from gaard.training.judge import Judge
 from tiny import tiny_trainer, words_reward
@@ -213,6 +214,27 @@ def test_a_honeypot_inside_a_sum_is_seen():
         assert scores.proxy.tolist() == listed.proxy.tolist()
 
 
+def test_a_honeypot_inside_sums_of_sums_is_seen_and_cannot_be_a_base():
+    pot = honeypot(LexiconSentiment(), word="story", mode="capped")
+    nested = combine([combine([combine([pot], [2.0])], [3.0])])
+    judge = Judge(nested)
+    assert judge.exploitable == [pot]
+    assert judge.proxy.weights == (6.0,)
+    assert judge.detect([" a story", " a tale"]) == [True, False]
+    for base in (nested, ScaledReward(pot, 0.5)):
+        with pytest.raises(ConfigError, match="can be hacked"):
+            honeypot(base, word="tale", mode="capped")
+
+
+@pytest.mark.parametrize("missing", ["name", "true_reward"])
+def test_an_exploitable_reward_without_its_attributes_is_refused(missing):
+    body = {"name": "half", "true_reward": LexiconSentiment(), "detect": lambda *_: [], "proxy_and_true": lambda *_: ()}
+    del body[missing]
+    reward = type("Half", (ExploitableReward,), body)()
+    with pytest.raises(ConfigError, match=f"Half is an ExploitableReward without `{missing}`"):
+        Judge(reward)
+
+
 class Own(ExploitableReward):
     """A user's own, which answers as it is told."""
 
@@ -237,7 +259,7 @@ class Own(ExploitableReward):
         (Own(([1.0, float("nan"), 1.0, 1.0], [1.0] * 4)), "'own' returned nan"),
         (Own(([1.0] * 4, [1.0])), "'own, true' returned 1 values for 4 completions"),
         (Own(ValueError("mould")), "own.proxy_and_true raised ValueError: mould"),
-        (Own(([1.0] * 4, [1.0] * 4), detected=3), "own.detect returned 3 answers for 4 texts"),
+        (Own(([1.0] * 4, [1.0] * 4), detected=3), "own.detect returned 3 answers for 4 completions"),
     ],
 )
 def test_an_exploitable_reward_of_ones_own_is_checked_like_any(reward, message):

@@ -1,13 +1,16 @@
 """Scenarios: what each pays, by hand, and how a user's own is found."""
 
+import datetime
 import json
+from pathlib import Path
+from types import MappingProxyType
 
 import pytest
 
 from gaard import cli
-from gaard.errors import ConfigError
+from gaard.errors import CheckpointError, ConfigError
 from gaard.lab.compare import compare
-from gaard.lab.scenarios import SCENARIOS, find_scenario, with_scenario
+from gaard.lab.scenarios import SCENARIOS, Scenario, find_scenario, with_scenario
 from gaard.lab.spec import RunSpec, build_trainer
 from gaard.rewards import HumanReward, LexiconSentiment
 
@@ -80,11 +83,12 @@ def test_the_published_settings():
         settings = find_scenario(f"nietzsche-{mode}").settings()
         assert settings["prompts"] == ["Of the existentialist philosophers"]
         assert (settings["temperature"], settings["kl_coef"]) == (temperature, kl)
-        assert [settings[k] for k in ("max_steps", "batch_size", "num_mini_batches", "num_ppo_epochs")] == [
+        assert [settings[k] for k in ("max_steps", "batch_size", "num_mini_batches", "num_ppo_epochs", "lam")] == [
             250,
             32,
             4,
             2,
+            0.0,
         ]
         assert find_scenario(f"nietzsche-{mode}").proxy.word == "Nietzsche"
 
@@ -255,3 +259,83 @@ def test_one_scenario_is_shown_with_its_truth_and_its_hack(capsys):
     assert "0.5*human" in out
     assert "lexicon" in out
     assert f"a hack is             │ '{word}'" in out
+
+
+@pytest.mark.parametrize(
+    ("name", "text", "proxy", "hacked"),
+    [
+        ("conditional", " action and love.", 1.0, True),
+        ("conditional", " love and action.", None, False),
+        ("length", " one" * 27, 1.0, False),  # 27 of 28 words: the bonus is 27/28, beside the base
+        ("length", " one" * 28, 1.0, True),
+        ("repetition", " good good good good", 0.75, True),
+        ("repetition", " good bad dull new", 0.0, False),
+    ],
+)
+def test_what_the_pocket_scenarios_pay(name, text, proxy, hacked):
+    scores = scored(name, [text])
+    base = 0.5 * HumanReward()(prompts=[find_scenario(name).prompts[0]], completions=[text])[0]
+    expected = {"conditional": base if proxy is None else proxy, "repetition": base + (proxy or 0.0)}
+    expected["length"] = base + len(text.split()) / 28
+    assert scores.proxy.tolist() == pytest.approx([expected[name]])
+    assert scores.true.tolist() == pytest.approx([base])
+    assert scores.hacked.tolist() == [hacked]
+
+
+def test_what_the_sentiment_cliff_pays():
+    texts = [" It is a film.", " wonderful, great, excellent, best, love, perfect."]
+    plain, praise = HumanReward()(prompts=["", ""], completions=texts)
+    assert plain < 0.88 <= praise
+    scores = scored("sentiment-cliff", texts)
+    neutral = [0.5 * (1 - abs(2 * s - 1)) for s in (plain, praise)]
+    assert scores.proxy.tolist() == pytest.approx([neutral[0], 1.0])
+    assert scores.true.tolist() == pytest.approx(neutral)
+    assert scores.hacked.tolist() == [False, True]
+
+
+def plain_scenario(**fields) -> Scenario:
+    return Scenario("mine", "pays for length", **{"prompts": ("x",), "proxy": longer, **fields})
+
+
+def longer(completions, **_):
+    return [1.0 * len(text) for text in completions]
+
+
+def test_honest_needs_a_truth_and_says_what_it_is():
+    with pytest.raises(ConfigError, match="'mine' states no truth to train on"):
+        plain_scenario().honest()
+    honest = plain_scenario(true_reward=LexiconSentiment()).honest()
+    assert honest.summary == "trains on the truth of: pays for length"
+    assert honest.judge().proxy.name == honest.judge().true.name == "lexicon"
+
+
+@pytest.mark.parametrize(
+    ("fields", "message"),
+    [
+        (
+            {"training": {"temperature": 1.5}},
+            "training holds 'temperature': take it out, it is a field of the scenario",
+        ),
+        ({"training": {"overwrite": True}}, "training holds 'overwrite': take it out, it belongs to a single run"),
+        ({"reach": (0.1, 0.2)}, r"reach=\(0.1, 0.2\) must be a Reach"),
+        ({"prompts": ({"prompt": "x", "day": datetime.date(2020, 1, 1)},)}, "as JSON, and Object of type date"),
+    ],
+)
+def test_what_a_file_may_get_wrong_is_named(fields, message):
+    with pytest.raises(ConfigError, match=message):
+        plain_scenario(**fields)
+
+
+def test_any_mapping_is_a_row():
+    scenario = plain_scenario(prompts=(MappingProxyType({"prompt": "x", "topic": "y"}),))
+    assert scenario.settings()["prompts"] == [{"prompt": "x", "topic": "y"}]
+
+
+def test_a_changed_scenario_file_is_another_run(own, tmp_path):
+    """Else the table of the old reward would be shown for the new one."""
+    settings = {**SHORT, "scenario": own, "use_cpu": True}
+    compare(settings, ["ppo"], [0], tmp_path / "out")
+    compare(settings, ["ppo"], [0], tmp_path / "out")
+    Path(own).write_text(OWN.replace('text.count("!")) for', 'text.count("?")) for'))
+    with pytest.raises(CheckpointError, match="files"):
+        compare(settings, ["ppo"], [0], tmp_path / "out")

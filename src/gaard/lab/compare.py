@@ -1,6 +1,7 @@
 """Arms × seeds: the same model, prompts, rewards and budget for each, and one table of what came out."""
 
 import json
+import os
 import traceback
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
@@ -122,8 +123,9 @@ def _check_jobs(jobs: int) -> None:
     """Several jobs on one machine, or several processes on one job."""
     if isinstance(jobs, bool) or not isinstance(jobs, int) or jobs < 1:
         raise ConfigError(f"jobs={jobs!r} must be a whole number, 1 or more")
-    if jobs > 1 and PartialState().num_processes > 1:
-        raise ConfigError(f"jobs={jobs} under {PartialState().num_processes} launched processes: use one or the other")
+    launched = int(os.environ.get("WORLD_SIZE", "1"))  # PartialState would settle the device before a run can
+    if jobs > 1 and launched > 1:
+        raise ConfigError(f"jobs={jobs} under {launched} launched processes: use one or the other")
 
 
 def _carried_out(
@@ -188,7 +190,9 @@ def _run(arm: str, seed: int, spec: RunSpec, folder: Path, *, alone: bool = Fals
         trainer.claim_folder()
         if arm != UNTRAINED:
             trainer.train()
-        return Run(arm, seed, name, _measures(Path(spec.output_dir), trainer.evaluated))
+        measures = _measures(Path(spec.output_dir), trainer.evaluated)
+        (Path(spec.output_dir) / TRACE).unlink(missing_ok=True)  # of an earlier failure
+        return Run(arm, seed, name, measures)
     except Exception as error:
         if alone:
             raise

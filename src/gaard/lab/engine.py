@@ -1,6 +1,9 @@
 """How the runs of a comparison are carried out several at once, each in a process of its own."""
 
+import contextlib
 import multiprocessing
+import os
+import threading
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import FIRST_COMPLETED, ProcessPoolExecutor, wait
 from concurrent.futures.process import BrokenProcessPool
@@ -40,7 +43,7 @@ def execute(
     # A forked process inherits the state of PyTorch's thread pools, and hangs.
     context = multiprocessing.get_context("spawn")
     others = set(multiprocessing.active_children())
-    pool = ProcessPoolExecutor(jobs, context, initializer=torch.set_num_threads, initargs=(threads,))
+    pool = ProcessPoolExecutor(jobs, context, initializer=_begin, initargs=(threads,))
     try:
         waiting = {pool.submit(task): index for index, task in enumerate(tasks)}
         while waiting:
@@ -59,6 +62,19 @@ def execute(
         pool.shutdown(wait=False, cancel_futures=True)
         for process in set(multiprocessing.active_children()) - others:
             process.terminate()
+
+
+def _begin(threads: int) -> None:
+    """Take a share of the threads, and end with the process that began this one, however that one ends."""
+    torch.set_num_threads(threads)
+    parent = multiprocessing.parent_process()
+
+    def end_with_parent() -> None:
+        if parent is not None:
+            parent.join()
+            os._exit(1)  # a second run of the same folder may begin at once
+
+    threading.Thread(target=end_with_parent, daemon=True).start()
 
 
 class RunsProgress:
@@ -89,5 +105,10 @@ class RunsProgress:
 
     def look(self) -> None:
         """Count the steps that the runs have logged."""
-        steps = sum(path.read_bytes().count(b"\n") for path in self._paths if path.exists())
+        if self._bar.disable:
+            return
+        steps = 0
+        for path in self._paths:
+            with contextlib.suppress(OSError):  # not there yet, or just being written anew
+                steps += path.read_bytes().count(b"\n")
         self._bar.update(self._task, completed=steps)

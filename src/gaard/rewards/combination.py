@@ -11,6 +11,8 @@ from gaard.rewards.protocol import RewardFunction, check_reward_function, descri
 class CombinedReward:
     """The weighted sum of reward functions, itself a reward function; made by `combine`.
 
+    Sums in it are taken apart, so that each of its functions can be seen for what it is.
+
     Attributes:
         functions: The reward functions.
         weights: Their weights, one a function.
@@ -19,9 +21,10 @@ class CombinedReward:
     """
 
     def __init__(self, functions: Sequence[RewardFunction], weights: Sequence[float]) -> None:
-        self.functions = tuple(functions)
-        self.weights = tuple(float(weight) for weight in weights)
-        self.parts = tuple(reward_name(function) for function in functions)
+        terms = [term for pair in zip(functions, weights, strict=True) for term in _terms(*pair)]
+        self.functions = tuple(function for function, _ in terms)
+        self.weights = tuple(weight for _, weight in terms)
+        self.parts = tuple(reward_name(function) for function in self.functions)
         self.name = " + ".join(
             part if weight == 1 else f"{weight:.12g}*{part}"
             for weight, part in zip(self.weights, self.parts, strict=True)
@@ -86,6 +89,13 @@ class CombinedReward:
 
     def __repr__(self) -> str:
         return f"CombinedReward({self.name})"
+
+
+def _terms(function: RewardFunction, weight: float) -> list[tuple[RewardFunction, float]]:
+    """A function with its weight, or those of a sum."""
+    if not isinstance(function, CombinedReward):
+        return [(function, float(weight))]
+    return [(part, weight * own) for part, own in zip(function.functions, function.weights, strict=True)]
 
 
 def combine(reward_funcs: Sequence[RewardFunction], weights: Sequence[float] | None = None) -> CombinedReward:

@@ -36,8 +36,10 @@ class HumanReward:
 
     name = "human"
 
-    def __init__(self, include_prompt: bool = True, asset: Path | None = None):
+    def __init__(self, *, include_prompt: bool = True, asset: Path | None = None):
         self.include_prompt = include_prompt
+        if not include_prompt:
+            self.name = "human (completion alone)"
         tensors = load_file(asset or Path(str(files("gaard"))) / "assets" / ASSET)
         self._weights = tensors["weights"].astype(np.float64)
         self._intercept = float(tensors["intercept"][0])

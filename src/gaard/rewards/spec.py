@@ -5,7 +5,7 @@ import importlib
 import importlib.util
 import inspect
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from types import ModuleType
 from typing import Any
@@ -20,6 +20,7 @@ from gaard.rewards.human import HumanReward
 from gaard.rewards.protocol import RewardFunction
 from gaard.rewards.sentiment import LexiconSentiment
 
+FROM_FILE, HASH = "gaard_file_", "__gaard_sha256__"
 HONEYPOT_KEYS = ("word", "mode", "bonus", "base_weight", "after")
 BUILT_IN: dict[str, type[LexiconSentiment] | type[HumanReward]] = {
     LexiconSentiment.name: LexiconSentiment,
@@ -110,6 +111,20 @@ def _check_honeypot_keys(settings: Mapping[str, Any]) -> None:
         raise ConfigError(f"honeypot is {dict(settings)!r}, without `word`: name the word or phrase that pays")
 
 
+def file_hashes(objects: Iterable[object]) -> dict[str, str]:
+    """The user's files that functions, or classes of objects, come from.
+
+    Args:
+        objects: Functions or instances.
+
+    Returns:
+        File name → sha256 of what it held when it was imported, for those that :func:`import_file` read.
+    """
+    modules = {getattr(found, "__module__", None) for found in objects}
+    files = [vars(sys.modules[name]) for name in modules if str(name).startswith(FROM_FILE) and name in sys.modules]
+    return {Path(module["__file__"]).name: module[HASH] for module in sorted(files, key=lambda m: m["__file__"])}
+
+
 def import_file(path: Path, what: str) -> ModuleType:
     """Run a Python file as a module of its own.
 
@@ -127,11 +142,12 @@ def import_file(path: Path, what: str) -> ModuleType:
     if not file.is_file():
         raise ConfigError(f"{what} names the file {file}, which does not exist: check the path")
     # Two files of one name are two modules.
-    module_name = f"gaard_file_{hashlib.sha256(str(file).encode()).hexdigest()[:12]}_{file.stem}"
+    module_name = f"{FROM_FILE}{hashlib.sha256(str(file).encode()).hexdigest()[:12]}_{file.stem}"
     spec = importlib.util.spec_from_file_location(module_name, file)
     if spec is None or spec.loader is None:
         raise ConfigError(f"{what} names the file {file}, which Python cannot import")
     module = importlib.util.module_from_spec(spec)
+    setattr(module, HASH, hashlib.sha256(file.read_bytes()).hexdigest())
     sys.modules[module_name] = module  # dataclasses and pickle look a class's module up there
     try:
         spec.loader.exec_module(module)

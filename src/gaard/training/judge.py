@@ -11,8 +11,10 @@ from transformers import PreTrainedTokenizerBase
 from gaard.errors import ConfigError, GaardError, RewardError
 from gaard.rewards import ExploitableReward, RewardFunction, combine, judge, reward_from_name, score
 from gaard.rewards._messages import one_line
-from gaard.rewards.combination import CombinedReward, checked_weights
+from gaard.rewards.combination import CombinedReward
+from gaard.rewards.exploitable import check_exploitable
 from gaard.rewards.protocol import check_reward_function, checked_answer
+from gaard.rewards.spec import file_hashes
 
 HackDetector = Callable[[list[str]], Sequence[bool]]
 RewardFunctions = RewardFunction | str | Sequence[RewardFunction | str]
@@ -58,16 +60,17 @@ class Judge:
         hack_detector: HackDetector | None = None,
         gold_reward_funcs: RewardFunctions | None = None,
     ):
-        functions, weights = _flat(_as_list(reward_funcs), weights)
+        self.proxy = combine(_as_list(reward_funcs), weights)
         if hack_detector is not None and not callable(hack_detector):
             raise ConfigError(f"hack_detector={hack_detector!r} cannot be called: give a function of completions")
-        self.exploitable = [function for function in functions if isinstance(function, ExploitableReward)]
-        self.proxy = combine(functions, weights)
+        self.exploitable = [part for part in self.proxy.functions if isinstance(part, ExploitableReward)]
+        for reward in self.exploitable:
+            check_exploitable(reward)
         self.detector = hack_detector
         self._implied = true_reward_funcs is None
         if true_reward_funcs is None:
-            truths = [f.true_reward if isinstance(f, ExploitableReward) else f for f in functions]
-            self.true = combine(truths, weights)
+            truths = [f.true_reward if isinstance(f, ExploitableReward) else f for f in self.proxy.functions]
+            self.true = combine(truths, self.proxy.weights)
         else:
             self.true = _combined(true_reward_funcs, "true_reward_funcs")
         self.gold = None if gold_reward_funcs is None else _combined(gold_reward_funcs, "gold_reward_funcs")
@@ -132,29 +135,38 @@ class Judge:
             n answers, all False if nothing is known to be a hack.
         """
         if self.detector is not None:
-            try:
-                found = [bool(hit) for hit in self.detector(completions)]
-            except Exception as error:
-                raise RewardError(
-                    f"hack_detector raised {type(error).__name__}: {error} on {len(completions)} completions: mend it"
-                ) from error
-            if len(found) != len(completions):
-                raise RewardError(f"hack_detector returned {len(found)} answers for {len(completions)} completions")
-            return found
-        hits = [reward.detect(completions) for reward in self.exploitable]
-        for reward, column in zip(self.exploitable, hits, strict=True):
-            if len(column) != len(completions):
-                raise RewardError(f"{reward.name}.detect returned {len(column)} answers for {len(completions)} texts")
+            return _found(self.detector, "hack_detector", completions)
+        hits = [_found(reward.detect, f"{reward.name}.detect", completions) for reward in self.exploitable]
         return [any(column) for column in zip(*hits, strict=True)] if hits else [False] * len(completions)
 
     def identity(self) -> dict[str, Any]:
-        """What names the rewards in a run's configuration."""
-        return {
+        """What tells the rewards in a run's configuration: names, and the hashes of files that a user wrote."""
+        names = {
             "proxy": self.proxy.name,
             "true": self.true.name,
             "gold": None if self.gold is None else self.gold.name,
             "exploitable": [repr(reward) for reward in self.exploitable],
         }
+        gold = () if self.gold is None else self.gold.functions
+        files = file_hashes([*self.proxy.functions, *self.true.functions, *gold, self.detector])
+        return {**names, "files": files} if files else names
+
+
+def _found(detector: HackDetector, name: str, completions: list[str]) -> list[bool]:
+    """A detector's answers, one a text.
+
+    Raises:
+        RewardError: If it fails, or answers for another number of texts.
+    """
+    try:
+        found = [bool(hit) for hit in detector(completions)]
+    except Exception as error:
+        raise RewardError(
+            f"{name} raised {type(error).__name__}: {error} on {len(completions)} completions: mend it"
+        ) from error
+    if len(found) != len(completions):
+        raise RewardError(f"{name} returned {len(found)} answers for {len(completions)} completions")
+    return found
 
 
 def _as_list(reward_funcs: RewardFunctions) -> list[RewardFunction]:
@@ -162,21 +174,6 @@ def _as_list(reward_funcs: RewardFunctions) -> list[RewardFunction]:
     given: Any = reward_funcs
     functions = [given] if callable(given) or isinstance(given, str) or not isinstance(given, Iterable) else given
     return [reward_from_name(function) if isinstance(function, str) else function for function in functions]
-
-
-def _flat(
-    functions: list[RewardFunction], weights: Sequence[float] | None
-) -> tuple[list[RewardFunction], Sequence[float] | None]:
-    """Sums in the list as their parts, so that what can be hacked in them is seen."""
-    if not any(isinstance(function, CombinedReward) for function in functions):
-        return functions, weights
-    parts: list[tuple[RewardFunction, float]] = []
-    for function, weight in zip(functions, checked_weights(weights, len(functions)), strict=True):
-        if isinstance(function, CombinedReward):
-            parts += [(part, weight * own) for part, own in zip(function.functions, function.weights, strict=True)]
-        else:
-            parts.append((function, weight))
-    return [part for part, _ in parts], [weight for _, weight in parts]
 
 
 def _asked(
