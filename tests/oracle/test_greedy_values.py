@@ -1,9 +1,11 @@
 """The one-pass greedy branch against one full forward a position, in float64."""
 
+from dataclasses import replace
+
 import pytest
 import torch
 
-from gaard.policy.branch import greedy_values
+from gaard.policy.branch import greedy_hidden, greedy_values
 from gaard.policy.model import PolicyWithValue
 from gaard.policy.sampling import Samples, sample
 from tiny import EOS, VOCABULARY, tiny_lm
@@ -38,6 +40,13 @@ def naive_greedy_values(policy: PolicyWithValue, samples: Samples) -> torch.Tens
     return out
 
 
+def unknown(samples: Samples) -> torch.Tensor:
+    """Where a greedy token was not sampled and is not the last."""
+    mask = samples.completion_mask
+    followed = torch.cat([mask[:, 1:], torch.zeros_like(mask[:, :1])], dim=1)
+    return mask & followed & (samples.greedy_ids != samples.completion_ids)
+
+
 @pytest.mark.parametrize("architecture", ARCHITECTURES)
 @pytest.mark.parametrize("horizon", [1, 2, 9, 64])
 @torch.no_grad()
@@ -46,19 +55,41 @@ def test_equals_separate_forwards(architecture, horizon):
     expected = naive_greedy_values(policy, samples)
     mask = samples.completion_mask
     assert expected[mask].std() > 0.1 or horizon == 1  # the values differ, so equality says something
-    torch.testing.assert_close(greedy_values(policy, samples)[mask], expected[mask], atol=1e-9, rtol=0)
+    everywhere = policy.values(greedy_hidden(policy, samples, mask))
+    torch.testing.assert_close(everywhere[mask], expected[mask], atol=1e-9, rtol=0)
+    wanted = unknown(samples)
+    values = greedy_values(policy, samples)
+    torch.testing.assert_close(values[wanted], expected[wanted], atol=1e-9, rtol=0)
+    assert (values[~wanted] == 0.0).all()
+    assert wanted.any() == (horizon > 1)
     if horizon == 64:
         assert (mask.sum(-1) < 64).any()  # some row ended early
-        assert (samples.greedy_ids != samples.completion_ids)[mask].any()
+        assert (wanted.sum(-1) < wanted.sum(-1).max()).any()  # and not all rows have as many tokens in the branch
+
+
+@torch.no_grad()
+def test_only_greedy_tokens_that_were_not_sampled_are_computed(monkeypatch):
+    policy, samples = rollout("llama", 12)
+    seen = []
+    monkeypatch.setattr(
+        policy, "hidden", lambda ids, *rest: seen.append(ids.shape) or PolicyWithValue.hidden(policy, ids, *rest)
+    )
+    greedy_values(policy, samples)
+    assert seen == [(5, int(unknown(samples).sum(-1).max()))]
+    seen.clear()
+    certain = replace(samples, greedy_ids=samples.completion_ids)
+    assert torch.equal(greedy_values(policy, certain), torch.zeros(samples.values.shape).double())
+    assert seen == []
 
 
 @torch.no_grad()
 def test_equals_separate_forwards_with_eager_attention():
     """In float32: transformers' eager attention has a softmax in float32 whatever the dtype of the model."""
     policy, samples = rollout("llama", 12, attention="eager", dtype=torch.float32)
-    mask = samples.completion_mask
+    wanted = unknown(samples)
+    assert wanted.any()
     torch.testing.assert_close(
-        greedy_values(policy, samples)[mask], naive_greedy_values(policy, samples)[mask], atol=1e-4, rtol=0
+        greedy_values(policy, samples)[wanted], naive_greedy_values(policy, samples)[wanted], atol=1e-4, rtol=0
     )
 
 

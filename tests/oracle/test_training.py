@@ -6,6 +6,8 @@ import pytest
 import torch
 
 from gaard.method.presets import PRESETS
+from gaard.policy.sampling import sample
+from gaard.training import collect
 from gaard.training.collect import Clock
 from gaard.training.estimate import estimate
 from gaard.training.experience import Experience
@@ -188,6 +190,33 @@ def test_metrics_are_numbers_in_json(tmp_path):
     lines = (tmp_path / "metrics.jsonl").read_text().splitlines()
     assert [json.loads(line)["step"] for line in lines] == [1, 2, 3, 4]
     assert all(isinstance(x, (int, float)) for line in lines for x in json.loads(line).values())
+
+
+def test_in_bfloat16_sampling_sees_the_weights_as_they_are_now_cast_once(tmp_path, monkeypatch):
+    trainer = tiny_trainer(tmp_path, bf16=True, learning_rate=1e-1, max_steps=3)
+    used = []
+
+    def watched(policy, *rest):
+        for half, now in zip(policy.lm.parameters(), trainer.policy.lm.parameters(), strict=True):
+            assert torch.equal(half, now.bfloat16())
+        used.append(policy)
+        return sample(policy, *rest)
+
+    monkeypatch.setattr(collect, "sample", watched)
+    trainer.train()
+    assert len(used) == 3
+    assert len({id(policy) for policy in used}) == 1
+    assert {weight.dtype for weight in used[0].lm.parameters()} == {torch.bfloat16}
+
+
+def test_in_bfloat16_a_rollout_says_what_float32_says_within_its_rounding(tmp_path):
+    """The same weights and tokens, scored by either path."""
+    rollouts = [rolled_out(tiny_trainer(tmp_path / str(bf16), bf16=bf16)) for bf16 in (False, True)]
+    same = (rollouts[0].completion_ids == rollouts[1].completion_ids).cumprod(-1).bool() & rollouts[0].completion_mask
+    assert same.float().mean() > 0.5
+    for name in ("logprobs", "entropy", "ref_logprobs", "values", "greedy_values"):
+        wide_numbers, half_numbers = (getattr(rollout, name)[same] for rollout in rollouts)
+        torch.testing.assert_close(half_numbers, wide_numbers, atol=0.03, rtol=0.02)
 
 
 def test_in_bfloat16_the_old_log_probabilities_are_those_that_learning_computes(tmp_path):

@@ -149,6 +149,9 @@ def test_progress_counts_the_steps_of_all_runs(tmp_path):
     (tmp_path / "a").mkdir()
     (tmp_path / "a" / "metrics.jsonl").write_text("{}\n{}\n{}\n")
     progress.look()
+    assert progress._bar.tasks[0].completed == 0  # where no bar is shown, no file is read
+    progress._bar.disable = False
+    progress.look()
     (task,) = progress._bar.tasks
     assert (task.completed, task.total) == (3, 20)
 

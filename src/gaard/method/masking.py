@@ -108,3 +108,18 @@ def position_ids(mask: Tensor) -> Tensor:
         int64 [B, L]; padded places before the first valid token get 0.
     """
     return (mask.long().cumsum(-1) - 1).clamp(min=0)
+
+
+def distinct_prompts(prompt_ids: Tensor, prompt_mask: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+    """The prompts of a batch without repetition, so that what is shared is computed once.
+
+    Args:
+        prompt_ids: int64 [B, P], left-padded.
+        prompt_mask: bool [B, P].
+
+    Returns:
+        ``(ids [U, P], mask [U, P], rows [B])``: row i of the batch has prompt ``rows[i]``.
+    """
+    padding = -1  # no token's id
+    distinct, rows = torch.unique(prompt_ids.masked_fill(~prompt_mask, padding), dim=0, return_inverse=True)
+    return distinct.clamp(min=0), distinct != padding, rows

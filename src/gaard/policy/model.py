@@ -4,16 +4,18 @@ The vocabulary is projected in chunks of positions, and only at valid ones, so n
 batch × length × vocabulary is ever held, with or without gradients.
 """
 
+import copy
 from dataclasses import dataclass
 
 import torch
 from torch import Tensor, nn
 from torch.utils.checkpoint import checkpoint
-from transformers import PreTrainedModel
+from transformers import DynamicCache, PreTrainedModel
 from transformers.cache_utils import Cache
 
 from gaard.method import distributions
-from gaard.method.masking import position_ids
+from gaard.method.distributions import TokenFigures
+from gaard.method.masking import distinct_prompts, position_ids
 
 CHUNK_ELEMENTS = 2**24  # logits held at once, in numbers: 64 MB in float32
 VALUE_HEAD_STD = 1e-3  # near zero, so that the first advantages are the rewards' own; not zero, so that it is generic
@@ -99,6 +101,21 @@ class PolicyWithValue(nn.Module):
             use_cache=cache is not None,
         ).last_hidden_state
 
+    def free_mask(self, mask: Tensor) -> Tensor:
+        """A mask of who sees whom, in the form that the model's attention takes.
+
+        Args:
+            mask: bool [B, 1, L, past + L].
+
+        Returns:
+            The mask itself, or what eager attention adds to its scores.
+        """
+        if self.lm.config._attn_implementation != "eager":
+            return mask
+        return torch.zeros(mask.shape, dtype=self.lm.dtype, device=mask.device).masked_fill(
+            ~mask, torch.finfo(self.lm.dtype).min
+        )
+
     def values(self, hidden: Tensor) -> Tensor:
         """V, one a position (G2), in at least float32 whatever the trunk computes in.
 
@@ -111,8 +128,8 @@ class PolicyWithValue(nn.Module):
         with torch.autocast(hidden.device.type, enabled=False):
             return self.value_head(hidden.to(self.value_head.weight.dtype)).squeeze(-1)
 
-    def token_logprobs(self, hidden: Tensor) -> Tensor:
-        """Log-probabilities of the whole vocabulary at the run's temperature.
+    def logits(self, hidden: Tensor) -> Tensor:
+        """Logits of the whole vocabulary over the run's temperature.
 
         Args:
             hidden: [N, D].
@@ -121,12 +138,12 @@ class PolicyWithValue(nn.Module):
             [N, V], at least float32.
         """
         logits = self.lm.get_output_embeddings()(hidden)
-        return distributions.log_softmax(logits.to(torch.promote_types(logits.dtype, torch.float32)) / self.temperature)
+        return logits.to(torch.promote_types(logits.dtype, torch.float32)).div_(self.temperature)
 
     def completion_hidden(
         self, prompt_ids: Tensor, prompt_mask: Tensor, completion_ids: Tensor, mask: Tensor
     ) -> Tensor:
-        """Hidden states from which each completion token is predicted, in one forward over prompt and completion.
+        """Hidden states from which each completion token is predicted: distinct prompts once, then the completions.
 
         Args:
             prompt_ids: int64 [B, P], left-padded.
@@ -137,10 +154,15 @@ class PolicyWithValue(nn.Module):
         Returns:
             [B, T, D]; entry t has seen x_<t.
         """
-        ids = torch.cat([prompt_ids, completion_ids[:, :-1]], dim=1)
+        cache = DynamicCache()
+        ids, attention, rows = distinct_prompts(prompt_ids, prompt_mask)
+        first = self.hidden(ids, attention.long(), position_ids(attention), cache)[rows, -1:]
+        if completion_ids.shape[1] == 1:
+            return first
+        cache.batch_select_indices(rows)
         valid = torch.cat([prompt_mask, mask[:, :-1]], dim=1)
-        hidden = self.hidden(ids, valid.long(), position_ids(valid))
-        return hidden[:, prompt_ids.shape[1] - 1 :]
+        positions = position_ids(valid)[:, prompt_ids.shape[1] :]
+        return torch.cat([first, self.hidden(completion_ids[:, :-1], valid.long(), positions, cache)], dim=1)
 
     def forward(
         self,
@@ -205,21 +227,11 @@ class PolicyWithValue(nn.Module):
         ref_rows: Tensor | None,
         ref_policy: "PolicyWithValue | None",
         with_entropy: bool,
-    ) -> tuple[Tensor, Tensor, Tensor, Tensor]:
-        """Sampled and greedy log-probability, entropy and exact KL of [N, D] hidden states; four [N]."""
-        logprobs = self.token_logprobs(rows)
-        zeros = torch.zeros_like(logprobs[:, 0])
-        kl = zeros
-        if ref_rows is not None and ref_policy is not None:
-            with torch.no_grad():
-                ref_logprobs = ref_policy.token_logprobs(ref_rows)
-            kl = distributions.exact_kl(logprobs, ref_logprobs)
-        return (
-            distributions.selected(logprobs, tokens),
-            distributions.selected(logprobs, greedy),
-            distributions.entropy(logprobs) if with_entropy else zeros,
-            kl,
-        )
+    ) -> TokenFigures:
+        """What the distributions after [N, D] hidden states say of the tokens."""
+        with torch.no_grad():
+            ref_logits = None if ref_rows is None or ref_policy is None else ref_policy.logits(ref_rows)
+        return distributions.token_figures(self.logits(rows), tokens, greedy, ref_logits, with_entropy)
 
 
 @dataclass(frozen=True)
@@ -233,6 +245,20 @@ class Reference:
 
     hidden: Tensor
     policy: PolicyWithValue
+
+
+def half_copy(policy: PolicyWithValue) -> PolicyWithValue:
+    """The policy with its language model in bfloat16, for sampling; the value head stays as it is.
+
+    Args:
+        policy: The policy.
+
+    Returns:
+        A frozen copy.
+    """
+    half = copy.deepcopy(policy).requires_grad_(False)
+    half.lm.to(torch.bfloat16)
+    return half
 
 
 def scatter(rows: Tensor, mask: Tensor) -> Tensor:

@@ -5,11 +5,13 @@ from dataclasses import dataclass, replace
 
 import torch
 from torch import Tensor
-from transformers import DynamicCache
 
 from gaard.method import distributions
-from gaard.method.masking import position_ids
+from gaard.method.masking import distinct_prompts, position_ids
+from gaard.policy.cache import RolloutCache
 from gaard.policy.model import PolicyWithValue, scatter
+
+LEAVE_SHARE = 0.25  # of the rows in the batch, finished, at which they leave it: leaving copies the others' keys
 
 
 @dataclass
@@ -38,7 +40,7 @@ class Samples:
     greedy_ids: Tensor
     greedy_logprobs: Tensor
     values: Tensor
-    cache: DynamicCache
+    cache: RolloutCache
 
 
 @torch.no_grad()
@@ -63,30 +65,63 @@ def sample(
     Returns:
         Samples of length T′ ≤ T, the longest completion drawn.
     """
-    prompt_length, horizon = prompt_ids.shape[1], uniforms.shape[1]
-    cache = DynamicCache()
-    attention = torch.cat([prompt_mask, prompt_mask.new_zeros(len(prompt_ids), horizon)], dim=1)
-    hidden = policy.hidden(prompt_ids, prompt_mask.long(), position_ids(prompt_mask), cache)[:, -1]
-    next_position = prompt_mask.sum(-1, keepdim=True)
-    eos = torch.tensor(list(eos_token_ids), dtype=torch.long, device=prompt_ids.device)
-    alive = torch.ones(len(prompt_ids), dtype=torch.bool, device=prompt_ids.device)
-    columns: list[tuple[Tensor, ...]] = []
+    batch, horizon = uniforms.shape
+    device, length = prompt_ids.device, prompt_ids.shape[1]
+    ids, mask, prompts = distinct_prompts(prompt_ids, prompt_mask)
+    cache = RolloutCache(length + 2 * horizon - 1, prompts)  # the greedy branch stands behind the sampled tokens
+    hidden = policy.hidden(ids, mask.long(), position_ids(mask), cache)[prompts, -1]
+    seen = _nothing_seen(policy, batch, horizon, pad_token_id, device)
+    attention = torch.cat([prompt_mask, seen["completion_mask"]], dim=1)
+    position = prompt_mask.sum(-1, keepdim=True)
+    eos = torch.tensor(list(eos_token_ids), dtype=torch.long, device=device)
+    rows = torch.arange(batch, device=device)  # those still in the batch
+    alive = torch.ones(batch, dtype=torch.bool, device=device)  # of these
     for t in range(horizon):
-        logprobs = policy.token_logprobs(hidden)
-        token = torch.where(alive, distributions.sample(logprobs, uniforms[:, t]), pad_token_id)
-        greedy_logprobs, greedy = logprobs.max(-1)
-        seen = (distributions.selected(logprobs, token), distributions.entropy(logprobs), greedy, greedy_logprobs)
-        columns.append((token, alive, *seen, policy.values(hidden)))
-        attention[:, prompt_length + t] = alive
+        columns = _observe(policy, hidden, uniforms[rows, t]) | {"completion_mask": alive}
+        token = columns["completion_ids"] = columns["completion_ids"].where(alive, pad_token_id)
+        for name, column in columns.items():
+            seen[name][rows, t] = column
+        attention[rows, length + t] = alive
         alive = alive & ~torch.isin(token, eos)
-        if t == horizon - 1 or not alive.any():
+        staying = int(alive.sum())
+        if t == horizon - 1 or not staying:
             break
-        hidden = policy.hidden(token[:, None], attention[:, : prompt_length + t + 1].long(), next_position, cache)[:, 0]
-        next_position = next_position + 1
-    ids, mask, logprobs, entropy, greedy, greedy_logprobs, values = (
-        torch.stack(column, dim=1) for column in zip(*columns, strict=True)
-    )
-    return Samples(prompt_ids, prompt_mask, ids, mask, logprobs, entropy, greedy, greedy_logprobs, values, cache)
+        if staying <= (1 - LEAVE_SHARE) * len(rows):
+            cache.keep(alive)
+            rows, token, alive = rows[alive], token[alive], alive[alive]
+        visible = policy.free_mask(attention[rows, : length + t + 1][:, None, None])
+        hidden = policy.hidden(token[:, None], visible, position[rows] + t, cache)[:, 0]
+    cache.restore()
+    return Samples(prompt_ids, prompt_mask, cache=cache, **{name: x[:, : t + 1] for name, x in seen.items()})
+
+
+def _nothing_seen(
+    policy: PolicyWithValue, batch: int, horizon: int, pad_token_id: int, device: torch.device
+) -> dict[str, Tensor]:
+    """Room for what is seen at each token, [B, T]."""
+    shape, dtype = (batch, horizon), torch.promote_types(policy.lm.dtype, torch.float32)
+    numbers = ("logprobs", "entropy", "greedy_logprobs", "values")
+    return {
+        "completion_ids": torch.full(shape, pad_token_id, device=device),
+        "completion_mask": torch.zeros(shape, dtype=torch.bool, device=device),
+        "greedy_ids": torch.full(shape, pad_token_id, device=device),
+        **{name: torch.zeros(shape, dtype=dtype, device=device) for name in numbers},
+    }
+
+
+def _observe(policy: PolicyWithValue, hidden: Tensor, uniforms: Tensor) -> dict[str, Tensor]:
+    """Draw a token after each of [b, D] hidden states, and note what else the distribution says; each [b]."""
+    logprobs = distributions.log_softmax(policy.logits(hidden))
+    token = distributions.sample(logprobs, uniforms)
+    greedy_logprobs, greedy = logprobs.max(-1)
+    return {
+        "completion_ids": token,
+        "logprobs": distributions.selected(logprobs, token),
+        "entropy": distributions.entropy(logprobs),
+        "greedy_ids": greedy,
+        "greedy_logprobs": greedy_logprobs,
+        "values": policy.values(hidden),
+    }
 
 
 @torch.no_grad()
@@ -104,7 +139,7 @@ def score_completions(policy: PolicyWithValue, samples: Samples) -> tuple[Tensor
     hidden = policy.completion_hidden(samples.prompt_ids, samples.prompt_mask, samples.completion_ids, mask)
     rows, tokens = hidden[mask], samples.completion_ids[mask]
     parts = [
-        distributions.selected(policy.token_logprobs(chunk), token)
+        distributions.selected(distributions.log_softmax(policy.logits(chunk)), token)
         for chunk, token in zip(rows.split(policy.chunk_rows), tokens.split(policy.chunk_rows), strict=True)
     ]
     return scatter(torch.cat(parts), mask), hidden

@@ -117,11 +117,12 @@ def check_vocabulary(tokenizer: PreTrainedTokenizerBase, embedded: int, name: st
         )
 
 
-def model_fingerprint(model: torch.nn.Module) -> str:
+def model_fingerprint(model: torch.nn.Module, frozen_only: bool = False) -> str:
     """A sha256 over a model's parameters: which weights a run started from.
 
     Args:
         model: any module; a parameter under two names (tied embeddings) counts once.
+        frozen_only: Whether parameters that require a gradient are left out.
 
     Returns:
         The hash, in hex, of each parameter's name, dtype, shape and bytes, in order of name. Buffers, the
@@ -129,6 +130,8 @@ def model_fingerprint(model: torch.nn.Module) -> str:
     """
     digest = hashlib.sha256()
     for name, parameter in sorted(model.named_parameters()):
+        if frozen_only and parameter.requires_grad:
+            continue
         digest.update(f"{name} {parameter.dtype} {tuple(parameter.shape)}\n".encode())
         flat = parameter.detach().cpu().contiguous().reshape(-1)  # a scalar has no byte view
         digest.update(flat.view(torch.uint8).numpy().data)

@@ -74,7 +74,7 @@ def _trial(policy: PolicyWithValue) -> str:
     if not policy.lm(input_ids=ids[:1]).logits.isfinite().all():
         return "logits that are not finite (check the weights and the dtype)"
     samples = sample(policy, ids, mask, uniforms, eos_token_ids=[], pad_token_id=0)
-    branch = greedy_hidden(policy, samples)
+    branch = greedy_hidden(policy, samples, samples.completion_mask)
     for row in range(2):
         prompt = ids[row][mask[row]]
         whole = torch.cat([prompt, samples.completion_ids[row]])

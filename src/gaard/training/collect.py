@@ -1,7 +1,7 @@
 """From prompts to a rollout: sample, observe the greedy branch, ask the reference, score."""
 
 import time
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import torch
 from accelerate import Accelerator
@@ -10,7 +10,7 @@ from transformers import PreTrainedTokenizerBase
 
 from gaard.method.masking import last_token_mask
 from gaard.policy.branch import greedy_values
-from gaard.policy.model import PolicyWithValue
+from gaard.policy.model import PolicyWithValue, half_copy
 from gaard.policy.sampling import Samples, rescored, sample, score_completions
 from gaard.training.config import GAAConfig
 from gaard.training.experience import Rollout, observed
@@ -51,6 +51,7 @@ class Collector:
         eos_token_ids: Token ids that end a completion.
         accelerator: Spreads rows over processes.
         config: The run's settings.
+        half: The policy in bfloat16, made when first needed and filled anew for every rollout.
     """
 
     policy: PolicyWithValue
@@ -60,6 +61,7 @@ class Collector:
     eos_token_ids: list[int]
     accelerator: Accelerator
     config: GAAConfig
+    half: PolicyWithValue | None = field(default=None, init=False)
 
     def collect(self, batch: PromptBatch, generator: torch.Generator, clock: Clock) -> Rollout:
         """Roll out a batch: this process its rows, then all together.
@@ -76,12 +78,15 @@ class Collector:
         uniforms = torch.rand(size, horizon, generator=generator, dtype=torch.float64)
         rows = shard(size, self.accelerator)
         own = batch.rows(rows.start, rows.stop)
+        sampler, looks = self._sampler(), self.config.reading.observes
+        samples = self._sample(sampler, own, uniforms[rows])
+        clock.lap("sample")
+        branch = greedy_values(sampler, samples) if looks else torch.zeros_like(samples.values)
+        clock.lap("branch")
         with self.accelerator.autocast():
-            samples = self._sample(own, uniforms[rows])
+            # In bfloat16 decoding and learning round differently, and a ratio of 1 would not be 1.
+            samples = rescored(self.policy, samples) if self.config.bf16 else samples
             clock.lap("sample")
-            looks = self.config.reading.observes
-            branch = greedy_values(self.policy, samples) if looks else torch.zeros_like(samples.values)
-            clock.lap("branch")
             ref_logprobs, ref_hidden = score_completions(self.reference, samples)
             clock.lap("reference")
         rollout = observed(
@@ -94,19 +99,28 @@ class Collector:
         clock.lap("score")
         return rollout
 
-    def _sample(self, batch: PromptBatch, uniforms: Tensor) -> Samples:
+    @torch.no_grad()
+    def _sampler(self) -> PolicyWithValue:
+        """The policy as it samples: with bf16 a copy, cast once; autocast would cast every weight at every token."""
+        if not self.config.bf16:
+            return self.policy
+        if self.half is None:
+            self.half = half_copy(self.policy)
+        for own, now in zip(self.half.parameters(), self.policy.parameters(), strict=True):
+            own.copy_(now)
+        return self.half
+
+    def _sample(self, sampler: PolicyWithValue, batch: PromptBatch, uniforms: Tensor) -> Samples:
         """One process's completions."""
         device = self.accelerator.device
-        samples = sample(
-            self.policy,
+        return sample(
+            sampler,
             batch.ids.to(device),
             batch.mask.to(device),
             uniforms.to(device),
             self.eos_token_ids,
             int(self.tokenizer.pad_token_id or 0),
         )
-        # In bfloat16 decoding and learning round differently, and a ratio of 1 would not be 1.
-        return rescored(self.policy, samples) if self.config.bf16 else samples
 
     def _scores(self, batch: PromptBatch, samples: Samples, looks: bool) -> dict[str, Tensor]:
         """Proxy, truth, hacks, and the proxy of the texts that end on the greedy token."""

@@ -64,8 +64,8 @@ def load(
     """
     if not isinstance(model, (str, Path, PreTrainedModel)):
         raise ModelError(
-            f"model is a {type(model).__name__}: give a name, a path, or a transformers model (a PEFT model can be "
-            "merged first, with merge_and_unload())"
+            f"model is a {type(model).__name__}: give a name, a path, or a transformers model (instead of "
+            "PEFT's get_peft_model(model, config), call model.add_adapter(config) and give the model)"
         )
     if isinstance(model, PreTrainedModel):
         if tokenizer is None:

@@ -4,7 +4,6 @@ sample → score → observe the greedy branch → advantages → for each minib
 """
 
 import contextlib
-import copy
 import dataclasses
 import json
 from collections.abc import Iterable, Mapping
@@ -17,6 +16,7 @@ from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
 from gaard.errors import ConfigError, GaardError
 from gaard.policy.model import PolicyWithValue, Reference
+from gaard.policy.reference import frozen_reference
 from gaard.policy.saving import load_value_head, save_policy
 from gaard.policy.sources import model_fingerprint
 from gaard.policy.support import check_supported
@@ -80,7 +80,7 @@ class GAATrainer:
         self.policy.initialize_value_head(self.generator)
         if lm.config.name_or_path:
             load_value_head(self.policy, Path(lm.config.name_or_path))
-        self.reference = copy.deepcopy(self.policy).requires_grad_(False)
+        self.reference = frozen_reference(self.policy)
         optimizer = build_optimizer(self.policy, args)
         self.scheduler = build_scheduler(optimizer, args)
         self.model, self.optimizer = self.accelerator.prepare(self.policy, optimizer)
@@ -283,7 +283,8 @@ class GAATrainer:
         return {
             "model": self.policy.lm.config.name_or_path,
             **dataclasses.asdict(self.args),
-            "model_sha256": model_fingerprint(self.reference.lm),  # the reference holds what training started from
+            # The reference holds what training started from; adapters start as no change, from weights of chance.
+            "model_sha256": model_fingerprint(self.reference.lm, frozen_only=True),
             "rewards": self.judge.identity(),
             "prompts": self.prompts.fingerprint,
         }

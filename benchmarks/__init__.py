@@ -1,0 +1,1 @@
+"""What gaard costs, against what it could cost and what others do: ``make bench``."""

@@ -1,0 +1,134 @@
+"""How the benchmarks measure: ways that take turns, medians, peaks in processes of their own."""
+
+import gc
+import json
+import os
+import statistics
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+
+DEVICE = os.environ.get("DEVICE", "cuda" if torch.cuda.is_available() else "cpu")
+ON_GPU = DEVICE != "cpu"
+ROOT = Path(__file__).resolve().parents[1]
+
+
+@dataclass(frozen=True)
+class Figure:
+    """One line of the table.
+
+    Attributes:
+        name: Of the row, and which of its figures, with a comma between.
+        model: What it was measured on.
+        value: A ratio, unless the name says otherwise.
+        bar: What it is held against; None where it is only reported.
+        larger_is_better: Whether the bar is the least or the most that it may be.
+    """
+
+    name: str
+    model: str
+    value: float
+    bar: float | None = None
+    larger_is_better: bool = False
+
+    @property
+    def holds(self) -> bool | None:
+        """Whether the value keeps to the bar; None without one."""
+        if self.bar is None:
+            return None
+        return self.value >= self.bar if self.larger_is_better else self.value <= self.bar
+
+    def as_dict(self) -> dict[str, Any]:
+        """As results.json has it."""
+        return {key: getattr(self, key) for key in ("name", "model", "value", "bar", "holds")}
+
+
+def timed(action: Callable[[], Any]) -> float:
+    """Seconds of one call."""
+    synchronize()
+    start = time.perf_counter()
+    action()
+    synchronize()
+    return time.perf_counter() - start
+
+
+def synchronize() -> None:
+    """Wait for what the accelerator was given."""
+    if ON_GPU:
+        torch.cuda.synchronize()
+
+
+def medians(ways: Mapping[str, Callable[[], Any]], rounds: int, warm_up: int = 1) -> dict[str, float]:
+    """Median seconds of each way; they take turns, first to last and back, so that what drifts falls on all.
+
+    Args:
+        ways: Name → what to do.
+        rounds: Calls of each that count.
+        warm_up: Calls of each before those.
+
+    Returns:
+        Name → seconds.
+    """
+    for way in list(ways.values()) * warm_up:
+        way()
+    seconds: dict[str, list[float]] = {name: [] for name in ways}
+    names = list(ways)
+    for number in range(rounds):
+        for name in names if number % 2 == 0 else reversed(names):
+            gc.collect()
+            seconds[name].append(timed(ways[name]))
+    return {name: statistics.median(values) for name, values in seconds.items()}
+
+
+def in_process(module: str, *arguments: str, python: str = sys.executable, **environment: str) -> dict[str, Any]:
+    """What a module of this package, run in a process of its own, writes as JSON to the path it is given last.
+
+    Args:
+        module: Such as ``benchmarks.one_step``, or the path of a script.
+        *arguments: Of the command line.
+        python: The interpreter.
+        **environment: Variables beside those of this process.
+
+    Returns:
+        The JSON.
+    """
+    with tempfile.TemporaryDirectory() as scratch:
+        out = Path(scratch) / "out.json"
+        what = [module] if module.endswith(".py") else ["-m", module]
+        command = [python, *what, *arguments, str(out)]
+        done = subprocess.run(command, env={**os.environ, **environment}, cwd=ROOT, capture_output=True, text=True)
+        if done.returncode:
+            raise SystemExit(f"{' '.join(command)} failed:\n{done.stderr[-2000:]}")
+        return json.loads(out.read_text())
+
+
+@dataclass(frozen=True)
+class Rates:
+    """What the machine does in one large operation of the run's number format.
+
+    Attributes:
+        flops: Floating-point operations a second, of a matrix product.
+        bandwidth: Bytes a second read and written, of a copy.
+    """
+
+    flops: float
+    bandwidth: float
+
+
+def rates() -> Rates:
+    """Measured here and now, best of several, since a floor is what is asked for."""
+    dtype = torch.bfloat16 if ON_GPU else torch.float32
+    size = 8192 if ON_GPU else 3072
+    x, y = (torch.randn(size, size, device=DEVICE).to(dtype) for _ in range(2))
+    product = min(timed(lambda: x @ y) for _ in range(6))
+    source = torch.empty(2**28 if ON_GPU else 2**26, device=DEVICE)
+    target = torch.empty_like(source)
+    copy = min(timed(lambda: target.copy_(source)) for _ in range(6))
+    return Rates(2 * size**3 / product, 2 * source.nbytes / copy)

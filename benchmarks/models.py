@@ -1,0 +1,109 @@
+"""The models of the benchmarks, and trainers for them."""
+
+import tempfile
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+import torch
+from transformers import AutoModelForCausalLM, GPT2Config, PreTrainedModel, PreTrainedTokenizerBase
+
+from benchmarks.measuring import DEVICE, ON_GPU
+from gaard import GAAConfig, GAATrainer
+from gaard.policy.sources import load_model_and_tokenizer
+
+POCKET, SHAPE, SMOLLM2 = "pocket", "GPT-2-small shape", "SmolLM2-135M"
+PROMPT = "Of the existentialist philosophers"
+BATCH, TOKENS, EPOCHS, MINIBATCHES, TEMPERATURE, KL = 32, 20, 2, 4, 0.8, 1.0
+
+
+def load(model: str) -> tuple[PreTrainedModel, PreTrainedTokenizerBase]:
+    """A model in evaluation mode on the run's device, and its tokenizer.
+
+    Args:
+        model: One of the names above.
+
+    Returns:
+        Both. The shape of GPT-2 small has random weights, and the tokens of SmolLM2, which are fewer than its own.
+    """
+    if model != SHAPE:
+        lm, tokenizer = load_model_and_tokenizer({POCKET: "pocket", SMOLLM2: "smollm2-135m"}[model])
+        return lm.to(DEVICE).eval(), tokenizer
+    return gpt2_shape().to(DEVICE).eval(), tokens_of_smollm2()
+
+
+def tokens_of_smollm2() -> PreTrainedTokenizerBase:
+    """A tokenizer of 49,152 tokens."""
+    return load_model_and_tokenizer("smollm2-135m")[1]
+
+
+def gpt2_shape(vocab_size: int = 50_257) -> PreTrainedModel:
+    """GPT-2 small with random weights."""
+    torch.manual_seed(0)
+    # Its own end of text is the last token, which no text of the tokenizer's has.
+    config = GPT2Config(vocab_size=vocab_size, bos_token_id=0, eos_token_id=vocab_size - 1, pad_token_id=0)
+    return AutoModelForCausalLM.from_config(config, attn_implementation="sdpa")
+
+
+def trivial_reward(completions: list[str], **columns: Any) -> list[float]:
+    """Share of vowels: costs nothing, and differs from text to text."""
+    return [sum(letter in "aeiou" for letter in text) / max(1, len(text)) for text in completions]
+
+
+def trainer(model: str, method: str, **options: Any) -> GAATrainer:
+    """A trainer whose steps can be called one by one.
+
+    Args:
+        model: One of the names above.
+        method: Of ``GAAConfig``.
+        **options: Of ``GAAConfig``, beside the settings above.
+
+    Returns:
+        The trainer.
+    """
+    lm, tokenizer = load(model)
+    return trainer_of(lm, tokenizer, method, **options)
+
+
+def trainer_of(
+    lm: PreTrainedModel, tokenizer: PreTrainedTokenizerBase, method: str, prompt: str = PROMPT, **options: Any
+) -> GAATrainer:
+    """As :func:`trainer`, of a loaded model."""
+    settings: dict[str, Any] = dict(
+        method=method,
+        batch_size=BATCH,
+        max_completion_length=TOKENS,
+        num_ppo_epochs=EPOCHS,
+        num_mini_batches=MINIBATCHES,
+        temperature=TEMPERATURE,
+        kl_coef=KL,
+        max_steps=10**6,
+        learning_rate=1e-6,  # so small that all steps are alike
+        value_learning_rate=1e-6,
+        log_completions=0,
+        bf16=ON_GPU,
+        use_cpu=not ON_GPU,
+        progress=False,
+    )
+    args = GAAConfig(output_dir=scratch(), **(settings | options))
+    return GAATrainer(lm, trivial_reward, args, [prompt], processing_class=tokenizer)
+
+
+def scratch() -> str:
+    """A folder that goes when the process ends."""
+    folder = tempfile.TemporaryDirectory()
+    _kept.append(folder)
+    return str(Path(folder.name) / "run")
+
+
+_kept: list[tempfile.TemporaryDirectory[str]] = []
+
+
+@cache
+def saved(model: str) -> str:
+    """A folder with the model, for programs of other environments."""
+    lm, tokenizer = load(model)
+    folder = scratch()
+    lm.save_pretrained(folder)
+    tokenizer.save_pretrained(folder)
+    return folder

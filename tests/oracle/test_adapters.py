@@ -1,0 +1,106 @@
+"""LoRA: the reference is the model without its adapters, not a second model."""
+
+import copy
+
+import pytest
+import torch
+from peft import LoraConfig
+from transformers import AutoModelForCausalLM
+
+from gaard import GAAConfig, GAATrainer
+from gaard.errors import ModelError
+from tiny import WORDS, tiny_lm, word_tokenizer, words_reward
+
+
+def adapted(architecture: str = "llama", **options):
+    lm = tiny_lm(architecture)
+    torch.manual_seed(1)
+    lm.add_adapter(LoraConfig(r=4, **{"target_modules": ["q_proj", "v_proj"], **options}))
+    return lm
+
+
+def lora_trainer(folder, lm, **options):
+    settings = dict(max_steps=3, batch_size=16, num_mini_batches=2, max_completion_length=8, learning_rate=3e-2)
+    settings |= dict(warmup_steps=0, lr_scheduler_type="constant", progress=False, use_cpu=True, eval_completions=32)
+    args = GAAConfig(output_dir=str(folder), **(settings | options))
+    return GAATrainer(lm, words_reward, args, ["w1 w2", "w3"], processing_class=word_tokenizer(WORDS))
+
+
+def logits(lm, ids):
+    with torch.no_grad():
+        return lm(input_ids=ids).logits
+
+
+def test_only_the_adapters_train_and_the_reference_is_the_model_without_them(tmp_path):
+    lm, base = adapted(), tiny_lm("llama")
+    before = {name: parameter.clone() for name, parameter in lm.named_parameters()}
+    trainer = lora_trainer(tmp_path, lm)
+    assert trainer.reference.lm is lm
+    metrics = trainer.train()
+    changed = {name for name, parameter in lm.named_parameters() if not torch.equal(parameter, before[name])}
+    assert changed
+    assert all("lora_" in name for name in changed)
+    ids = torch.arange(4, 14)[None]
+    positions = torch.arange(10)[None]
+    assert (logits(lm, ids) - logits(base, ids)).abs().max() > 0.05  # the policy moved
+    with torch.no_grad():
+        hidden = trainer.reference.hidden(ids, torch.ones_like(ids), positions)
+        torch.testing.assert_close(hidden, base.model(input_ids=ids).last_hidden_state)
+    assert metrics["kl"] > 1e-3
+    assert logits(lm, ids).sub(logits(base, ids)).abs().max() > 0.05  # and is switched on again
+
+
+def test_the_same_numbers_as_with_a_copied_reference(tmp_path, monkeypatch):
+    rows = []
+    for name, share in (("shared", True), ("copied", False)):
+        lm = adapted()
+        trainer = lora_trainer(tmp_path / name, lm)
+        if not share:
+            base = copy.deepcopy(trainer.policy)
+            base.lm.disable_adapters()
+            trainer.reference = trainer.collector.reference = base.requires_grad_(False)
+        rows.append([trainer.training_step() for _ in range(3)])
+    assert rows[0] == rows[1]
+
+
+def test_a_run_is_taken_up_although_adapters_start_from_chance(tmp_path):
+    whole = lora_trainer(tmp_path / "whole", adapted(), max_steps=4, save_steps=2)
+    expected = whole.train()
+    half = lora_trainer(tmp_path / "half", adapted(), max_steps=4, save_steps=2)
+    monkeypatched = half.training_step
+
+    def stop():
+        if half.step == 2:
+            raise KeyboardInterrupt
+        return monkeypatched()
+
+    half.training_step = stop
+    with pytest.raises(KeyboardInterrupt):
+        half.train()
+    lm = tiny_lm("llama")
+    torch.manual_seed(99)  # other adapters
+    lm.add_adapter(LoraConfig(r=4, target_modules=["q_proj", "v_proj"]))
+    assert lora_trainer(tmp_path / "half", lm, max_steps=4, save_steps=2).train() == expected
+
+
+def test_what_is_saved_is_the_adapter_which_transformers_puts_back(tmp_path):
+    tiny_lm("llama").save_pretrained(tmp_path / "base")
+    lm = AutoModelForCausalLM.from_pretrained(tmp_path / "base")
+    torch.manual_seed(1)
+    lm.add_adapter(LoraConfig(r=4, target_modules=["q_proj", "v_proj"]))
+    trainer = lora_trainer(tmp_path / "run", lm)
+    trainer.train()
+    trainer.save_model(tmp_path / "saved")
+    assert (tmp_path / "saved" / "adapter_model.safetensors").exists()
+    again = AutoModelForCausalLM.from_pretrained(tmp_path / "saved")
+    ids = torch.arange(4, 14)[None]
+    torch.testing.assert_close(logits(again, ids), logits(lm, ids), atol=1e-5, rtol=0)
+
+
+def test_what_a_shared_reference_could_not_hold_is_refused(tmp_path):
+    with pytest.raises(ModelError, match="projection to the vocabulary"):
+        lora_trainer(tmp_path, adapted(target_modules=["q_proj", "lm_head"]))
+    lm = adapted()
+    lm.model.norm.weight.requires_grad_(True)
+    with pytest.raises(ModelError, match=r"beside its adapters the model trains model\.norm\.weight"):
+        lora_trainer(tmp_path, lm)

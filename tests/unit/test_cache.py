@@ -1,0 +1,81 @@
+"""Sampling from a cache whose prompts are shared and whose rows leave, against row-by-row forwards."""
+
+import pytest
+import torch
+
+from gaard.method.masking import distinct_prompts
+from gaard.policy import sampling
+from gaard.policy.model import PolicyWithValue
+from gaard.policy.sampling import Samples, sample
+from tiny import VOCABULARY, tiny_lm
+
+ENDS = list(range(3, 12))  # a quarter of the vocabulary, so that rows end at many different times
+
+
+def rollout(architecture: str, eos: list[int]) -> tuple[PolicyWithValue, Samples]:
+    policy = PolicyWithValue(tiny_lm(architecture, torch.float64), temperature=3.0)
+    generator = torch.Generator().manual_seed(5)
+    mask = torch.arange(4) >= torch.tensor([0, 2, 1])[:, None]
+    ids = torch.randint(12, VOCABULARY, (3, 4), generator=generator) * mask
+    rows = torch.tensor([0, 1, 2, 1, 0, 0, 2, 1, 1, 0, 2, 2])
+    uniforms = torch.rand(12, 16, generator=generator, dtype=torch.float64)
+    return policy, sample(policy, ids[rows], mask[rows], uniforms, eos, pad_token_id=0)
+
+
+@pytest.mark.parametrize("architecture", ["gpt2", "llama", "qwen2"])
+def test_rows_that_leave_early_and_shared_prompts_change_no_number(architecture, monkeypatch):
+    _, leaving = rollout(architecture, ENDS)
+    monkeypatch.setattr(sampling, "LEAVE_SHARE", 2.0)  # nobody leaves
+    _, staying = rollout(architecture, ENDS)
+    lengths = leaving.completion_mask.sum(-1)
+    assert lengths.unique().numel() > 4
+    for name in ("completion_ids", "completion_mask"):
+        assert torch.equal(getattr(leaving, name), getattr(staying, name))
+    mask = leaving.completion_mask
+    assert torch.equal(leaving.greedy_ids[mask], staying.greedy_ids[mask])
+    for name in ("logprobs", "entropy", "greedy_logprobs", "values"):
+        torch.testing.assert_close(getattr(leaving, name)[mask], getattr(staying, name)[mask], atol=1e-10, rtol=0)
+    fed = torch.cat([leaving.prompt_mask, mask[:, 1:]], dim=1)  # a token's keys are kept if another follows
+    for one, other in zip(leaving.cache.layers, staying.cache.layers, strict=True):
+        for x, y in ((one.keys, other.keys), (one.values, other.values)):
+            assert x.shape == y.shape == (12, x.shape[1], fed.shape[1], x.shape[3])
+            torch.testing.assert_close(x.transpose(1, 2)[fed], y.transpose(1, 2)[fed], atol=1e-10, rtol=0)
+
+
+def test_finished_rows_are_not_computed(monkeypatch):
+    sizes = []
+    plain = PolicyWithValue.hidden
+    monkeypatch.setattr(
+        PolicyWithValue, "hidden", lambda self, ids, *rest: sizes.append(len(ids)) or plain(self, ids, *rest)
+    )
+    _, samples = rollout("llama", ENDS)
+    assert sizes[0] == 3  # the distinct prompts
+    needed = samples.completion_mask[:, 1:].sum(0).tolist()
+    assert len(sizes[1:]) == len(needed)
+    assert all(need <= size for size, need in zip(sizes[1:], needed, strict=True))
+    assert all(need > (1 - sampling.LEAVE_SHARE) * size for size, need in zip(sizes[1:], needed, strict=True))
+    assert sizes[-1] < 6
+
+
+def test_the_cache_is_not_copied_at_each_token(monkeypatch):
+    places = []
+    plain = PolicyWithValue.hidden
+
+    def watched(self, ids, mask, positions, cache):
+        out = plain(self, ids, mask, positions, cache)
+        places.append(cache.layers[0].all_keys.data_ptr())
+        return out
+
+    monkeypatch.setattr(PolicyWithValue, "hidden", watched)
+    rollout("llama", [])
+    assert len(places) == 16
+    assert len(set(places)) == 1
+
+
+def test_distinct_prompts_give_each_row_its_own():
+    ids = torch.tensor([[9, 5, 6], [1, 5, 6], [7, 5, 6], [9, 5, 6], [0, 0, 6]])
+    mask = torch.tensor([[True] * 3, [False, True, True], [False, True, True], [True] * 3, [False, False, True]])
+    distinct, distinct_mask, rows = distinct_prompts(ids, mask)
+    assert len(distinct) == 3  # rows 1 and 2 differ in padding alone
+    assert torch.equal(distinct_mask[rows], mask)
+    assert torch.equal(distinct[rows][mask], ids[mask])
