@@ -90,7 +90,7 @@ def config() -> PPOConfig:
     return PPOConfig(
         output_dir=tempfile.mkdtemp(),
         total_episodes=BATCH * STEPS,
-        per_device_train_batch_size=BATCH // MINIBATCHES,
+        per_device_train_batch_size=BATCH,  # of a rollout; a minibatch is a share of it
         gradient_accumulation_steps=1,
         num_mini_batches=MINIBATCHES,
         num_ppo_epochs=EPOCHS,

@@ -61,6 +61,8 @@ def test_each_is_whole(name):
     base = str(judge.identity()["proxy"])
     assert judge.gold.name not in base  # the gold judge trains nobody
     assert ("human" in base) != ("lexicon" in base)
+    assert scenario.reach is not None
+    assert scenario.reach.honest > scenario.reach.untrained
 
 
 @pytest.mark.parametrize("name", ["capped", "uncapped", "nietzsche-capped", "nietzsche-uncapped"])
