@@ -5,7 +5,7 @@ import math
 import pytest
 import torch
 
-from gaard.method.distributions import entropy, exact_kl, log_softmax, sample, selected, token_figures
+from gaard.method.distributions import entropy, exact_kl, log_softmax, sample, selected
 
 ALMOST_ONE = 1.0 - 2.0**-53  # the largest float64 below 1
 
@@ -168,51 +168,3 @@ def test_a_rows_token_does_not_depend_on_its_neighbours(size):
     assert together.tolist() == alone
     order = torch.randperm(17, generator=torch.Generator().manual_seed(5))
     assert torch.equal(sample(logprobs[order], numbers[order]), together[order])
-
-
-def single_operations(logits, tokens, greedy, ref_logits, with_entropy):
-    """What ``token_figures`` is, one operation after the other, for autograd to differentiate."""
-    logprobs = log_softmax(logits)
-    zeros = torch.zeros(len(logits), dtype=logprobs.dtype)
-    return (
-        selected(logprobs, tokens),
-        selected(logprobs, greedy),
-        entropy(logprobs) if with_entropy else zeros,
-        zeros if ref_logits is None else exact_kl(logprobs, log_softmax(ref_logits)),
-    )
-
-
-@pytest.mark.parametrize("with_entropy", [False, True])
-@pytest.mark.parametrize("with_reference", [False, True])
-def test_token_figures_are_the_single_operations_with_their_gradient(with_entropy, with_reference):
-    logits, ref_logits = random_logits(7, 23), random_logits(7, 23, seed=1) if with_reference else None
-    tokens = torch.arange(7) * 3
-    greedy = logits.argmax(-1)
-    tokens[0] = greedy[0]  # the same token twice
-    weights = random_logits(4, 7, seed=2)
-    gradients = []
-    for way in (token_figures, single_operations):
-        leaf = logits.clone().requires_grad_()
-        figures = way(leaf, tokens, greedy, ref_logits, with_entropy)
-        sum((weight * figure).sum() for weight, figure in zip(weights, figures, strict=True)).backward()
-        gradients.append((torch.stack(tuple(figures)).detach(), leaf.grad))
-    torch.testing.assert_close(gradients[0][0], gradients[1][0], atol=1e-12, rtol=0)
-    torch.testing.assert_close(gradients[0][1], gradients[1][1], atol=1e-12, rtol=0)
-
-
-def test_token_figures_pass_gradcheck():
-    logits = random_logits(3, 6).requires_grad_()
-    tokens, greedy, ref_logits = torch.tensor([0, 5, 2]), torch.tensor([1, 5, 3]), random_logits(3, 6, seed=1)
-    torch.autograd.gradcheck(lambda x: tuple(token_figures(x, tokens, greedy, ref_logits, True)), logits)
-
-
-def test_token_figures_leave_their_arguments_alone_and_stay_in_float32_under_autocast():
-    logits, ref_logits = random_logits(5, 600).float(), random_logits(5, 600, seed=1).float()
-    before = logits.clone(), ref_logits.clone()
-    tokens = torch.arange(5)
-    plain = token_figures(logits, tokens, tokens, ref_logits, True)
-    with torch.autocast("cpu", torch.bfloat16):
-        cast = token_figures(logits, tokens, tokens, ref_logits, True)
-    assert torch.equal(logits, before[0])
-    assert torch.equal(ref_logits, before[1])
-    torch.testing.assert_close(torch.stack(tuple(plain)), torch.stack(tuple(cast)), atol=1e-6, rtol=0)

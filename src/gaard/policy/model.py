@@ -13,9 +13,9 @@ from torch.utils.checkpoint import checkpoint
 from transformers import DynamicCache, PreTrainedModel
 from transformers.cache_utils import Cache
 
-from gaard.method import distributions
-from gaard.method.distributions import TokenFigures
+from gaard.method import projection
 from gaard.method.masking import distinct_prompts, position_ids
+from gaard.method.projection import Projection, TokenFigures
 
 CHUNK_ELEMENTS = 2**24  # logits held at once, in numbers: 64 MB in float32
 VALUE_HEAD_STD = 1e-3  # near zero, so that the first advantages are the rewards' own; not zero, so that it is generic
@@ -128,8 +128,14 @@ class PolicyWithValue(nn.Module):
         with torch.autocast(hidden.device.type, enabled=False):
             return self.value_head(hidden.to(self.value_head.weight.dtype)).squeeze(-1)
 
+    @property
+    def projection(self) -> Projection:
+        """The map from hidden states to logits, at the run's temperature."""
+        head = self.lm.get_output_embeddings()
+        return Projection(head.weight, head.bias, self.temperature)
+
     def logits(self, hidden: Tensor) -> Tensor:
-        """Logits of the whole vocabulary over the run's temperature.
+        """Logits of the whole vocabulary over the run's temperature, without a gradient.
 
         Args:
             hidden: [N, D].
@@ -137,8 +143,7 @@ class PolicyWithValue(nn.Module):
         Returns:
             [N, V], at least float32.
         """
-        logits = self.lm.get_output_embeddings()(hidden)
-        return logits.to(torch.promote_types(logits.dtype, torch.float32)).div_(self.temperature)
+        return projection.logits(hidden, self.projection)
 
     def completion_hidden(
         self, prompt_ids: Tensor, prompt_mask: Tensor, completion_ids: Tensor, mask: Tensor
@@ -229,9 +234,8 @@ class PolicyWithValue(nn.Module):
         with_entropy: bool,
     ) -> TokenFigures:
         """What the distributions after [N, D] hidden states say of the tokens."""
-        with torch.no_grad():
-            ref_logits = None if ref_rows is None or ref_policy is None else ref_policy.logits(ref_rows)
-        return distributions.token_figures(self.logits(rows), tokens, greedy, ref_logits, with_entropy)
+        reference = None if ref_rows is None or ref_policy is None else (ref_rows, ref_policy.projection)
+        return projection.token_figures(rows, self.projection, tokens, greedy, reference, with_entropy)
 
 
 @dataclass(frozen=True)

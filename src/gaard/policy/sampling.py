@@ -8,6 +8,7 @@ from torch import Tensor
 
 from gaard.method import distributions
 from gaard.method.masking import distinct_prompts, position_ids
+from gaard.method.projection import token_figures
 from gaard.policy.cache import RolloutCache
 from gaard.policy.model import PolicyWithValue, scatter
 
@@ -138,11 +139,8 @@ def score_completions(policy: PolicyWithValue, samples: Samples) -> tuple[Tensor
     mask = samples.completion_mask
     hidden = policy.completion_hidden(samples.prompt_ids, samples.prompt_mask, samples.completion_ids, mask)
     rows, tokens = hidden[mask], samples.completion_ids[mask]
-    parts = [
-        distributions.selected(distributions.log_softmax(policy.logits(chunk)), token)
-        for chunk, token in zip(rows.split(policy.chunk_rows), tokens.split(policy.chunk_rows), strict=True)
-    ]
-    return scatter(torch.cat(parts), mask), hidden
+    logprobs = token_figures(rows, policy.projection, tokens, tokens).logprobs
+    return scatter(logprobs, mask), hidden
 
 
 @torch.no_grad()
