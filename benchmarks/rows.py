@@ -131,9 +131,9 @@ def one_step(way: str, batch: int = BATCH, tokens: int = TOKENS, vocabulary: int
 def growth() -> Iterator[Figure]:
     """Exponents of a GAA step's time, and of its memory above weights and moments, in T, batch and vocabulary."""
     sizes = {
-        "T": [dict(batch=16, tokens=tokens) for tokens in (10, 20, 40, 80)],
-        "batch": [dict(batch=batch) for batch in (8, 16, 32, 64)],
-        "vocabulary": [dict(batch=16, vocabulary=size) for size in (12_500, 25_000, 50_000, 100_000)],
+        "T": [dict(batch=8, tokens=tokens) for tokens in (10, 20, 40, 80)],
+        "batch": [dict(batch=batch) for batch in (4, 8, 16, 32)],
+        "vocabulary": [dict(batch=8, vocabulary=size) for size in (50_000, 100_000, 200_000)],
     }
     for name, settings in sizes.items():
         runs = [one_step("gaard-gaa", **setting) for setting in settings]

@@ -14,6 +14,7 @@ from gaard.lab.scenarios import SCENARIOS, Scenario, find_scenario, with_scenari
 from gaard.lab.spec import RunSpec, build_trainer
 from gaard.rewards import HumanReward, LexiconSentiment
 
+ROOT = Path(__file__).parents[2]
 SHORT = {"max_steps": 2, "batch_size": 8, "num_mini_batches": 2, "eval_completions": 16, "progress": False}
 OWN = """
 from gaard.lab.scenarios import Scenario
@@ -341,3 +342,20 @@ def test_a_changed_scenario_file_is_another_run(own, tmp_path):
     Path(own).write_text(OWN.replace('text.count("!")) for', 'text.count("?")) for'))
     with pytest.raises(CheckpointError, match="files"):
         compare(settings, ["ppo"], [0], tmp_path / "out")
+
+
+@pytest.mark.parametrize("name", SCENARIOS)
+def test_the_stated_reach_is_what_was_measured(name):
+    """By the scenario itself, or by one with the same truth and the same settings."""
+    scenario = find_scenario(name)
+    for path in sorted((ROOT / "results").glob("honest-*.json")):
+        measured = json.loads(path.read_text())
+        honest = find_scenario(measured["config"]["scenario"])
+        same = {key: value for key, value in scenario.settings().items() if key not in ("scenario", "max_steps")}
+        if honest.judge().proxy.name == scenario.judge().true.name and same.items() <= measured["config"].items():
+            found = (measured["untrained"], measured["arms"]["ppo"])
+            assert scenario.reach is not None
+            stated = (scenario.reach.untrained, scenario.reach.honest)
+            assert [round(f["true_reward"]["mean"], 3) for f in found] == list(stated)
+            return
+    raise AssertionError(f"nobody measured what {name} can reach")

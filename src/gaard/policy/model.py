@@ -148,7 +148,10 @@ class PolicyWithValue(nn.Module):
     def completion_hidden(
         self, prompt_ids: Tensor, prompt_mask: Tensor, completion_ids: Tensor, mask: Tensor
     ) -> Tensor:
-        """Hidden states from which each completion token is predicted: distinct prompts once, then the completions.
+        """Hidden states from which each completion token is predicted.
+
+        Without a gradient, distinct prompts are read once. With one, prompt and completion go through together: weights
+        used twice would have their whole gradient made twice, which takes longer than to read a short prompt again.
 
         Args:
             prompt_ids: int64 [B, P], left-padded.
@@ -159,14 +162,18 @@ class PolicyWithValue(nn.Module):
         Returns:
             [B, T, D]; entry t has seen x_<t.
         """
+        valid = torch.cat([prompt_mask, mask[:, :-1]], dim=1)
+        length = prompt_ids.shape[1]
+        if torch.is_grad_enabled():
+            whole = torch.cat([prompt_ids, completion_ids[:, :-1]], dim=1)
+            return self.hidden(whole, valid.long(), position_ids(valid))[:, length - 1 :]
         cache = DynamicCache()
         ids, attention, rows = distinct_prompts(prompt_ids, prompt_mask)
         first = self.hidden(ids, attention.long(), position_ids(attention), cache)[rows, -1:]
         if completion_ids.shape[1] == 1:
             return first
         cache.batch_select_indices(rows)
-        valid = torch.cat([prompt_mask, mask[:, :-1]], dim=1)
-        positions = position_ids(valid)[:, prompt_ids.shape[1] :]
+        positions = position_ids(valid)[:, length:]
         return torch.cat([first, self.hidden(completion_ids[:, :-1], valid.long(), positions, cache)], dim=1)
 
     def forward(
