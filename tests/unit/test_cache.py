@@ -79,3 +79,18 @@ def test_distinct_prompts_give_each_row_its_own():
     assert len(distinct) == 3  # rows 1 and 2 differ in padding alone
     assert torch.equal(distinct_mask[rows], mask)
     assert torch.equal(distinct[rows][mask], ids[mask])
+
+
+@pytest.mark.parametrize("architecture", ["gpt2", "llama", "qwen2"])
+@pytest.mark.parametrize("horizon", [1, 6])
+def test_hidden_states_are_the_same_with_shared_prompts_and_without(architecture, horizon):
+    """Learning reads each prompt anew, the reference and evaluation once: ratios rest on their agreement."""
+    policy, samples = rollout(architecture, ENDS)
+    part = (samples.prompt_ids, samples.prompt_mask, samples.completion_ids[:, :horizon])
+    mask = samples.completion_mask[:, :horizon]
+    together = policy.completion_hidden(*part, mask)
+    with torch.no_grad():
+        shared = policy.completion_hidden(*part, mask)
+    assert together.requires_grad
+    assert together.shape == shared.shape == (12, horizon, 32)
+    torch.testing.assert_close(shared[mask], together.detach()[mask], atol=1e-10, rtol=0)
