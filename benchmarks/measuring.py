@@ -3,6 +3,7 @@
 import gc
 import json
 import os
+import resource
 import statistics
 import subprocess
 import sys
@@ -18,6 +19,9 @@ import torch
 DEVICE = os.environ.get("DEVICE", "cuda" if torch.cuda.is_available() else "cpu")
 ON_GPU = DEVICE != "cpu"
 ROOT = Path(__file__).resolve().parents[1]
+PROMPT = "Of the existentialist philosophers"
+BATCH, TOKENS, EPOCHS, MINIBATCHES, TEMPERATURE, KL = 32, 20, 2, 4, 0.8, 1.0
+STATES = 5  # weights, the reference's, gradients, two moments: what every way has, whatever it does
 
 
 @dataclass(frozen=True)
@@ -91,7 +95,7 @@ def in_process(module: str, *arguments: str, python: str = sys.executable, **env
     """What a module of this package, run in a process of its own, writes as JSON to the path it is given last.
 
     Args:
-        module: Such as ``benchmarks.one_step``, or the path of a script.
+        module: Such as ``benchmarks.one_step``.
         *arguments: Of the command line.
         python: The interpreter.
         **environment: Variables beside those of this process.
@@ -101,12 +105,25 @@ def in_process(module: str, *arguments: str, python: str = sys.executable, **env
     """
     with tempfile.TemporaryDirectory() as scratch:
         out = Path(scratch) / "out.json"
-        what = [module] if module.endswith(".py") else ["-m", module]
-        command = [python, *what, *arguments, str(out)]
+        command = [python, "-m", module, *arguments, str(out)]
         done = subprocess.run(command, env={**os.environ, **environment}, cwd=ROOT, capture_output=True, text=True)
         if done.returncode:
             raise SystemExit(f"{' '.join(command)} failed:\n{done.stderr[-2000:]}")
         return json.loads(out.read_text())
+
+
+def peak(bare: int) -> int:
+    """Bytes that this process took at most.
+
+    Args:
+        bare: What it took before anything was loaded, left out.
+
+    Returns:
+        Of the accelerator's memory, if there is one.
+    """
+    if ON_GPU:
+        return torch.cuda.max_memory_allocated()
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024 - bare
 
 
 @dataclass(frozen=True)

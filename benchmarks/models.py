@@ -1,20 +1,17 @@
 """The models of the benchmarks, and trainers for them."""
 
 import tempfile
-from functools import cache
 from pathlib import Path
 from typing import Any
 
 import torch
 from transformers import AutoModelForCausalLM, GPT2Config, PreTrainedModel, PreTrainedTokenizerBase
 
-from benchmarks.measuring import DEVICE, ON_GPU
+from benchmarks.measuring import BATCH, DEVICE, EPOCHS, KL, MINIBATCHES, ON_GPU, PROMPT, TEMPERATURE, TOKENS
 from gaard import GAAConfig, GAATrainer
 from gaard.policy.sources import load_model_and_tokenizer
 
 POCKET, SHAPE, SMOLLM2 = "pocket", "GPT-2-small shape", "SmolLM2-135M"
-PROMPT = "Of the existentialist philosophers"
-BATCH, TOKENS, EPOCHS, MINIBATCHES, TEMPERATURE, KL = 32, 20, 2, 4, 0.8, 1.0
 
 
 def load(model: str) -> tuple[PreTrainedModel, PreTrainedTokenizerBase]:
@@ -50,25 +47,21 @@ def trivial_reward(completions: list[str], **columns: Any) -> list[float]:
     return [sum(letter in "aeiou" for letter in text) / max(1, len(text)) for text in completions]
 
 
-def trainer(model: str, method: str, **options: Any) -> GAATrainer:
+def trainer(model: str, method: str) -> GAATrainer:
     """A trainer whose steps can be called one by one.
 
     Args:
         model: One of the names above.
         method: Of ``GAAConfig``.
-        **options: Of ``GAAConfig``, beside the settings above.
 
     Returns:
         The trainer.
     """
-    lm, tokenizer = load(model)
-    return trainer_of(lm, tokenizer, method, **options)
+    return trainer_of(*load(model), method)
 
 
-def trainer_of(
-    lm: PreTrainedModel, tokenizer: PreTrainedTokenizerBase, method: str, prompt: str = PROMPT, **options: Any
-) -> GAATrainer:
-    """As :func:`trainer`, of a loaded model."""
+def trainer_of(lm: PreTrainedModel, tokenizer: PreTrainedTokenizerBase, method: str, **options: Any) -> GAATrainer:
+    """As :func:`trainer`, of a loaded model, with further settings of ``GAAConfig``."""
     settings: dict[str, Any] = dict(
         method=method,
         batch_size=BATCH,
@@ -86,7 +79,7 @@ def trainer_of(
         progress=False,
     )
     args = GAAConfig(output_dir=scratch(), **(settings | options))
-    return GAATrainer(lm, trivial_reward, args, [prompt], processing_class=tokenizer)
+    return GAATrainer(lm, trivial_reward, args, [PROMPT], processing_class=tokenizer)
 
 
 def scratch() -> str:
@@ -99,7 +92,6 @@ def scratch() -> str:
 _kept: list[tempfile.TemporaryDirectory[str]] = []
 
 
-@cache
 def saved(model: str) -> str:
     """A folder with the model, for programs of other environments."""
     lm, tokenizer = load(model)

@@ -1,7 +1,6 @@
 """Steps of one way in a process of its own: seconds, and peak memory above the bare interpreter with its libraries."""
 
 import json
-import resource
 import sys
 from collections.abc import Callable
 from pathlib import Path
@@ -10,12 +9,11 @@ from typing import Any
 import psutil
 import torch
 
-from benchmarks.measuring import DEVICE, ON_GPU, timed
+from benchmarks.measuring import DEVICE, ON_GPU, STATES, peak, timed
 from benchmarks.models import gpt2_shape, load, tokens_of_smollm2, trainer_of, trivial_reward
 from benchmarks.plain import PlainGAA
 
 STEPS = 2  # the faster one counts
-STATES = 5  # weights, the reference's, gradients, two moments: what every way has, whatever it does
 
 
 def main(way: str, model: str, batch: str, tokens: str, vocabulary: str, out: str) -> None:
@@ -56,13 +54,6 @@ def plain_step(lm: Any, tokenizer: Any, method: str) -> Callable[[], Any]:
             algorithm.step()
 
     return step
-
-
-def peak(bare: int) -> int:
-    """Bytes, above what was taken before anything was loaded."""
-    if ON_GPU:
-        return torch.cuda.max_memory_allocated()
-    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024 - bare
 
 
 if __name__ == "__main__":

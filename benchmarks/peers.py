@@ -1,6 +1,5 @@
 """The last TRL that had a PPO trainer, in an environment of its own."""
 
-import os
 import subprocess
 import sys
 
@@ -32,11 +31,6 @@ def trl_step(folder: str) -> dict[str, float]:
     Returns:
         As ``benchmarks.one_step`` writes it.
     """
-    # Without this package on its path: TRL must not see gaard's environment.
-    script = str(ROOT / "benchmarks" / "trl_step.py")
-    return in_process(script, folder, python=trl_python(), PYTHONPATH="", TRL_EXPERIMENTAL_SILENCE="1", **_device())
-
-
-def _device() -> dict[str, str]:
-    """Where the other benchmarks run."""
-    return {"DEVICE": os.environ["DEVICE"]} if "DEVICE" in os.environ else {}
+    # No gaard on its path: what is asked of this package needs PyTorch alone.
+    settings = {"PYTHONPATH": "", "TRL_EXPERIMENTAL_SILENCE": "1"}
+    return in_process("benchmarks.trl_step", folder, python=trl_python(), **settings)

@@ -12,7 +12,7 @@ import torch
 from torch import Tensor, nn
 from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
-from benchmarks.models import BATCH, EPOCHS, KL, MINIBATCHES, PROMPT, TEMPERATURE, TOKENS
+from benchmarks.measuring import BATCH, EPOCHS, KL, MINIBATCHES, PROMPT, TEMPERATURE, TOKENS
 
 CLIP, VALUE_COEF = 0.2, 0.5
 

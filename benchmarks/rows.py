@@ -10,8 +10,21 @@ import torch
 from torch import Tensor
 
 from benchmarks import models, peers
-from benchmarks.measuring import DEVICE, ON_GPU, Figure, in_process, medians, rates
-from benchmarks.models import BATCH, EPOCHS, MINIBATCHES, POCKET, PROMPT, SHAPE, SMOLLM2, TEMPERATURE, TOKENS
+from benchmarks.measuring import (
+    BATCH,
+    DEVICE,
+    EPOCHS,
+    MINIBATCHES,
+    ON_GPU,
+    PROMPT,
+    TEMPERATURE,
+    TOKENS,
+    Figure,
+    in_process,
+    medians,
+    rates,
+)
+from benchmarks.models import POCKET, SHAPE, SMOLLM2
 from benchmarks.roofline import work
 from gaard.method.masking import position_ids
 from gaard.policy.branch import greedy_values

@@ -1,8 +1,6 @@
 """PPO steps of TRL 1.12, run by the interpreter of its own environment: seconds a step and peak memory, as JSON."""
 
 import json
-import os
-import resource
 import sys
 import tempfile
 import time
@@ -14,9 +12,9 @@ from datasets import Dataset
 from transformers import AutoModelForCausalLM, AutoModelForSequenceClassification, AutoTokenizer, TrainerCallback
 from trl.experimental.ppo import PPOConfig, PPOTrainer
 
-BATCH, TOKENS, EPOCHS, MINIBATCHES, TEMPERATURE, STEPS = 32, 20, 2, 4, 0.8, 3
-PROMPT = "Of the existentialist philosophers"
-ON_GPU = os.environ.get("DEVICE", "cuda" if torch.cuda.is_available() else "cpu") != "cpu"
+from benchmarks.measuring import BATCH, EPOCHS, MINIBATCHES, ON_GPU, PROMPT, STATES, TEMPERATURE, TOKENS, peak
+
+STEPS = 3  # the fastest one counts
 
 
 class Backbone(torch.nn.Module):
@@ -81,7 +79,7 @@ def main(folder: str, out: str) -> None:
         callbacks=[stopwatch],
     ).train()
     seconds = torch.tensor(stopwatch.times, dtype=torch.float64).diff().tolist()
-    states = 5 * sum(parameter.nbytes for parameter in policy.parameters())
+    states = STATES * sum(parameter.nbytes for parameter in policy.parameters())
     Path(out).write_text(json.dumps({"seconds": min(seconds), "peak": peak(bare), "states": states}))
 
 
@@ -105,13 +103,6 @@ def config() -> PPOConfig:
         bf16=ON_GPU,
         use_cpu=not ON_GPU,
     )
-
-
-def peak(bare: int) -> int:
-    """Bytes, above what was taken before anything was loaded."""
-    if ON_GPU:
-        return torch.cuda.max_memory_allocated()
-    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024 - bare
 
 
 if __name__ == "__main__":

@@ -31,7 +31,6 @@ WORD = "story"
 BASE_WEIGHT = 0.5
 OPENINGS = ("The movie is", "The film is")
 HONEST = "honest:"
-OWN_FIELDS = ("prompts", "model", "max_completion_length", "temperature", "kl_coef")
 RUN_CONTROLS = ("output_dir", "overwrite", "seed", "method", "progress", "report_to")
 
 
@@ -95,9 +94,10 @@ class Scenario:
         if not listed or not all(isinstance(prompt, (str, Mapping)) for prompt in self.prompts):
             raise ConfigError(f"{where}: prompts={self.prompts!r} must be a tuple of texts or rows, such as ('A',)")
         check_keys(self.training, [f.name for f in fields(GAAConfig)], f"{where}, training")
+        own_fields = {f.name for f in fields(self)}
         for key in self.training:
-            if key in OWN_FIELDS or key in RUN_CONTROLS:
-                own = f"it is a field of the scenario: {key}=…" if key in OWN_FIELDS else "it belongs to a single run"
+            if key in own_fields or key in RUN_CONTROLS:
+                own = f"it is a field of the scenario: {key}=…" if key in own_fields else "it belongs to a single run"
                 raise ConfigError(f"{where}: training holds {key!r}: take it out, {own}")
         if self.reach is not None and not isinstance(self.reach, Reach):
             raise ConfigError(f"{where}: reach={self.reach!r} must be a Reach(untrained=…, honest=…)")

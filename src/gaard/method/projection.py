@@ -10,9 +10,8 @@ from typing import Any, NamedTuple
 import torch
 from torch import Tensor
 
-BLOCK = (
-    4096  # tokens a block on a CPU: with some hundred rows it stays in the cache; elsewhere all tokens are one block
-)
+# Tokens a block on a CPU, where some hundred rows of it stay in the cache; elsewhere all tokens are one block.
+BLOCK = 4096
 
 
 class Projection(NamedTuple):
@@ -175,16 +174,16 @@ class _TokenFigures(torch.autograd.Function):
             torch.empty_like(x) if needed else None
             for x, needed in zip((weight, bias), ctx.needs_input_grad[1:3], strict=True)
         )
+        picked = [(_Picked(tokens, hidden), token), (_Picked(greedy_ids, hidden), greedy)]
         for number, (start, stop) in enumerate(parts):
             block = kept[number]
-            inner = torch.zeros_like(block)
-            if ctx.with_kl:
-                inner = (block - kept[len(parts) + number]).mul_(of_kl[:, None])
+            ratio = block - kept[len(parts) + number] if ctx.with_kl else torch.zeros_like(block)
+            inner = ratio.mul_(of_kl[:, None])
             if ctx.with_entropy:
                 inner.sub_(of_entropy[:, None] * block)
             out = (block - log_total[:, None]).exp_().mul_(inner.add_(offset[:, None]))
-            for ids, gradient in ((tokens, token), (greedy_ids, greedy)):
-                _Picked(ids, hidden).put(out, gradient, start, stop)
+            for pick, gradient in picked:
+                pick.put(out, gradient, start, stop)
             out = out.div_(ctx.temperature)
             product = out.to(ctx.dtype)
             to_hidden += product @ weight[start:stop].to(ctx.dtype)

@@ -203,26 +203,9 @@ class PolicyWithValue(nn.Module):
         hidden = self.completion_hidden(prompt_ids, prompt_mask, completion_ids, completion_mask)
         rows = hidden[completion_mask]
         tokens, greedy = completion_ids[completion_mask], greedy_ids[completion_mask]
-        ref_rows = None if reference is None else reference.hidden[completion_mask]
-        parts = []
-        for chunk in torch.arange(len(rows), device=rows.device).split(self.chunk_rows):
-            arguments = (
-                rows[chunk],
-                tokens[chunk],
-                greedy[chunk],
-                None if ref_rows is None else ref_rows[chunk],
-                None if reference is None else reference.policy,
-                with_entropy,
-            )
-            alone = len(chunk) == len(rows)  # a single chunk is small: keep it rather than compute it again
-            parts.append(
-                self._chunk_statistics(*arguments)
-                if alone or not torch.is_grad_enabled()
-                else checkpoint(self._chunk_statistics, *arguments, use_reentrant=False)
-            )
-        logprobs, greedy_logprobs, entropy, kl = (
-            scatter(torch.cat(column), completion_mask) for column in zip(*parts, strict=True)
-        )
+        frozen = None if reference is None else (reference.hidden[completion_mask], reference.policy.projection)
+        figures = self.token_figures(rows, tokens, greedy, frozen, with_entropy)
+        logprobs, greedy_logprobs, entropy, kl = (scatter(figure, completion_mask) for figure in figures)
         values = scatter(self.values(rows), completion_mask)
         return TokenStatistics(logprobs, greedy_logprobs, values, entropy, kl)
 
@@ -231,18 +214,37 @@ class PolicyWithValue(nn.Module):
         """Positions whose logits are held at once."""
         return max(1, CHUNK_ELEMENTS // self.lm.get_output_embeddings().weight.shape[0])
 
-    def _chunk_statistics(
+    def token_figures(
         self,
         rows: Tensor,
         tokens: Tensor,
         greedy: Tensor,
-        ref_rows: Tensor | None,
-        ref_policy: "PolicyWithValue | None",
-        with_entropy: bool,
+        reference: tuple[Tensor, Projection] | None = None,
+        with_entropy: bool = False,
     ) -> TokenFigures:
-        """What the distributions after [N, D] hidden states say of the tokens."""
-        reference = None if ref_rows is None or ref_policy is None else (ref_rows, ref_policy.projection)
-        return projection.token_figures(rows, self.projection, tokens, greedy, reference, with_entropy)
+        """What the distributions after hidden states say of tokens, a chunk of rows at a time.
+
+        Args:
+            rows: [N, D].
+            tokens: int64 [N].
+            greedy: int64 [N].
+            reference: Hidden states [N, D] and projection of the frozen model, for the exact KL.
+            with_entropy: Whether the entropy is wanted.
+
+        Returns:
+            The figures, each [N].
+        """
+        parts = []
+        for chunk in torch.arange(len(rows), device=rows.device).split(self.chunk_rows):
+            frozen = None if reference is None else (reference[0][chunk], reference[1])
+            arguments = (rows[chunk], self.projection, tokens[chunk], greedy[chunk], frozen, with_entropy)
+            alone = len(chunk) == len(rows)  # a single chunk is small: keep it rather than compute it again
+            parts.append(
+                projection.token_figures(*arguments)
+                if alone or not torch.is_grad_enabled()
+                else checkpoint(projection.token_figures, *arguments, use_reentrant=False)
+            )
+        return TokenFigures(*(torch.cat(column) for column in zip(*parts, strict=True)))
 
 
 @dataclass(frozen=True)

@@ -8,7 +8,6 @@ from torch import Tensor
 
 from gaard.method import distributions
 from gaard.method.masking import distinct_prompts, position_ids
-from gaard.method.projection import token_figures
 from gaard.policy.cache import RolloutCache
 from gaard.policy.model import PolicyWithValue, scatter
 
@@ -139,8 +138,7 @@ def score_completions(policy: PolicyWithValue, samples: Samples) -> tuple[Tensor
     mask = samples.completion_mask
     hidden = policy.completion_hidden(samples.prompt_ids, samples.prompt_mask, samples.completion_ids, mask)
     rows, tokens = hidden[mask], samples.completion_ids[mask]
-    logprobs = token_figures(rows, policy.projection, tokens, tokens).logprobs
-    return scatter(logprobs, mask), hidden
+    return scatter(policy.token_figures(rows, tokens, tokens).logprobs, mask), hidden
 
 
 @torch.no_grad()
