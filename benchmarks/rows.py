@@ -29,6 +29,7 @@ from benchmarks.roofline import work
 from gaard.method.masking import position_ids
 from gaard.policy.branch import greedy_values
 from gaard.policy.model import PolicyWithValue
+from gaard.policy.packing import packed
 from gaard.policy.sampling import Samples, sample
 
 ROUNDS = 5
@@ -107,11 +108,17 @@ def sampling_over_hf_generate() -> Iterator[Figure]:
         drawing = dict(do_sample=True, temperature=TEMPERATURE, top_k=0, top_p=1.0, pad_token_id=0)
         length = dict(max_new_tokens=TOKENS, min_new_tokens=TOKENS)
         ways = {
-            "gaard": partial(sample, policy, ids, mask.bool(), uniforms, [], 0),
+            "gaard": partial(packed_sample, policy, ids, mask.bool(), uniforms),
             "generate": partial(lm.generate, ids, attention_mask=mask, **drawing, **length),
         }
         seconds = medians(ways, ROUNDS)
         yield Figure("sampling_over_hf_generate", model, seconds["generate"] / seconds["gaard"], 2.0, True)
+
+
+def packed_sample(policy: PolicyWithValue, ids: Tensor, mask: Tensor, uniforms: Tensor) -> Samples:
+    """As a rollout samples: the weights are packed anew."""
+    with packed(policy.lm, len(ids)):
+        return sample(policy, ids, mask, uniforms, [], 0)
 
 
 def peer_over_gaard() -> Iterator[Figure]:

@@ -5,8 +5,8 @@ import math
 import pytest
 import torch
 
+from definitions import exact_kl, log_softmax
 from gaard.method.coefficients import gaa_coefficients, ppo_coefficients
-from gaard.method.distributions import exact_kl, log_softmax
 from gaard.method.objective import clipped_surrogate, estimated_kl, greedy_surrogate, objective, value_loss
 from gaard.method.presets import COEFFICIENTS, PRESETS, Reading
 

@@ -5,7 +5,9 @@ import math
 import pytest
 import torch
 
-from gaard.method.distributions import entropy, exact_kl, log_softmax, sample, selected
+from definitions import entropy, exact_kl, log_softmax, selected
+from gaard.method import distributions
+from gaard.method.distributions import draw, sample
 
 ALMOST_ONE = 1.0 - 2.0**-53  # the largest float64 below 1
 
@@ -34,22 +36,10 @@ def naive_sample(logprobs: list[float], u: float) -> int:
     raise AssertionError("u must be below 1")
 
 
-@pytest.mark.parametrize(
-    ("given", "returned"),
-    [
-        (torch.bfloat16, torch.float32),
-        (torch.float16, torch.float32),
-        (torch.float32, torch.float32),
-        (torch.float64, torch.float64),
-    ],
-)
-def test_log_softmax_is_computed_in_float32_at_least(given, returned):
-    logits = random_logits(3, 11).to(given)
-    logprobs = log_softmax(logits)
-    assert logprobs.dtype == returned
-    expected = torch.tensor([naive_log_softmax(row) for row in logits.tolist()], dtype=returned)
-    tolerance = 1e-12 if returned == torch.float64 else 1e-6  # a softmax in bfloat16 would be off by 1e-2
-    torch.testing.assert_close(logprobs, expected, atol=tolerance, rtol=tolerance)
+def test_log_softmax_is_its_definition():
+    logits = random_logits(3, 11)
+    expected = torch.tensor([naive_log_softmax(row) for row in logits.tolist()], dtype=torch.float64)
+    torch.testing.assert_close(log_softmax(logits), expected, atol=1e-12, rtol=0)
 
 
 def test_log_softmax_of_huge_logits_is_finite():
@@ -105,7 +95,7 @@ def test_exact_kl_of_a_coin_by_hand():
 def test_sample_inverts_the_cumulative_distribution(size, dtype):
     logprobs = log_softmax(random_logits(200, size).to(dtype))
     numbers = uniforms(200)
-    tokens = sample(logprobs, numbers)
+    tokens = sample(logprobs.exp(), numbers)
     assert tokens.dtype == torch.int64
     pairs = zip(logprobs.tolist(), numbers.tolist(), strict=True)
     assert tokens.tolist() == [naive_sample(row, u) for row, u in pairs]
@@ -113,7 +103,7 @@ def test_sample_inverts_the_cumulative_distribution(size, dtype):
 
 def test_sample_is_monotone_and_reaches_every_token():
     logprobs = log_softmax(random_logits(1, 6)).expand(5001, -1)
-    tokens = sample(logprobs, torch.linspace(0, ALMOST_ONE, 5001, dtype=torch.float64))
+    tokens = sample(logprobs.exp(), torch.linspace(0, ALMOST_ONE, 5001, dtype=torch.float64))
     assert (tokens.diff() >= 0).all()
     assert tokens.unique().tolist() == [0, 1, 2, 3, 4, 5]
 
@@ -126,7 +116,7 @@ def test_equal_probabilities_cut_the_unit_interval_into_equal_parts(size, inside
     logprobs = torch.full((len(tokens) + 1, size), -math.log(size))
     logprobs[0] = log_softmax(torch.arange(size) * -1.0)  # a row whose sum is another
     numbers = torch.cat([torch.zeros(1).double(), (tokens.double() + inside) / size])
-    assert sample(logprobs, numbers).tolist() == [0, *tokens.tolist()]
+    assert sample(logprobs.exp(), numbers).tolist() == [0, *tokens.tolist()]
 
 
 @pytest.mark.parametrize("u", [0.0, 2.0**-53, 0.5, ALMOST_ONE, 1.0])
@@ -144,7 +134,7 @@ def test_equal_probabilities_cut_the_unit_interval_into_equal_parts(size, inside
 def test_a_token_of_probability_zero_is_never_drawn(probs, u, zero):
     """U = 1 is outside the contract, but a number rounded up to it must not end in a token that is not there."""
     logprobs = torch.tensor([[math.log(p) if p else zero for p in probs]])
-    token = sample(logprobs, torch.tensor([u], dtype=torch.float64)).item()
+    token = sample(logprobs.exp(), torch.tensor([u], dtype=torch.float64)).item()
     assert 0 <= token < len(probs)
     assert probs[token] > 0.0
 
@@ -152,7 +142,7 @@ def test_a_token_of_probability_zero_is_never_drawn(probs, u, zero):
 def test_frequencies_follow_the_probabilities():
     probs = [0.5, 0.25, 0.0, 0.15, 0.07, 0.03]
     draws = 40_000
-    tokens = sample(torch.tensor([probs]).log().expand(draws, -1), uniforms(draws, seed=3))
+    tokens = sample(torch.tensor([probs]).expand(draws, -1), uniforms(draws, seed=3))
     counts = [int((tokens == token).sum()) for token in range(6)]
     assert counts[2] == 0
     chi_square = sum((n - draws * p) ** 2 / (draws * p) for n, p in zip(counts, probs, strict=True) if p)
@@ -161,10 +151,45 @@ def test_frequencies_follow_the_probabilities():
 
 @pytest.mark.parametrize("size", [7, 1000, 4099])
 def test_a_rows_token_does_not_depend_on_its_neighbours(size):
-    logprobs = log_softmax(random_logits(17, size).float())
     numbers = uniforms(17, seed=4)
-    together = sample(logprobs, numbers)
-    alone = [sample(logprobs[i : i + 1].clone(), numbers[i : i + 1]).item() for i in range(17)]
+    weights = log_softmax(random_logits(17, size).float()).exp()
+    together = sample(weights, numbers)
+    alone = [sample(weights[i : i + 1].clone(), numbers[i : i + 1]).item() for i in range(17)]
     assert together.tolist() == alone
     order = torch.randperm(17, generator=torch.Generator().manual_seed(5))
-    assert torch.equal(sample(logprobs[order], numbers[order]), together[order])
+    assert torch.equal(sample(weights[order], numbers[order]), together[order])
+
+
+@pytest.mark.parametrize("u", [0.0, 0.3, 0.5, ALMOST_ONE, 1.0])
+@pytest.mark.parametrize("scale", [1e-30, 1.0, 7.0])
+def test_blocks_without_weight_and_the_room_behind_the_last_token_are_passed_over(monkeypatch, u, scale):
+    monkeypatch.setattr(distributions, "BLOCK", 4)
+    weights = torch.tensor([0.0] * 5 + [1.0, 0.0, 0.0] + [0.0] * 4 + [0.0, 2.0, 0.0])  # tokens 5 and 13 of 15
+    token = sample(scale * weights[None], torch.tensor([u], dtype=torch.float64)).item()
+    assert token == (5 if u * 3 < 1 else 13)
+
+
+@pytest.mark.parametrize("size", [1, 9, 700])
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
+def test_a_draw_says_what_the_definitions_say(size, dtype):
+    logits, numbers = random_logits(50, size).to(dtype), uniforms(50)
+    drawn, logprobs = draw(logits, numbers), log_softmax(logits.double())
+    tolerance = 1e-12 if dtype == torch.float64 else 2e-6
+    assert drawn.tokens.tolist() == [
+        naive_sample(row, u) for row, u in zip(logprobs.tolist(), numbers.tolist(), strict=True)
+    ]
+    assert torch.equal(drawn.greedy_tokens, logits.argmax(-1))
+    for figure, expected in (
+        (drawn.logprobs, selected(logprobs, drawn.tokens)),
+        (drawn.greedy_logprobs, selected(logprobs, drawn.greedy_tokens)),
+        (drawn.entropy, entropy(logprobs)),
+    ):
+        assert figure.dtype == dtype
+        torch.testing.assert_close(figure.double(), expected, atol=tolerance, rtol=tolerance)
+
+
+def test_a_draw_from_huge_logits_is_finite():
+    drawn = draw(torch.tensor([[1e4, 1e4, -1e4], [-1e4, 0.0, 1e4]]), torch.tensor([0.6, 0.5], dtype=torch.float64))
+    assert drawn.tokens.tolist() == [1, 2]
+    assert drawn.logprobs.tolist() == pytest.approx([-math.log(2), 0.0])
+    assert drawn.entropy.tolist() == pytest.approx([math.log(2), 0.0])

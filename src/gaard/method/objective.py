@@ -97,7 +97,7 @@ def estimated_kl(logprobs: Tensor, ref_logprobs: Tensor, estimator: KLEstimator)
         Nats a token, same shape.
 
     Raises:
-        ValueError: For ``exact``, which needs whole distributions (``distributions.exact_kl``).
+        ValueError: For ``exact``, which needs whole distributions (``projection.token_figures``).
     """
     log_ratio = ref_logprobs - logprobs
     if estimator == "k1":

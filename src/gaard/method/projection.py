@@ -61,24 +61,6 @@ class TokenFigures(NamedTuple):
     kl: Tensor
 
 
-@torch.no_grad()
-def logits(hidden: Tensor, projection: Projection) -> Tensor:
-    """All logits of a few rows.
-
-    Args:
-        hidden: [N, D].
-        projection: The model's.
-
-    Returns:
-        [N, V], at least float32.
-    """
-    hidden, size = hidden.to(product_dtype(hidden)), len(projection.weight)
-    out = torch.empty(len(hidden), size, dtype=torch.promote_types(hidden.dtype, torch.float32), device=hidden.device)
-    for start, stop in blocks(size, hidden.device):
-        out[:, start:stop] = projection.block(hidden, start, stop)
-    return out
-
-
 def token_figures(
     hidden: Tensor,
     projection: Projection,
@@ -89,7 +71,7 @@ def token_figures(
 ) -> TokenFigures:
     """Log-probabilities of two tokens, entropy and exact KL, with gradients to hidden states and projection.
 
-    Equal to ``selected``, ``entropy`` and ``exact_kl`` of ``log_softmax`` of all logits. The gradient to the logits is
+    Equal to what log-softmax of all logits gives. The gradient to the logits is
     p ⊙ (c + g_KL log(p/q) − g_H log p) plus two numbers a row.
 
     Args:

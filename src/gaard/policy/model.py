@@ -11,6 +11,7 @@ import torch
 from torch import Tensor, nn
 from torch.utils.checkpoint import checkpoint
 from transformers import DynamicCache, PreTrainedModel
+from transformers.activations import NewGELUActivation
 from transformers.cache_utils import Cache
 
 from gaard.method import projection
@@ -54,7 +55,7 @@ class PolicyWithValue(nn.Module):
 
     def __init__(self, lm: PreTrainedModel, temperature: float = 1.0):
         super().__init__()
-        self.lm = lm
+        self.lm = fused(lm)
         self.temperature = temperature
         hidden_size = lm.get_output_embeddings().weight.shape[1]
         self.value_head = nn.Linear(hidden_size, 1, dtype=torch.promote_types(lm.dtype, torch.float32))
@@ -143,7 +144,8 @@ class PolicyWithValue(nn.Module):
         Returns:
             [N, V], at least float32.
         """
-        return projection.logits(hidden, self.projection)
+        logits = self.lm.get_output_embeddings()(hidden)
+        return logits.to(torch.promote_types(logits.dtype, torch.float32)).div_(self.temperature)
 
     def completion_hidden(
         self, prompt_ids: Tensor, prompt_mask: Tensor, completion_ids: Tensor, mask: Tensor
@@ -272,6 +274,22 @@ def half_copy(policy: PolicyWithValue) -> PolicyWithValue:
     half = copy.deepcopy(policy).requires_grad_(False)
     half.lm.to(torch.bfloat16)
     return half
+
+
+def fused(lm: PreTrainedModel) -> PreTrainedModel:
+    """The model with GPT-2's activation in one operation instead of eight; equal but for rounding.
+
+    Args:
+        lm: Changed in place; its configuration and weights stay.
+
+    Returns:
+        The model.
+    """
+    for module in list(lm.modules()):
+        for name, child in module.named_children():
+            if type(child) is NewGELUActivation:
+                setattr(module, name, nn.GELU(approximate="tanh"))
+    return lm
 
 
 def scatter(rows: Tensor, mask: Tensor) -> Tensor:

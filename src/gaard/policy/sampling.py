@@ -111,15 +111,13 @@ def _nothing_seen(
 
 def _observe(policy: PolicyWithValue, hidden: Tensor, uniforms: Tensor) -> dict[str, Tensor]:
     """Draw a token after each of [b, D] hidden states, and note what else the distribution says; each [b]."""
-    logprobs = distributions.log_softmax(policy.logits(hidden))
-    token = distributions.sample(logprobs, uniforms)
-    greedy_logprobs, greedy = logprobs.max(-1)
+    drawn = distributions.draw(policy.logits(hidden), uniforms)
     return {
-        "completion_ids": token,
-        "logprobs": distributions.selected(logprobs, token),
-        "entropy": distributions.entropy(logprobs),
-        "greedy_ids": greedy,
-        "greedy_logprobs": greedy_logprobs,
+        "completion_ids": drawn.tokens,
+        "logprobs": drawn.logprobs,
+        "entropy": drawn.entropy,
+        "greedy_ids": drawn.greedy_tokens,
+        "greedy_logprobs": drawn.greedy_logprobs,
         "values": policy.values(hidden),
     }
 

@@ -7,7 +7,7 @@ from gaard.errors import ModelError
 from gaard.method.masking import position_ids
 from gaard.policy.branch import greedy_hidden
 from gaard.policy.model import PolicyWithValue
-from gaard.policy.sampling import Samples, sample
+from gaard.policy.sampling import Samples, rescored, sample
 
 WINDOWS = ("sliding_window", "window_size", "attention_window")  # what configurations call them
 TRIAL_TOKENS = 4
@@ -75,6 +75,8 @@ def _trial(policy: PolicyWithValue) -> str:
         return "logits that are not finite (check the weights and the dtype)"
     samples = sample(policy, ids, mask, uniforms, eos_token_ids=[], pad_token_id=0)
     branch = greedy_hidden(policy, samples, samples.completion_mask)
+    if _differs(rescored(policy, samples).logprobs, samples.logprobs):
+        return "log-probabilities that are not those of the weights of its vocabulary projection"
     for row in range(2):
         prompt = ids[row][mask[row]]
         whole = torch.cat([prompt, samples.completion_ids[row]])

@@ -11,6 +11,7 @@ from transformers import PreTrainedTokenizerBase
 from gaard.method.masking import last_token_mask
 from gaard.policy.branch import greedy_values
 from gaard.policy.model import PolicyWithValue, half_copy
+from gaard.policy.packing import packed
 from gaard.policy.sampling import Samples, rescored, sample, score_completions
 from gaard.training.config import GAAConfig
 from gaard.training.experience import Rollout, observed
@@ -79,10 +80,11 @@ class Collector:
         rows = shard(size, self.accelerator)
         own = batch.rows(rows.start, rows.stop)
         sampler, looks = self._sampler(), self.config.reading.observes
-        samples = self._sample(sampler, own, uniforms[rows])
-        clock.lap("sample")
-        branch = greedy_values(sampler, samples) if looks else torch.zeros_like(samples.values)
-        clock.lap("branch")
+        with packed(sampler.lm, len(own.texts)):
+            samples = self._sample(sampler, own, uniforms[rows])
+            clock.lap("sample")
+            branch = greedy_values(sampler, samples) if looks else torch.zeros_like(samples.values)
+            clock.lap("branch")
         with self.accelerator.autocast():
             # In bfloat16 decoding and learning round differently, and a ratio of 1 would not be 1.
             samples = rescored(self.policy, samples) if self.config.bf16 else samples
