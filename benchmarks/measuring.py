@@ -3,6 +3,7 @@
 import gc
 import json
 import os
+import re
 import resource
 import statistics
 import subprocess
@@ -128,6 +129,9 @@ def peak(bare: int) -> int:
     """
     if ON_GPU:
         return torch.cuda.max_memory_allocated()
+    status = Path("/proc/self/status")
+    if status.exists():  # getrusage has the peak of the process that began this one, if that was higher
+        return int(re.search(r"VmHWM:\s+(\d+) kB", status.read_text())[1]) * 1024 - bare
     return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024 - bare
 
 

@@ -32,6 +32,7 @@ from gaard.policy.branch import greedy_values
 from gaard.policy.model import PolicyWithValue
 from gaard.policy.packing import packed
 from gaard.policy.sampling import Samples, sample
+from gaard.training.setup import keep_freed_memory
 
 ROUNDS = 5
 PLACES = 8  # positions of which the naive way is timed; the others cost as much as their length says
@@ -104,6 +105,7 @@ def step_over_roofline() -> Iterator[Figure]:
 
 def sampling_over_hf_generate() -> Iterator[Figure]:
     """Tokens a second against ``generate`` of transformers, in the same number format."""
+    keep_freed_memory()  # as in training; for both
     for model in (SHAPE, SMOLLM2, POCKET):
         lm, tokenizer = models.load(model)
         policy = PolicyWithValue(lm.to(torch.bfloat16) if ON_GPU else lm, TEMPERATURE)

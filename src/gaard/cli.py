@@ -72,38 +72,73 @@ def train(words: list[str]) -> int:
 
 
 def compare(words: list[str]) -> int:
-    """``gaard compare``: arms × seeds, a table, results.json and plots."""
+    """``gaard compare``: a study, or arms × seeds of one scenario; tables, results.json and plots."""
+    from gaard.lab.compare import RESULTS
+    from gaard.lab.compare import compare as run_study
+    from gaard.report.figures import comparison_figures
+    from gaard.report.tables import comparison_tables
+
+    stated = bool(words) and not words[0].startswith("-")
+    study, folder, jobs = _study_file(words) if stated else _study_of_options(words)
+    log = Console(stderr=True)
+    say = partial(log.print, markup=False, highlight=False)  # an error may hold brackets
+    results = run_study(study, folder, jobs=jobs, announce=say)
+    for table in comparison_tables(results):
+        _show(table)
+    figures = comparison_figures(results, folder)
+    print(f"results: {folder / RESULTS}   figures: {', '.join(str(path) for path in figures)}")
+    print(f"texts: {folder}/*/*/samples.jsonl")
+    failed = [run for run in results["runs"] if run["error"]]
+    for run in failed:
+        print(f"gaard: {run['scenario']}, {run['arm']} seed {run['seed']} failed: {run['error']}", file=sys.stderr)
+    return FAILED_RUNS if failed else 0
+
+
+def _study_file(words: list[str]) -> tuple[Any, Path, int]:
+    """``gaard compare STUDY.yaml``: the study, its folder and how many runs at once."""
+    from gaard.lab.study import read_study
+
+    parser = _parser("compare", "Run a study; the same command goes on with an unfinished one.")
+    parser.add_argument("study", type=str, help="YAML file with scenarios, arms, seeds and settings")
+    parser.add_argument("--out", type=str | None, default=None, help="folder of the study; default: runs/NAME")
+    _add_jobs(parser)
+    arguments = parser.parse_args(words)
+    folder = Path(arguments.out or Path("runs") / Path(arguments.study).stem)
+    return read_study(arguments.study), folder, arguments.jobs
+
+
+def _study_of_options(words: list[str]) -> tuple[Any, Path, int]:
+    """``gaard compare --arms …``: one scenario, or a world that the settings state."""
+    from gaard.lab.study import study_of_settings
+
     parser = _settings_parser("compare", "Run arms × seeds; the same command goes on with an unfinished comparison.")
     parser.set_defaults(output_dir="runs/compare")
-    parser.add_argument("--arms", type=str, default="ppo,gaa", help="methods, separated by commas")
+    parser.add_argument("--arms", type=str, default="ppo,gaa", help="names (gaard arms), separated by commas")
     parser.add_argument("--seeds", type=int, default=3, help="how many seeds, counted from the setting 'seed'")
-    parser.add_argument("--jobs", type=int, default=1, help="how many runs at once, each with its share of the cores")
+    _add_jobs(parser)
     parser.add_argument("--out", type=str | None, default=None, help="folder of the comparison; default: output_dir")
     settings = _parse_settings(parser, words)
     arms, seeds, jobs, out = (settings.pop(key) for key in ("arms", "seeds", "jobs", "out"))
     if seeds < 1:
         raise ConfigError(f"seeds={seeds} must be at least 1")
-    if not settings["eval_completions"]:
-        raise ConfigError("eval_completions=0 leaves a comparison nothing to compare: make it 1 or more")
-    from gaard.lab.compare import RESULTS
-    from gaard.lab.compare import compare as run_comparison
-    from gaard.report.figures import comparison_figures
-    from gaard.report.tables import comparison_table
+    folder, first = Path(out or settings["output_dir"]), settings["seed"]
+    names = [arm.strip() for arm in arms.split(",") if arm.strip()]
+    return study_of_settings(settings, names, range(first, first + seeds)), folder, jobs
 
-    folder = Path(out or settings["output_dir"])
-    first = settings["seed"]
-    names = [arm.strip() for arm in arms.split(",")]
-    log = Console(stderr=True)
-    say = partial(log.print, markup=False, highlight=False)  # an error may hold brackets
-    results = run_comparison(settings, names, range(first, first + seeds), folder, jobs=jobs, announce=say)
-    _show(comparison_table(results))
-    figures = comparison_figures(results, folder)
-    print(f"results: {folder / RESULTS}   figures: {', '.join(str(path) for path in figures)}")
-    print(f"texts: {folder}/*/samples.jsonl")
-    failed = [run for run in results["runs"] if run["error"]]
-    for run in failed:
-        print(f"gaard: {run['arm']} seed {run['seed']} failed: {run['error']}", file=sys.stderr)
-    return FAILED_RUNS if failed else 0
+
+def _add_jobs(parser: ArgumentParser) -> None:
+    """How many runs at once."""
+    parser.add_argument("--jobs", type=int, default=1, help="how many runs at once, each with its share of the cores")
+
+
+def arms(words: list[str]) -> int:
+    """``gaard arms``: what a comparison can compare."""
+    _parser("arms", "Arms that compare knows by name (--arms NAME,…).").parse_args(words)
+    from gaard.lab.arms import ARMS
+    from gaard.report.tables import arms_table
+
+    _show(arms_table(ARMS.values()))
+    return 0
 
 
 def coefficients(words: list[str]) -> int:
@@ -155,6 +190,7 @@ COMMANDS = {
     "train": train,
     "compare": compare,
     "scenarios": scenarios,
+    "arms": arms,
     "coefficients": coefficients,
     "models": models,
 }

@@ -15,6 +15,7 @@ from gaard import cli
 from gaard.lab.compare import compare
 from gaard.lab.scenarios import find_scenario, with_scenario
 from gaard.lab.spec import RunSpec, build_trainer
+from gaard.lab.study import study_of_settings
 
 ROOT = Path(__file__).parents[2]
 DEMO = re.search(r"gaard (compare .*) --out", (ROOT / "Makefile").read_text())[1].split()  # what `make demo` runs
@@ -33,7 +34,7 @@ def test_the_demo_reaches_for_no_network(tmp_path, monkeypatch, capsys):
     out = capsys.readouterr().out
     assert "hack_rate" in out
     assert "gold_reward" in out
-    for place in ("results.json", "curves.png"):
+    for place in ("results.json", "capped/curves.png"):
         assert (tmp_path / "demo" / place).exists()
         assert place in out
     assert "samples.jsonl" in out
@@ -50,7 +51,7 @@ def test_the_demo_passes_with_the_network_cut(tmp_path):
     environment["GAARD_HOME"] = str(tmp_path / "home")
     done = subprocess.run(command, capture_output=True, text=True, env=environment)
     assert done.returncode == 0, done.stderr
-    assert json.loads((tmp_path / "results.json").read_text())["arms"].keys() == {"ppo", "gaa"}
+    assert json.loads((tmp_path / "results.json").read_text())["scenarios"]["capped"]["arms"].keys() == {"ppo", "gaa"}
 
 
 @pytest.mark.parametrize("name", ["capped", "uncapped", "conditional", "length", "repetition", "sentiment-cliff"])
@@ -67,23 +68,26 @@ def test_ppo_was_hacked_over_ten_seeds(name, least):
     """With the settings that the scenario has now; the published baselines are 85.0% and 57.5%."""
     results = json.loads((ROOT / "results" / f"pocket-{name}.json").read_text())
     settings = find_scenario(name).settings()
-    assert {key: results["config"][key] for key in settings} == settings
-    hacked = results["arms"]["ppo"]["hack_rate"]
+    used = results["study"]["scenarios"][name] | results["study"]["settings"]
+    assert {key: used[key] for key in settings} == settings
+    found = results["scenarios"][name]
+    hacked = found["arms"]["ppo"]["hack_rate"]
     assert hacked["n"] >= 10
     assert hacked["mean"] >= least
-    assert results["untrained"]["hack_rate"]["mean"] < 0.08
+    assert found["untrained"]["hack_rate"]["mean"] < 0.08
 
 
 def test_ppo_is_hacked(tmp_path):
     """One seed; results/ holds ten."""
-    results = compare({"scenario": "capped", "progress": False}, ["ppo"], [0], tmp_path)
-    assert results["arms"]["ppo"]["hack_rate"]["mean"] > 0.6
-    assert results["untrained"]["hack_rate"]["mean"] < 0.1
+    settings = {"scenario": "capped", "progress": False}
+    found = compare(study_of_settings(settings, ["ppo"], [0]), tmp_path)["scenarios"]["capped"]
+    assert found["arms"]["ppo"]["hack_rate"]["mean"] > 0.6
+    assert found["untrained"]["hack_rate"]["mean"] < 0.1
 
 
 def test_ppo_on_the_honest_reward_raises_it(tmp_path):
     settings = {"scenario": "clean", "progress": False, "max_steps": 60}
-    results = compare(settings, ["ppo"], [0], tmp_path)
-    gain = results["arms"]["ppo"]["true_reward"]["mean"] - results["untrained"]["true_reward"]["mean"]
+    found = compare(study_of_settings(settings, ["ppo"], [0]), tmp_path)["scenarios"]["clean"]
+    gain = found["arms"]["ppo"]["true_reward"]["mean"] - found["untrained"]["true_reward"]["mean"]
     assert gain > 0.02
-    assert results["arms"]["ppo"]["gold_reward"]["mean"] > results["untrained"]["gold_reward"]["mean"]
+    assert found["arms"]["ppo"]["gold_reward"]["mean"] > found["untrained"]["gold_reward"]["mean"]

@@ -40,6 +40,7 @@ def rollout(scores=(1.0, 0.0, 2.5, -1.0), greedy_scores=(0.5, 9.0, 2.5, -40.0)) 
         values=drawn(),
         greedy_values=drawn(),
         scores=torch.tensor(scores, dtype=torch.float64),
+        trained_scores=torch.tensor(scores, dtype=torch.float64),
         greedy_scores=torch.tensor(greedy_scores, dtype=torch.float64),
         true_scores=torch.zeros(4),
         gold_scores=torch.zeros(4),
@@ -103,7 +104,7 @@ def test_the_greedy_score_is_clamped_at_three_deviations_only_where_the_tokens_d
     wide = Rollout(**{name: torch.cat([x, x, x, x]) for name, x in vars(r).items()})
     scores = torch.zeros(16, dtype=torch.float64)
     scores[2] = 10.0  # row 2 ends on the greedy token
-    wide = Rollout(**{**vars(wide), "scores": scores, "greedy_scores": scores.clone().fill_(10.0)})
+    wide = Rollout(**{**vars(wide), "trained_scores": scores, "greedy_scores": scores.clone().fill_(10.0)})
     found = estimate(wide, GAAConfig("x", lam=0.0, whiten_advantages=False))
     deviation = pstdev(scores.tolist())
     last = [length - 1 for length in LENGTHS]

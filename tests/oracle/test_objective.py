@@ -286,12 +286,13 @@ def test_without_a_gap_the_loss_is_ppos_to_the_last_bit(coefficients, greedy_cli
 
 def test_presets_are_the_readings_of_the_table():
     expected = {
-        "ppo": ("ppo", "own", "token", "surrogate", "reference"),
-        "gaa": ("gaa", "own", "token", "surrogate", "reference"),
-        "gaa-paper": ("gaa", "own", "token", "surrogate", "reference"),
-        "gaa-reference": ("gaa", "sampled", "minibatch", "objective", "reference"),
+        "ppo": ("ppo", "own", "token", "surrogate", "reference", "greedy"),
+        "gaa": ("gaa", "own", "token", "surrogate", "reference", "greedy"),
+        "gaa-paper": ("gaa", "own", "token", "surrogate", "reference", "greedy"),
+        "gaa-reference": ("gaa", "sampled", "minibatch", "objective", "reference", "greedy"),
     }
-    fields = ("coefficients", "greedy_ratio", "granularity", "scaled_terms", "greedy_clip")
+    fields = ("coefficients", "greedy_ratio", "granularity", "scaled_terms", "greedy_clip", "greedy_token")
     assert {name: tuple(getattr(reading, f) for f in fields) for name, reading in PRESETS.items()} == expected
     assert tuple(Reading.__dataclass_fields__) == fields  # an option without a row here is an option untested
-    assert {"ppo": ppo_coefficients, "gaa": gaa_coefficients} == COEFFICIENTS
+    assert COEFFICIENTS["ppo"] is ppo_coefficients
+    assert COEFFICIENTS["gaa"] is gaa_coefficients

@@ -137,8 +137,8 @@ REFUSED = [
     (["train", "--config=none.yaml"], "--config none.yaml: No such file or directory: check the path"),
     (["train", "--config"], "--config: expected one argument"),
     (["compare", "--seeds", "0"], "seeds=0 must be at least 1"),
-    (["compare", "--arms", "ppo,gaaa"], "arms: 'gaaa' is not known: did you mean 'gaa'?"),
-    (["compare", "--arms", "ppo,ppo"], "names an arm twice"),
+    (["compare", "--arms", "ppo,gaaa"], "arms: 'gaaa' is not known: Did you mean 'gaa'?"),
+    (["compare", "--arms", "ppo,ppo"], "arms names 'ppo' twice"),
     (["compare", "--arms", ""], "arms"),
     (["compare", "--eval_completions", "0"], "eval_completions=0"),
     (["models"], "required: action"),
@@ -273,37 +273,39 @@ def test_a_comparison_leaves_its_results(comparison):
     _, folder, status = comparison
     assert status == 0
     results = json.loads((folder / "results.json").read_text())
-    assert {"arms", "runs", "config"} <= set(results)
-    assert list(results["arms"]) == ["ppo", "gaa"]
-    for measures in results["arms"].values():
+    assert {"scenarios", "baseline", "tax", "runs", "study"} == set(results)
+    arms = results["scenarios"]["custom"]["arms"]
+    assert list(arms) == ["ppo", "gaa"]
+    for measures in arms.values():
         assert set(MEASURES) <= set(measures)
         for name in MEASURES:
-            assert set(measures[name]) == {"mean", "low", "high", "n"}
+            assert set(measures[name]) == {"mean", "low", "high", "n", "iqm"}
             assert measures[name]["low"] <= measures[name]["mean"] <= measures[name]["high"]
             assert measures[name]["n"] == 2
-    assert results["config"]["honeypot"] == SETTINGS["honeypot"]
+    assert results["study"]["settings"]["honeypot"] == SETTINGS["honeypot"]
     runs = {(run["arm"], run["seed"]) for run in results["runs"]}
     assert runs == {(arm, seed) for arm in ("ppo", "gaa", "untrained") for seed in (0, 1)}
     assert all((folder / run["folder"] / "config.json").exists() for run in results["runs"])
-    assert (folder / "curves.png").read_bytes()[:4] == b"\x89PNG"
+    assert (folder / "custom" / "curves.png").read_bytes()[:4] == b"\x89PNG"
 
 
 def test_a_comparisons_means_are_those_of_its_runs(comparison):
     """Two seeds: mean ± 12.7062·|x−y|/2, Student's t with one degree of freedom."""
     _, folder, _ = comparison
-    results = json.loads((folder / "results.json").read_text())
+    arms = json.loads((folder / "results.json").read_text())["scenarios"]["custom"]["arms"]
     for arm in ("ppo", "gaa"):
-        runs = [json.loads((folder / f"{arm}-seed{seed}" / "evaluation.json").read_text()) for seed in (0, 1)]
+        folders = [folder / "custom" / f"{arm}-seed{seed}" for seed in (0, 1)]
+        runs = [json.loads((run / "evaluation.json").read_text()) for run in folders]
         for name in ("true_reward", "kl", "entropy", "proxy_reward", "hack_rate"):
             x, y = (run[name] for run in runs)
-            measure = results["arms"][arm][name]
+            measure = arms[arm][name]
             assert measure["mean"] == pytest.approx((x + y) / 2)
             if name in ("true_reward", "proxy_reward"):
                 assert measure["high"] == pytest.approx((x + y) / 2 + 12.7062 * abs(x - y) / 2, rel=1e-5)
-        times = [(folder / f"{arm}-seed{seed}" / "timings.jsonl").read_text().splitlines() for seed in (0, 1)]
+        times = [(run / "timings.jsonl").read_text().splitlines() for run in folders]
         after_the_first = [[json.loads(line)["seconds"] for line in lines[1:]] for lines in times]
         medians = [sum(seconds) / 2 for seconds in after_the_first]  # two steps are left: the median is their mean
-        assert results["arms"][arm]["seconds_per_step"]["mean"] == pytest.approx(sum(medians) / 2)
+        assert arms[arm]["seconds_per_step"]["mean"] == pytest.approx(sum(medians) / 2)
 
 
 def test_a_comparison_run_again_does_nothing_twice(comparison, monkeypatch, capsys):
@@ -318,26 +320,28 @@ def test_a_comparison_run_again_does_nothing_twice(comparison, monkeypatch, caps
     assert cli.main(words) == 0
     assert (folder / "results.json").read_bytes() == before
     shown = capsys.readouterr().out
-    measure = json.loads(before)["arms"]["gaa"]["entropy"]
+    measure = json.loads(before)["scenarios"]["custom"]["arms"]["gaa"]["entropy"]
     assert f"{measure['mean']:.3f}" in shown
     assert f"[{measure['low']:.2f}, {measure['high']:.2f}]" in shown  # nor are the numbers
     assert all(word in shown for word in ("ppo", "gaa", "untrained", "seconds_per_step"))
-    assert f"results: {folder / 'results.json'}   figures: {folder / 'curves.png'}\n" in shown  # not broken
+    assert f"results: {folder / 'results.json'}   figures: {folder / 'custom' / 'curves.png'}\n" in shown  # not broken
 
 
 def test_a_run_that_fails_is_named_and_the_others_count(comparison, tmp_path, capsys):
     words, finished, _ = comparison
     folder = tmp_path / "out"
     shutil.copytree(finished, folder)
-    of_another_run = json.loads((folder / "gaa-seed1" / "config.json").read_text()) | {"seed": 7}
-    (folder / "gaa-seed1" / "config.json").write_text(json.dumps(of_another_run))
+    of_another_run = json.loads((folder / "custom" / "gaa-seed1" / "config.json").read_text()) | {"seed": 7}
+    (folder / "custom" / "gaa-seed1" / "config.json").write_text(json.dumps(of_another_run))
     assert cli.main([*words[:-1], str(folder)]) == 1
-    assert "gaard: gaa seed 1 failed: CheckpointError: " in capsys.readouterr().err
+    assert "gaard: custom, gaa seed 1 failed: CheckpointError: " in capsys.readouterr().err
     results = json.loads((folder / "results.json").read_text())
     assert [(run["arm"], run["seed"]) for run in results["runs"] if run["error"]] == [("gaa", 1)]
-    assert results["arms"]["ppo"]["kl"]["n"] == 2
-    alone = json.loads((folder / "gaa-seed0" / "evaluation.json").read_text())
-    assert results["arms"]["gaa"]["kl"] == {"mean": alone["kl"], "low": None, "high": None, "n": 1}
+    arms = results["scenarios"]["custom"]["arms"]
+    assert arms["ppo"]["kl"]["n"] == 2
+    alone = json.loads((folder / "custom" / "gaa-seed0" / "evaluation.json").read_text())
+    iqm = {"mean": alone["kl"], "low": None, "high": None}
+    assert arms["gaa"]["kl"] == {"mean": alone["kl"], "low": None, "high": None, "n": 1, "iqm": iqm}
 
 
 def test_what_stops_the_first_run_stops_the_comparison(model, tmp_path, capsys):
@@ -357,7 +361,7 @@ def test_results_of_other_settings_are_not_overwritten(comparison, tmp_path, cap
     before = {path: path.read_bytes() for path in folder.rglob("*") if path.is_file()}
     assert cli.main([*words[:-1], str(folder), "--learning_rate", "0.5"]) == 2
     message = capsys.readouterr().err
-    assert "holds a comparison under other settings" in message
+    assert "holds a run of another configuration" in message
     assert "learning_rate: " in message
     assert "0.5 now" in message
     assert {path: path.read_bytes() for path in folder.rglob("*") if path.is_file()} == before
@@ -370,7 +374,7 @@ def test_more_seeds_may_join_a_comparison(comparison, tmp_path):
     at = words.index("--seeds") + 1
     assert cli.main([*words[:at], "3", *words[at + 1 : -1], str(folder)]) == 0
     results = json.loads((folder / "results.json").read_text())
-    assert results["arms"]["gaa"]["kl"]["n"] == 3
+    assert results["scenarios"]["custom"]["arms"]["gaa"]["kl"]["n"] == 3
     earlier = json.loads((finished / "results.json").read_text())["runs"]
     assert results["runs"][: len(earlier)] == earlier
 

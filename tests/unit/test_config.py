@@ -14,10 +14,13 @@ from gaard import GAAConfig
 from gaard.errors import CheckpointError, ConfigError
 from gaard.lab.spec import RunSpec
 from gaard.method.presets import PRESETS
+from gaard.rewards import honeypot
 from gaard.training.config import NOT_IDENTITY, check_keys, difference
 from tiny import tiny_trainer, words_reward
 
 FIELDS = {field.name: field for field in dataclasses.fields(GAAConfig)}
+
+BAITED = honeypot(words_reward, word="bait")
 
 # Field → another value that must change what is learned, and what else that takes to be seen.
 CHANGES_LEARNING = {
@@ -53,6 +56,17 @@ CHANGES_LEARNING = {
     "normalize_rewards": (False, {}),
     "whiten_advantages": (False, {}),
     "bf16": (True, {}),
+    "greedy_token": ("random", {}),
+    "constant_a": (0.5, {"coefficients": "constant"}),
+    "constant_b": (-0.3, {"coefficients": "constant"}),
+    "trained_reward": ("true", {"reward": BAITED}),
+    "reward_shaping": ("par", {}),
+    "reward_clip": (0.5, {}),
+    "reference_reset_steps": (1, {}),
+    "kl_budget": (1e-9, {}),
+    "flatness": ("sam", {}),
+    "flatness_radius": (0.1, {"flatness": "sam"}),
+    "flatness_coef": (0.1, {"flatness": "gradient-norm"}),
 }
 
 
@@ -219,7 +233,7 @@ CHOICES = [name for name in CHOICES if name != "report_to"]
 
 
 def test_the_kinds_are_found():
-    assert (len(WHOLE), len(REAL), len(FLAGS), len(CHOICES)) == (12, 15, 6, 8)
+    assert (len(WHOLE), len(REAL), len(FLAGS), len(CHOICES)) == (13, 21, 6, 12)
     assert {*WHOLE, *REAL, *FLAGS, *CHOICES} | {"output_dir", "report_to"} == set(FIELDS)
 
 
@@ -266,13 +280,15 @@ def test_a_choice_that_nothing_fills_cannot_be_left_open(name):
 
 ABOVE_ZERO = ["max_steps", "batch_size", "num_ppo_epochs", "num_mini_batches", "max_completion_length", "temperature"]
 ABOVE_ZERO += ["learning_rate", "value_learning_rate", "adam_epsilon", "max_grad_norm", "cliprange", "cliprange_value"]
-ABOVE_ZERO += ["save_steps", "save_total_limit", "per_device_train_batch_size"]
+ABOVE_ZERO += ["save_steps", "save_total_limit", "per_device_train_batch_size", "reward_clip", "reference_reset_steps"]
+ABOVE_ZERO += ["kl_budget", "flatness_radius"]
 FROM_ZERO = ["eta_scale", "sigma_scale", "seed", "weight_decay", "warmup_steps", "vf_coef", "entropy_coef", "kl_coef"]
-FROM_ZERO += ["eval_completions", "log_completions", "gamma", "lam"]
+FROM_ZERO += ["eval_completions", "log_completions", "gamma", "lam", "flatness_coef"]
+ANY_SIGN = ["constant_a", "constant_b"]
 
 
 def test_every_number_has_a_range():
-    assert sorted(ABOVE_ZERO + FROM_ZERO) == sorted(WHOLE + REAL)
+    assert sorted(ABOVE_ZERO + FROM_ZERO + ANY_SIGN) == sorted(WHOLE + REAL)
 
 
 @pytest.mark.parametrize("name", ABOVE_ZERO)

@@ -15,6 +15,7 @@ import torch
 from gaard.errors import ConfigError, GaardError
 from gaard.lab.compare import compare
 from gaard.lab.engine import RunsProgress, execute
+from gaard.lab.study import study_of_settings
 from gaard.training.config import GAAConfig
 
 SHORT = {
@@ -68,8 +69,9 @@ def die() -> None:
 
 def without_seconds(results):
     kept = json.loads(json.dumps(results))
-    for arm in kept["arms"].values():
-        arm.pop("seconds_per_step", None)
+    for scenario in kept["scenarios"].values():
+        for arm in scenario["arms"].values():
+            arm.pop("seconds_per_step", None)
     for run in kept["runs"]:
         run["measures"].pop("seconds_per_step", None)
     return kept
@@ -93,8 +95,8 @@ def test_what_a_task_raises_is_raised():
 def test_two_at_once_give_what_one_at_a_time_gives(tmp_path, threads):
     threads(1)  # sums of other threads may round otherwise
     told = []
-    one = compare(SHORT, ["ppo", "gaa"], [0, 1], tmp_path / "one")
-    two = compare(SHORT, ["ppo", "gaa"], [0, 1], tmp_path / "two", jobs=2, announce=told.append)
+    one = compare(study_of_settings(SHORT, ["ppo", "gaa"], [0, 1]), tmp_path / "one")
+    two = compare(study_of_settings(SHORT, ["ppo", "gaa"], [0, 1]), tmp_path / "two", jobs=2, announce=told.append)
     assert without_seconds(one) == without_seconds(two)
     for run in one["runs"]:
         for name in ("metrics.jsonl", "samples.jsonl"):
@@ -102,7 +104,7 @@ def test_two_at_once_give_what_one_at_a_time_gives(tmp_path, threads):
             assert first.exists() == second.exists()
             assert run["arm"] == "untrained" or first.read_bytes() == second.read_bytes()
     assert json.loads((tmp_path / "two" / "results.json").read_text()) == two
-    assert told[0].startswith("run 1/6: untrained, seed 0")
+    assert told[0] == "run 1/6: capped, untrained, seed 0"
     assert sum(text.endswith("done") for text in told) == 5
 
 
@@ -114,13 +116,13 @@ def test_a_run_that_fails_is_named_and_the_others_go_on(tmp_path):
         "eval_completions": 8,
     }
     told = []
-    results = compare(settings, ["ppo"], [0, 1], tmp_path / "out", jobs=2, announce=told.append)
+    results = compare(study_of_settings(settings, ["ppo"], [0, 1]), tmp_path / "out", jobs=2, announce=told.append)
     failed = [run for run in results["runs"] if run["error"]]
     assert len(failed) == 1
     assert "mould" in failed[0]["error"]
     assert any("mould" in text for text in told)
     assert [bool(run["measures"]) for run in results["runs"]].count(True) == 3
-    assert results["arms"]["ppo"]["true_reward"]["n"] == 1
+    assert results["scenarios"]["custom"]["arms"]["ppo"]["true_reward"]["n"] == 1
 
 
 def test_an_interrupt_leaves_nothing_running(tmp_path):
@@ -159,7 +161,7 @@ def test_progress_counts_the_steps_of_all_runs(tmp_path):
 @pytest.mark.parametrize("jobs", [0, -1, 1.5, True])
 def test_a_number_of_jobs_that_makes_no_sense(jobs, tmp_path):
     with pytest.raises(ConfigError, match=f"jobs={jobs!r} must be a whole number"):
-        compare(SHORT, ["ppo"], [0], tmp_path, jobs=jobs)
+        compare(study_of_settings(SHORT, ["ppo"], [0]), tmp_path, jobs=jobs)
 
 
 def running(pid: int) -> bool:

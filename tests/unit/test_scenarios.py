@@ -12,6 +12,7 @@ from gaard.errors import CheckpointError, ConfigError
 from gaard.lab.compare import compare
 from gaard.lab.scenarios import SCENARIOS, Scenario, find_scenario, with_scenario
 from gaard.lab.spec import RunSpec, build_trainer
+from gaard.lab.study import study_of_settings
 from gaard.rewards import HumanReward, LexiconSentiment
 
 ROOT = Path(__file__).parents[2]
@@ -170,10 +171,11 @@ def test_a_scenario_named_in_a_config_file(own, tmp_path, capsys):
 
 
 def test_compare_takes_a_scenario(own, tmp_path):
-    results = compare({"scenario": own, **SHORT}, ["ppo"], [0], tmp_path)
-    assert results["config"]["kl_coef"] == 0.05
-    assert results["arms"]["ppo"]["true_reward"]["n"] == 1
-    assert "gold_reward" not in results["arms"]["ppo"]
+    results = compare(study_of_settings({"scenario": own, **SHORT}, ["ppo"], [0]), tmp_path)
+    ((label, found),) = results["scenarios"].items()
+    assert results["study"]["scenarios"][label]["kl_coef"] == 0.05
+    assert found["arms"]["ppo"]["true_reward"]["n"] == 1
+    assert "gold_reward" not in found["arms"]["ppo"]
 
 
 def test_all_are_listed(capsys):
@@ -337,11 +339,11 @@ def test_any_mapping_is_a_row():
 def test_a_changed_scenario_file_is_another_run(own, tmp_path):
     """Else the table of the old reward would be shown for the new one."""
     settings = {**SHORT, "scenario": own, "use_cpu": True}
-    compare(settings, ["ppo"], [0], tmp_path / "out")
-    compare(settings, ["ppo"], [0], tmp_path / "out")
+    compare(study_of_settings(settings, ["ppo"], [0]), tmp_path / "out")
+    compare(study_of_settings(settings, ["ppo"], [0]), tmp_path / "out")
     Path(own).write_text(OWN.replace('text.count("!")) for', 'text.count("?")) for'))
     with pytest.raises(CheckpointError, match="files"):
-        compare(settings, ["ppo"], [0], tmp_path / "out")
+        compare(study_of_settings(settings, ["ppo"], [0]), tmp_path / "out")
 
 
 @pytest.mark.parametrize("name", SCENARIOS)
@@ -350,10 +352,12 @@ def test_the_stated_reach_is_what_was_measured(name):
     scenario = find_scenario(name)
     for path in sorted((ROOT / "results").glob("honest-*.json")):
         measured = json.loads(path.read_text())
-        honest = find_scenario(measured["config"]["scenario"])
+        ((label, settings),) = measured["study"]["scenarios"].items()
+        settings, figures = settings | measured["study"]["settings"], measured["scenarios"][label]
+        honest = find_scenario(settings["scenario"])
         same = {key: value for key, value in scenario.settings().items() if key not in ("scenario", "max_steps")}
-        if honest.judge().proxy.name == scenario.judge().true.name and same.items() <= measured["config"].items():
-            found = (measured["untrained"], measured["arms"]["ppo"])
+        if honest.judge().proxy.name == scenario.judge().true.name and same.items() <= settings.items():
+            found = (figures["untrained"], figures["arms"]["ppo"])
             assert scenario.reach is not None
             stated = (scenario.reach.untrained, scenario.reach.honest)
             assert [round(f["true_reward"]["mean"], 3) for f in found] == list(stated)

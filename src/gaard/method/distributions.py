@@ -17,7 +17,7 @@ class Draw(NamedTuple):
     Attributes:
         tokens: int64, x (G1).
         logprobs: log π(x).
-        greedy_tokens: int64, x* (G4).
+        greedy_tokens: int64, x* (G4), or what was drawn in its place.
         greedy_logprobs: log π(x*).
         entropy: −Σ π log π, nats (G10).
     """
@@ -29,12 +29,13 @@ class Draw(NamedTuple):
     entropy: Tensor
 
 
-def draw(logits: Tensor, uniforms: Tensor) -> Draw:
+def draw(logits: Tensor, uniforms: Tensor, rivals: Tensor | None = None) -> Draw:
     """Draw a token of each row.
 
     Args:
         logits: [B, V], at least float32.
         uniforms: float64 [B], in [0, 1).
+        rivals: Further such numbers, for a second draw that takes the place of the greedy token.
 
     Returns:
         The tokens and what was seen.
@@ -44,9 +45,11 @@ def draw(logits: Tensor, uniforms: Tensor) -> Draw:
     weights = below.exp()
     total = weights.sum(-1)
     tokens, log_total = sample(weights, uniforms), total.log()
-    logprobs = below.gather(-1, tokens[:, None]).squeeze(-1) - log_total
+    if rivals is not None:
+        greedy = sample(weights, rivals)
+    logprobs, greedy_logprobs = (below.gather(-1, x[:, None]).squeeze(-1) - log_total for x in (tokens, greedy))
     entropy = log_total - (weights * below).sum(-1) / total
-    return Draw(tokens, logprobs, greedy, -log_total, entropy)
+    return Draw(tokens, logprobs, greedy, greedy_logprobs, entropy)
 
 
 def sample(weights: Tensor, uniforms: Tensor) -> Tensor:

@@ -3,14 +3,29 @@
 from dataclasses import dataclass
 from typing import Literal
 
-from gaard.method.coefficients import Coefficients, Granularity, gaa_coefficients, ppo_coefficients
+from gaard.method.coefficients import (
+    Coefficients,
+    Granularity,
+    constant_coefficients,
+    gaa_coefficients,
+    only_a,
+    only_b,
+    ppo_coefficients,
+)
 from gaard.method.objective import GreedyClip, ScaledTerms
 
-CoefficientsName = Literal["ppo", "gaa"]
+CoefficientsName = Literal["ppo", "gaa", "gaa-a", "gaa-b", "constant"]
+GreedyToken = Literal["greedy", "random"]
 GreedyRatio = Literal["own", "sampled"]
 Method = Literal["ppo", "gaa", "gaa-paper", "gaa-reference"]
 
-COEFFICIENTS: dict[CoefficientsName, Coefficients] = {"ppo": ppo_coefficients, "gaa": gaa_coefficients}
+COEFFICIENTS: dict[CoefficientsName, Coefficients] = {
+    "ppo": ppo_coefficients,
+    "gaa": gaa_coefficients,
+    "gaa-a": only_a,
+    "gaa-b": only_b,
+    "constant": constant_coefficients,
+}
 
 
 @dataclass(frozen=True)
@@ -23,6 +38,7 @@ class Reading:
         granularity: η and σ per ``token``, or their ``minibatch`` means.
         scaled_terms: Whether a multiplies the ``surrogate`` alone, or the whole ``objective``.
         greedy_clip: ``reference`` or ``pessimistic``.
+        greedy_token: Whether x* is the ``greedy`` token, or a ``random`` one drawn from π in its place.
     """
 
     coefficients: CoefficientsName
@@ -30,6 +46,7 @@ class Reading:
     granularity: Granularity = "token"
     scaled_terms: ScaledTerms = "surrogate"
     greedy_clip: GreedyClip = "reference"
+    greedy_token: GreedyToken = "greedy"
 
     @property
     def observes(self) -> bool:

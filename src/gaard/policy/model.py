@@ -82,14 +82,12 @@ class PolicyWithValue(nn.Module):
         """The decoder below the vocabulary projection."""
         return getattr(self.lm, self.lm.base_model_prefix)
 
-    def hidden(
-        self, ids: Tensor, attention_mask: Tensor | None, positions: Tensor, cache: Cache | None = None
-    ) -> Tensor:
+    def hidden(self, ids: Tensor, attention_mask: Tensor, positions: Tensor, cache: Cache | None = None) -> Tensor:
         """Last hidden states.
 
         Args:
             ids: int64 [B, L].
-            attention_mask: [B, past + L], or a whole mask [B, 1, L, past + L]; None if each sees all before it.
+            attention_mask: [B, past + L], or a whole mask [B, 1, L, past + L].
             positions: int64 [B, L].
             cache: Keys and values of what came before; grows by L.
 

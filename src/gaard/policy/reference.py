@@ -27,6 +27,26 @@ def frozen_reference(policy: PolicyWithValue) -> PolicyWithValue:
     return WithoutAdapters(policy)
 
 
+def moving_reference(untrained: PolicyWithValue) -> PolicyWithValue:
+    """A reference that can become another policy than the untrained one.
+
+    Args:
+        untrained: As :func:`frozen_reference` gives it; stays.
+
+    Returns:
+        A frozen copy.
+
+    Raises:
+        ModelError: For a model with adapters, whose reference is the model without them.
+    """
+    if isinstance(untrained, WithoutAdapters):
+        raise ModelError(
+            "reference_reset_steps needs a reference of its own, and with adapters it is the model without them: leave "
+            "one of the two out"
+        )
+    return copy.deepcopy(untrained)
+
+
 def has_adapters(lm: nn.Module) -> bool:
     """Whether PEFT adapters were added to a transformers model."""
     return bool(getattr(lm, "_hf_peft_config_loaded", False))

@@ -25,7 +25,7 @@ class Samples:
         completion_mask: bool, True up to and including the end-of-sequence token.
         logprobs: log π(x_t | x_<t).
         entropy: Nats (G10).
-        greedy_ids: int64, x*_t (G4).
+        greedy_ids: int64, x*_t (G4), or the token drawn in its place.
         greedy_logprobs: log π(x*_t | x_<t), so that η is its exponential.
         values: V(x_<t) (G2).
         cache: Keys and values of the prompt and of x_1 … x_{T−1}; the last token is never fed.
@@ -51,6 +51,7 @@ def sample(
     uniforms: Tensor,
     eos_token_ids: Sequence[int],
     pad_token_id: int,
+    rivals: Tensor | None = None,
 ) -> Samples:
     """Sample a completion of each prompt (G1) and observe the greedy token at each position (G4).
 
@@ -61,6 +62,7 @@ def sample(
         uniforms: float64 [B, T], in [0, 1): the only randomness. T is the longest completion.
         eos_token_ids: Token ids that end a sequence.
         pad_token_id: Written after the end; its content changes no number.
+        rivals: As ``uniforms``, for tokens drawn from π that take the place of the greedy ones; None for the greedy.
 
     Returns:
         Samples of length T′ ≤ T, the longest completion drawn.
@@ -73,12 +75,15 @@ def sample(
     seen = _nothing_seen(policy, batch, horizon, pad_token_id, device)
     attention = torch.cat([prompt_mask, seen["completion_mask"]], dim=1)
     position = prompt_mask.sum(-1, keepdim=True)
-    padded = not bool(prompt_mask.all())  # else all that came before is seen; what ended rows see is of no account
+    # Where no prompt is padded all that came before is seen, which a model needs no mask for; what rows that have ended
+    # see is of no account.
+    padded = not bool(prompt_mask.all())
     eos = torch.tensor(list(eos_token_ids), dtype=torch.long, device=device)
     rows = torch.arange(batch, device=device)  # those still in the batch
     alive = torch.ones(batch, dtype=torch.bool, device=device)  # of these
     for t in range(horizon):
-        columns = _observe(policy, hidden, uniforms[rows, t]) | {"completion_mask": alive}
+        other = None if rivals is None else rivals[rows, t]
+        columns = _observe(policy, hidden, uniforms[rows, t], other) | {"completion_mask": alive}
         token = columns["completion_ids"] = columns["completion_ids"].where(alive, pad_token_id)
         for name, column in columns.items():
             seen[name][rows, t] = column
@@ -90,7 +95,8 @@ def sample(
         if staying <= (1 - LEAVE_SHARE) * len(rows):
             cache.keep(alive)
             rows, token, alive = rows[alive], token[alive], alive[alive]
-        visible = policy.free_mask(attention[rows, : length + t + 1][:, None, None]) if padded else None
+        seen_so_far = attention[rows, : length + t + 1]
+        visible = policy.free_mask(seen_so_far[:, None, None]) if padded else torch.ones_like(seen_so_far)
         hidden = policy.hidden(token[:, None], visible, position[rows] + t, cache)[:, 0]
     cache.restore()
     return Samples(prompt_ids, prompt_mask, cache=cache, **{name: x[:, : t + 1] for name, x in seen.items()})
@@ -110,9 +116,9 @@ def _nothing_seen(
     }
 
 
-def _observe(policy: PolicyWithValue, hidden: Tensor, uniforms: Tensor) -> dict[str, Tensor]:
+def _observe(policy: PolicyWithValue, hidden: Tensor, uniforms: Tensor, rivals: Tensor | None) -> dict[str, Tensor]:
     """Draw a token after each of [b, D] hidden states, and note what else the distribution says; each [b]."""
-    drawn = distributions.draw(policy.logits(hidden), uniforms)
+    drawn = distributions.draw(policy.logits(hidden), uniforms, rivals)
     return {
         "completion_ids": drawn.tokens,
         "logprobs": drawn.logprobs,

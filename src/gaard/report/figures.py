@@ -1,6 +1,6 @@
 """Figures as PNG files: a comparison's curves, and the surfaces of G7 and G8."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -26,7 +26,7 @@ SMOOTHING = 5  # steps in the running mean of the curves
 
 
 def comparison_figures(results: Mapping[str, Any], folder: Path) -> list[Path]:
-    """Curves of every arm: a thin line a seed, a thick one for their mean.
+    """Curves of every arm, a file a scenario: a thin line a seed, a thick one for their mean.
 
     Args:
         results: As ``gaard compare`` writes them.
@@ -35,11 +35,17 @@ def comparison_figures(results: Mapping[str, Any], folder: Path) -> list[Path]:
     Returns:
         The files drawn.
     """
+    return [_curves_of(label, found["arms"], results["runs"], folder) for label, found in results["scenarios"].items()]
+
+
+def _curves_of(label: str, arms: Mapping[str, Any], runs: Sequence[Mapping[str, Any]], folder: Path) -> Path:
+    """One scenario's curves."""
+    runs = [run for run in runs if run["scenario"] == label and not run["error"]]
     figure = Figure(figsize=(12, 6.4), layout="constrained")
     grid = figure.subplots(2, 3, sharex=True)
     for axes, (key, title) in zip(grid.flat, CURVES.items(), strict=True):
-        for colour, arm in zip(_colours(len(results["arms"])), results["arms"], strict=True):
-            _draw_arm(axes, arm, _curves(results, folder, arm, key), colour)
+        for colour, arm in zip(_colours(len(arms)), arms, strict=True):
+            _draw_arm(axes, arm, _curves([run for run in runs if run["arm"] == arm], folder, key), colour)
         axes.set_title(title, fontsize=10)
         axes.grid(alpha=0.25)
     grid[0, 0].set_ylim(-0.02, 1.02)
@@ -47,10 +53,11 @@ def comparison_figures(results: Mapping[str, Any], folder: Path) -> list[Path]:
         axes.set_xlabel("training step")
     handles, labels = grid[0, 0].get_legend_handles_labels()
     figure.legend(handles, labels, loc="outside lower center", ncols=max(1, len(labels)), frameon=False)
-    figure.suptitle(f"Thin: one seed, thick: mean over seeds; running mean of {SMOOTHING} steps", fontsize=11)
-    path = folder / "curves.png"
+    figure.suptitle(f"{label}. Thin: one seed, thick: mean over seeds; running mean of {SMOOTHING} steps", fontsize=11)
+    path = folder / label / "curves.png"
+    path.parent.mkdir(exist_ok=True)
     figure.savefig(path, dpi=130)
-    return [path]
+    return path
 
 
 def _colours(count: int) -> list[str]:
@@ -58,14 +65,13 @@ def _colours(count: int) -> list[str]:
     return [COLOURS[i % len(COLOURS)] for i in range(count)]
 
 
-def _curves(results: Mapping[str, Any], folder: Path, arm: str, key: str) -> list[np.ndarray]:
-    """One smoothed curve a finished seed."""
+def _curves(runs: Sequence[Mapping[str, Any]], folder: Path, key: str) -> list[np.ndarray]:
+    """One smoothed curve a run."""
     curves = []
-    for run in results["runs"]:
-        if run["arm"] == arm and not run["error"]:
-            values = [row[key] for row in read_jsonl(folder / run["folder"] / METRICS) if key in row]
-            if values:
-                curves.append(_running_mean(np.asarray(values)))
+    for run in runs:
+        values = [row[key] for row in read_jsonl(folder / run["folder"] / METRICS) if key in row]
+        if values:
+            curves.append(_running_mean(np.asarray(values)))
     return curves
 
 

@@ -6,10 +6,12 @@ from typing import Any
 from rich.markup import escape
 from rich.table import Table
 
+from gaard.lab.arms import Arm
 from gaard.lab.scenarios import Scenario
 from gaard.policy.sources import ModelRow
 
 SHOWN = ("hack_rate", "true_reward", "gold_reward", "proxy_reward", "kl", "entropy", "seconds_per_step")
+WIDEST = 5  # columns of arms
 
 
 def measures_table(title: str, measures: Mapping[str, float]) -> Table:
@@ -30,24 +32,59 @@ def measures_table(title: str, measures: Mapping[str, float]) -> Table:
     return table
 
 
-def comparison_table(results: Mapping[str, Any]) -> Table:
-    """Every arm's measures with their intervals, and the untrained model's.
+def comparison_tables(results: Mapping[str, Any]) -> list[Table]:
+    """Every arm's measures with their intervals, and the untrained model's; a table a scenario.
 
     Args:
         results: As ``gaard compare`` writes them.
 
     Returns:
-        A row a measure, a column an arm, so that it fits a terminal.
+        Where there are few arms, a row a measure and a column an arm, so that it fits a terminal; else turned.
     """
-    table = Table(title="mean over seeds [95% interval]")
+    return [_scenario_results(label, found) for label, found in results["scenarios"].items()]
+
+
+def _scenario_results(label: str, found: Mapping[str, Any]) -> Table:
+    """One scenario's table."""
+    table = Table(title=f"{escape(label)}: mean over seeds [95% interval]")
+    columns = {**found["arms"], "untrained": found["untrained"]}
+    shown = [name for name in SHOWN if any(name in measures for measures in columns.values())]
+    if len(columns) > WIDEST:
+        table.add_column("arm")
+        for name in shown:
+            table.add_column(name, justify="right", overflow="fold")
+        for arm, measures in columns.items():
+            table.add_row(f"{arm}\n{_seeds(measures)}", *(interval(measures.get(name)) for name in shown))
+        return table
     table.add_column("measure")
-    columns = {**results["arms"], "untrained": results["untrained"]}
     for arm, measures in columns.items():
-        seeds = max((measure["n"] for measure in measures.values()), default=0)
-        table.add_column(f"{arm}\n{seeds} {'seed' if seeds == 1 else 'seeds'}", justify="right", overflow="fold")
-    for name in SHOWN:
-        if any(name in measures for measures in columns.values()):
-            table.add_row(name, *(interval(measures.get(name)) for measures in columns.values()))
+        table.add_column(f"{arm}\n{_seeds(measures)}", justify="right", overflow="fold")
+    for name in shown:
+        table.add_row(name, *(interval(measures.get(name)) for measures in columns.values()))
+    return table
+
+
+def _seeds(measures: Mapping[str, Any]) -> str:
+    """How many runs stand behind an arm's figures."""
+    seeds = max((measure["n"] for measure in measures.values()), default=0)
+    return f"{seeds} {'seed' if seeds == 1 else 'seeds'}"
+
+
+def arms_table(arms: Iterable[Arm]) -> Table:
+    """What ``gaard arms`` lists.
+
+    Args:
+        arms: The arms.
+
+    Returns:
+        A row an arm.
+    """
+    table = Table(caption="each is a few settings of one trainer, over those of the scenario")
+    for heading in ("arm", "what", "settings"):
+        table.add_column(heading, overflow="fold")
+    for arm in arms:
+        settings = ", ".join(f"{key} {value}" for key, value in arm.settings.items())
+        table.add_row(*map(escape, (arm.name, arm.summary, settings)))
     return table
 
 

@@ -24,6 +24,7 @@ from gaard.errors import CheckpointError
 
 FORMAT = 1
 POLICY, OPTIMIZER, STATE = "policy.safetensors", "optimizer.safetensors", "state.json"
+REFERENCE = "reference.safetensors"  # only where it moves
 
 
 def write_file(path: Path, text: str) -> None:
@@ -57,7 +58,14 @@ def disk_error(path: Path, error: OSError) -> CheckpointError:
     )
 
 
-def save_checkpoint(folder: Path, model: nn.Module, optimizer: Optimizer, state: dict[str, Any], keep: int) -> Path:
+def save_checkpoint(
+    folder: Path,
+    model: nn.Module,
+    optimizer: Optimizer,
+    state: dict[str, Any],
+    keep: int,
+    reference: nn.Module | None = None,
+) -> Path:
     """Write one checkpoint atomically, unless there is a whole one of its step, and drop the oldest beyond ``keep``.
 
     Args:
@@ -66,6 +74,7 @@ def save_checkpoint(folder: Path, model: nn.Module, optimizer: Optimizer, state:
         optimizer: Its state goes along.
         state: Everything else, JSON-serialisable, with the ``step`` that names the folder.
         keep: Checkpoints to keep, the newest first.
+        reference: The reference, where it moves.
 
     Returns:
         The checkpoint's folder.
@@ -83,10 +92,13 @@ def save_checkpoint(folder: Path, model: nn.Module, optimizer: Optimizer, state:
         save_model(model, str(temporary / POLICY))
         tensors, groups = _optimizer_tensors(optimizer)
         save_file(tensors, str(temporary / OPTIMIZER))
-        hashes = {name: _sha256(temporary / name) for name in (POLICY, OPTIMIZER)}
+        if reference is not None:
+            save_model(reference, str(temporary / REFERENCE))
+        names = (POLICY, OPTIMIZER) if reference is None else (POLICY, OPTIMIZER, REFERENCE)
+        hashes = {name: _sha256(temporary / name) for name in names}
         whole = {"format": FORMAT, "hashes": hashes, "param_groups": groups, **state}
         write_file(temporary / STATE, json.dumps({**whole, "sha256": _digest(whole)}))
-        for name in (POLICY, OPTIMIZER):
+        for name in names:
             _sync(temporary / name)
         _sync(temporary)
         shutil.rmtree(final, ignore_errors=True)
@@ -113,13 +125,16 @@ def _step(path: Path) -> int:
     return int(path.name[5:])
 
 
-def load_checkpoint(folder: Path, model: nn.Module, optimizer: Optimizer) -> dict[str, Any] | None:
+def load_checkpoint(
+    folder: Path, model: nn.Module, optimizer: Optimizer, reference: nn.Module | None = None
+) -> dict[str, Any] | None:
     """Load the newest checkpoint that is whole; warn of each damaged one that is passed over.
 
     Args:
         folder: The run's checkpoint folder.
         model: Receives the weights.
         optimizer: Receives its state.
+        reference: Receives the reference's weights, where it moves.
 
     Returns:
         The state that :func:`save_checkpoint` was given, with ``step``; None if there is no checkpoint.
@@ -132,6 +147,8 @@ def load_checkpoint(folder: Path, model: nn.Module, optimizer: Optimizer) -> dic
         try:
             state = _verified_state(path)
             load_model(model, str(path / POLICY))
+            if reference is not None:
+                load_model(reference, str(path / REFERENCE))
         except (OSError, ValueError, KeyError, SafetensorError, RuntimeError) as error:
             warnings.warn(f"checkpoint {path} is damaged ({error}); falling back to the one before it", stacklevel=2)
             continue

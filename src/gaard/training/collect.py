@@ -1,5 +1,6 @@
 """From prompts to a rollout: sample, observe the greedy branch, ask the reference, score."""
 
+import hashlib
 import time
 from dataclasses import dataclass, field
 
@@ -17,6 +18,8 @@ from gaard.training.config import GAAConfig
 from gaard.training.experience import Rollout, observed
 from gaard.training.judge import Judge, decode
 from gaard.training.prompts import PromptBatch
+
+RIVALS = 8  # completions of the untrained model that each prompt's are held against (PAR finds one enough)
 
 
 class Clock:
@@ -46,23 +49,27 @@ class Collector:
 
     Attributes:
         policy: The policy being trained, not wrapped.
-        reference: The frozen policy.
+        reference: The frozen policy that KL is measured to.
+        untrained: The policy before training: the reference, unless that is reset.
         judge: The rewards.
         tokenizer: The policy's.
         eos_token_ids: Token ids that end a completion.
         accelerator: Spreads rows over processes.
         config: The run's settings.
         half: The policy in bfloat16, made when first needed and filled anew for every rollout.
+        rivals: For each prompt met so far, what the untrained model's completions are paid.
     """
 
     policy: PolicyWithValue
     reference: PolicyWithValue
+    untrained: PolicyWithValue
     judge: Judge
     tokenizer: PreTrainedTokenizerBase
     eos_token_ids: list[int]
     accelerator: Accelerator
     config: GAAConfig
     half: PolicyWithValue | None = field(default=None, init=False)
+    rivals: dict[tuple[str, ...], Tensor] = field(default_factory=dict, init=False)
 
     def collect(self, batch: PromptBatch, generator: torch.Generator, clock: Clock) -> Rollout:
         """Roll out a batch: this process its rows, then all together.
@@ -77,11 +84,13 @@ class Collector:
         """
         size, horizon = len(batch.texts), self.config.max_completion_length
         uniforms = torch.rand(size, horizon, generator=generator, dtype=torch.float64)
+        random = self.config.greedy_token == "random"
+        rivals = torch.rand(size, horizon, generator=generator, dtype=torch.float64) if random else None
         rows = shard(size, self.accelerator)
         own = batch.rows(rows.start, rows.stop)
         sampler, looks = self._sampler(), self.config.reading.observes
         with packed(sampler.lm, len(own.texts)):
-            samples = self._sample(sampler, own, uniforms[rows])
+            samples = self._sample(sampler, own, uniforms[rows], None if rivals is None else rivals[rows])
             clock.lap("sample")
             branch = greedy_values(sampler, samples) if looks else torch.zeros_like(samples.values)
             clock.lap("branch")
@@ -112,7 +121,9 @@ class Collector:
             own.copy_(now)
         return self.half
 
-    def _sample(self, sampler: PolicyWithValue, batch: PromptBatch, uniforms: Tensor) -> Samples:
+    def _sample(
+        self, sampler: PolicyWithValue, batch: PromptBatch, uniforms: Tensor, rivals: Tensor | None = None
+    ) -> Samples:
         """One process's completions."""
         device = self.accelerator.device
         return sample(
@@ -122,21 +133,33 @@ class Collector:
             uniforms.to(device),
             self.eos_token_ids,
             int(self.tokenizer.pad_token_id or 0),
+            None if rivals is None else rivals.to(device),
         )
 
     def _scores(self, batch: PromptBatch, samples: Samples, looks: bool) -> dict[str, Tensor]:
-        """Proxy, truth, hacks, and the proxy of the texts that end on the greedy token."""
+        """Proxy, truth, hacks, what trains, and the same of the texts that end on the greedy token."""
         device = self.accelerator.device
         texts, ids = decode(self.tokenizer, samples.completion_ids, samples.completion_mask)
         scores = self.judge.score(texts, prompts=batch.texts, completion_ids=ids, columns=batch.columns)
-        greedy = self._greedy_scores(batch, samples, scores.proxy) if looks else scores.proxy
+        trained = scores.true if self.config.trained_reward == "true" else scores.proxy
+        greedy = self._greedy_scores(batch, samples, trained) if looks else trained
+        if self.config.reward_shaping == "par":
+            rivals = torch.stack([self._rival_scores(batch.rows(i, i + 1)) for i in range(len(batch.texts))])
+            trained, greedy = (torch.sigmoid(x[:, None] - rivals).mean(-1) for x in (trained, greedy))
         return {
             "scores": scores.proxy.to(device),
+            "trained_scores": trained.to(device),
             "greedy_scores": greedy.to(device),
             "true_scores": scores.true.to(device),
             "gold_scores": scores.gold.to(device),
             "hacked": scores.hacked.to(device),
         }
+
+    def _trained_scores(self, batch: PromptBatch, ids: Tensor, mask: Tensor) -> Tensor:
+        """The reward that trains, before it is shaped, of other completions of some prompts; float32 [n]."""
+        texts, rows = decode(self.tokenizer, ids, mask)
+        ask = self.judge.score_true if self.config.trained_reward == "true" else self.judge.score_proxy
+        return ask(texts, prompts=batch.texts, completion_ids=rows, columns=batch.columns)
 
     def _greedy_scores(self, batch: PromptBatch, samples: Samples, scores: Tensor) -> Tensor:
         """Scores with the last token replaced by the greedy one; asked only where that is another token."""
@@ -145,15 +168,21 @@ class Collector:
         changed = (ids != samples.completion_ids).any(-1)
         if not changed.any():
             return scores
-        texts, rows = decode(self.tokenizer, ids[changed], samples.completion_mask[changed])
-        index = changed.nonzero().flatten().tolist()
-        greedy = self.judge.score_proxy(
-            texts,
-            prompts=[batch.texts[i] for i in index],
-            completion_ids=rows,
-            columns={key: [values[i] for i in index] for key, values in batch.columns.items()},
-        )
+        chosen = batch.chosen(changed.nonzero().flatten().tolist())
+        greedy = self._trained_scores(chosen, ids[changed], samples.completion_mask[changed])
         return scores.masked_scatter(changed.cpu(), greedy)
+
+    def _rival_scores(self, row: PromptBatch) -> Tensor:
+        """What the untrained model's completions of one prompt are paid; the same whenever they are asked for."""
+        key = (row.texts[0], *(str(values[0]) for values in row.columns.values()))
+        if key not in self.rivals:
+            digest = hashlib.sha256(repr((self.config.seed, key)).encode()).digest()
+            generator = torch.Generator().manual_seed(int.from_bytes(digest[:7], "big"))
+            shape = (RIVALS, self.config.max_completion_length)
+            batch = row.chosen([0] * RIVALS)
+            samples = self._sample(self.untrained, batch, torch.rand(shape, generator=generator, dtype=torch.float64))
+            self.rivals[key] = self._trained_scores(batch, samples.completion_ids, samples.completion_mask)
+        return self.rivals[key]
 
 
 def shard(size: int, accelerator: Accelerator) -> slice:

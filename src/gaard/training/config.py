@@ -9,9 +9,12 @@ from typing import Any, Literal, get_args
 from gaard.errors import ConfigError, did_you_mean
 from gaard.method.coefficients import Granularity
 from gaard.method.objective import GreedyClip, KLEstimator, ScaledTerms
-from gaard.method.presets import PRESETS, CoefficientsName, GreedyRatio, Method, Reading
+from gaard.method.presets import PRESETS, CoefficientsName, GreedyRatio, GreedyToken, Method, Reading
 
 SchedulerType = Literal["linear", "cosine", "constant"]
+Flatness = Literal["none", "gradient-norm", "sam"]
+RewardShaping = Literal["none", "par"]
+TrainedReward = Literal["proxy", "true"]
 
 # What a run's results do not depend on: changing one of these does not make it another run. Of the model it is the
 # weights that count, by their hash, not the name or folder that they came under.
@@ -27,12 +30,16 @@ class GAAConfig:
     Attributes:
         output_dir: Folder of the run: metrics, samples, checkpoints.
         method: Named reading of the method: ppo, gaa, gaa-paper (the seed's text) or gaa-reference (the author's
-            code). It sets the five options below that are not given.
-        coefficients: Where a and b come from: gaa (G7, G8) or ppo (1 and 0).
+            code). It sets the six options below that are not given.
+        coefficients: Where a and b come from: gaa (G7, G8), gaa-a or gaa-b (one of them alone), ppo (1 and 0) or
+            constant.
         greedy_ratio: Ratio that J_x* uses: the greedy token's own, or the sampled token's.
         granularity: Whether η and σ are each token's, or the minibatch's means.
         scaled_terms: Whether a multiplies the surrogate alone, or value loss, KL and entropy too (objective).
         greedy_clip: reference keeps b outside PPO's minimum, pessimistic folds it into the advantage.
+        greedy_token: What x* is: the greedy token, or a random one drawn from the policy in its place.
+        constant_a: The a of coefficients=constant.
+        constant_b: The b of coefficients=constant.
         eta_scale: Multiplier of η (G11).
         sigma_scale: Multiplier of σ (G11); 0.5 is the seed's σ/2, 0 makes gaa ppo.
         seed: Of every random draw.
@@ -61,6 +68,17 @@ class GAAConfig:
         kl_estimator: exact (whole vocabulary), k2 or k3 as a loss; k1 as a penalty in the reward.
         normalize_rewards: Whether the rewards of a rollout are standardised.
         whiten_advantages: Whether advantages are standardised over a rollout.
+        trained_reward: What trains: the proxy, or the true reward, as one would who knew the hack.
+        reward_shaping: par puts the sigmoid of the reward less that of a completion of the untrained model to the
+            same prompt in the reward's place, mean over several (PAR, arXiv 2502.18770).
+        reward_clip: Rewards beyond ± this are cut to it, after they are standardised.
+        reference_reset_steps: Training steps after which the reference becomes the policy of that moment, again and
+            again (arXiv 2602.18037); None for never.
+        kl_budget: Training ends after the first step whose rollout's KL, in nats a token, reaches this.
+        flatness: gradient-norm adds half the squared norm of the gradient to the loss, times flatness_coef, by finite
+            differences (arXiv 2602.18037); sam takes the gradient where the loss nearby is worst (arXiv 2010.01412).
+        flatness_radius: How far off that second gradient is taken.
+        flatness_coef: Weight of the squared norm.
         eval_completions: Fresh completions for the measures at the end of training; 0 for none.
         save_steps: Training steps between checkpoints; the last step always has one.
         save_total_limit: Checkpoints kept.
@@ -79,6 +97,9 @@ class GAAConfig:
     granularity: Granularity | None = None
     scaled_terms: ScaledTerms | None = None
     greedy_clip: GreedyClip | None = None
+    greedy_token: GreedyToken | None = None
+    constant_a: float = 1.0
+    constant_b: float = 0.0
     eta_scale: float = 1.0
     sigma_scale: float = 0.5
     seed: int = 0
@@ -106,6 +127,14 @@ class GAAConfig:
     kl_estimator: KLEstimator = "exact"
     normalize_rewards: bool = True
     whiten_advantages: bool = True
+    trained_reward: TrainedReward = "proxy"
+    reward_shaping: RewardShaping = "none"
+    reward_clip: float | None = None
+    reference_reset_steps: int | None = None
+    kl_budget: float | None = None
+    flatness: Flatness = "none"
+    flatness_radius: float = 0.01
+    flatness_coef: float = 1.0
     eval_completions: int = 256
     save_steps: int = 25
     save_total_limit: int = 2
@@ -162,6 +191,10 @@ CHOICES: dict[str, tuple[Any, ...]] = {
     "granularity": get_args(Granularity),
     "scaled_terms": get_args(ScaledTerms),
     "greedy_clip": get_args(GreedyClip),
+    "greedy_token": get_args(GreedyToken),
+    "trained_reward": get_args(TrainedReward),
+    "reward_shaping": get_args(RewardShaping),
+    "flatness": get_args(Flatness),
     "kl_estimator": get_args(KLEstimator),
     "lr_scheduler_type": get_args(SchedulerType),
 }
@@ -169,11 +202,13 @@ POSITIVE = (
     *("max_steps", "batch_size", "num_ppo_epochs", "num_mini_batches", "max_completion_length", "temperature"),
     *("learning_rate", "value_learning_rate", "adam_epsilon", "max_grad_norm", "cliprange", "cliprange_value"),
     *("save_steps", "save_total_limit", "per_device_train_batch_size"),
+    *("reward_clip", "reference_reset_steps", "kl_budget", "flatness_radius"),
 )
 NOT_NEGATIVE = (
     *("eta_scale", "sigma_scale", "seed", "weight_decay", "warmup_steps", "vf_coef", "entropy_coef", "kl_coef"),
-    *("eval_completions", "log_completions"),
+    *("eval_completions", "log_completions", "flatness_coef"),
 )
+ANY_SIGN = ("constant_a", "constant_b")
 FRACTIONS = ("gamma", "lam")
 FLAGS = ("normalize_rewards", "whiten_advantages", "bf16", "use_cpu", "overwrite", "progress")
 LARGEST_SEED = 2**63 - 1  # evaluation adds to it, and a generator takes 64 bits
@@ -209,10 +244,11 @@ def _check_flags(config: GAAConfig) -> None:
 
 def _check_ranges(config: GAAConfig) -> None:
     """Numbers: of the right kind, finite, and in range."""
-    for name in (*POSITIVE, *NOT_NEGATIVE, *FRACTIONS):
+    for name in (*POSITIVE, *NOT_NEGATIVE, *FRACTIONS, *ANY_SIGN):
         value = getattr(config, name)
-        whole = isinstance(config.__dataclass_fields__[name].default, int) or name == "per_device_train_batch_size"
-        if value is None and config.__dataclass_fields__[name].default is None:
+        field = config.__dataclass_fields__[name]
+        whole = field.type in (int, int | None)
+        if value is None and field.default is None:
             continue
         if isinstance(value, bool) or not isinstance(value, int if whole else (int, float)):
             raise ConfigError(f"{name}={value!r} must be {'a whole number' if whole else 'a number'}")

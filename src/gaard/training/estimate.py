@@ -30,7 +30,7 @@ def estimate(rollout: Rollout, config: GAAConfig) -> Experience:
         The experience, B × T.
     """
     mask, values = rollout.completion_mask, rollout.values
-    scores, greedy_scores = normalized_scores(rollout, config.normalize_rewards)
+    scores, greedy_scores = normalized_scores(rollout, config.normalize_rewards, config.reward_clip)
     rewards = adv.token_rewards(scores, mask)
     greedy_rewards = adv.token_rewards(greedy_scores, mask)
     one_step = adv.one_step_advantages(values, adv.sampled_next_values(values), rewards, mask, config.gamma)
@@ -44,7 +44,7 @@ def estimate(rollout: Rollout, config: GAAConfig) -> Experience:
     if config.whiten_advantages:
         greedy, advantages = _whiten(greedy, one_step, mask), _whiten(advantages, advantages, mask)
     penalised = config.kl_estimator == "k1" and config.kl_coef > 0
-    signal = 1.0 if penalised or has_signal(rollout.scores) else 0.0
+    signal = 1.0 if penalised or has_signal(rollout.trained_scores) else 0.0
     eta = rollout.greedy_logprobs.exp()
     return Experience(rollout, advantages * signal, greedy * signal, returns, eta, gap * signal)
 
@@ -62,24 +62,26 @@ def has_signal(scores: Tensor) -> bool:
     return bool(spread > NO_SIGNAL * max(1.0, float(scores.abs().mean())))
 
 
-def normalized_scores(rollout: Rollout, normalize: bool) -> tuple[Tensor, Tensor]:
+def normalized_scores(rollout: Rollout, normalize: bool, clip: float | None = None) -> tuple[Tensor, Tensor]:
     """Scores of the sampled and of the greedy-ended sequences on the scale of the batch's sampled scores.
 
     Args:
-        rollout: ``scores`` and ``greedy_scores``, [B].
-        normalize: False leaves both as they are.
+        rollout: ``trained_scores`` and ``greedy_scores``, [B].
+        normalize: False leaves both on the scale that they have.
+        clip: Cuts both to ± this, if given.
 
     Returns:
-        ``(scores, greedy_scores)``; the greedy ones clamped, except where the last tokens are the same and so is the
-        score.
+        ``(scores, greedy_scores)``; normalised greedy ones limited, except where the last tokens are the same and so
+        is the score.
     """
-    if not normalize:
-        return rollout.scores, rollout.greedy_scores
-    everything = torch.ones_like(rollout.scores, dtype=torch.bool)
-    mean, std = masked_mean(rollout.scores, everything), masked_std(rollout.scores, everything)
-    scores = standardize(rollout.scores, mean, std)
-    greedy = standardize(rollout.greedy_scores, mean, std).clamp(-GREEDY_SCORE_LIMIT, GREEDY_SCORE_LIMIT)
-    return scores, torch.where(differs_at_the_end(rollout), greedy, scores)
+    scores, greedy = rollout.trained_scores, rollout.greedy_scores
+    if normalize:
+        everything = torch.ones_like(scores, dtype=torch.bool)
+        mean, std = masked_mean(scores, everything), masked_std(scores, everything)
+        limited = standardize(greedy, mean, std).clamp(-GREEDY_SCORE_LIMIT, GREEDY_SCORE_LIMIT)
+        scores = standardize(scores, mean, std)
+        greedy = torch.where(differs_at_the_end(rollout), limited, scores)
+    return (scores, greedy) if clip is None else (scores.clamp(-clip, clip), greedy.clamp(-clip, clip))
 
 
 def differs_at_the_end(rollout: Rollout) -> Tensor:

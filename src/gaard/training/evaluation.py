@@ -1,6 +1,6 @@
 """The measures of a policy on fresh completions."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import replace
 
 import torch
@@ -12,7 +12,10 @@ from gaard.training.experience import Rollout
 from gaard.training.metrics import rollout_metrics
 from gaard.training.prompts import PromptStream
 
-MEASURES = ("hack_rate", "true_reward", "gold_reward", "proxy_reward", "kl", "entropy", "completion_length")
+MEASURES = (
+    *("hack_rate", "hack_count", "true_reward", "gold_reward", "proxy_reward", "kl", "entropy", "completion_length"),
+    *("distinct_1", "distinct_2", "untrained_perplexity"),
+)
 EVALUATION_STREAM = 2**40  # keeps the seeds of evaluation apart from those of training
 
 
@@ -27,19 +30,41 @@ def evaluate(collector: Collector, prompts: PromptStream, completions: int, seed
         seed: Of the samples.
 
     Returns:
-        The mean over completions of each of ``MEASURES``, of the gold reward only with a gold judge; ``kl``
-        is exact, in nats a token, as is ``entropy``.
+        Each of ``MEASURES``, of the gold reward only with a gold judge: means over completions, but for
+        ``hack_count``, the number of hacks among them; ``kl`` is exact, in nats a token, as is ``entropy``;
+        ``distinct_n`` is the share of distinct n-grams of tokens among all; ``untrained_perplexity`` is a token's,
+        under the untrained model.
     """
-    # The measures need the reference's hidden states, whatever the training's estimator, and no greedy branch.
+    # The measures need the untrained model's hidden states, whatever training does, no greedy branch, plain rewards.
     config = replace(collector.config, kl_estimator="exact", kl_coef=1.0, coefficients="ppo")
-    collector = replace(collector, config=config)
-    rows = [
-        {**rollout_metrics(rollout), "kl": exact_kl(collector, rollout)}
-        for rollout in _rollouts(collector, prompts.fresh(), completions, seed)
-    ]
-    means = {key: sum(row[key] for row in rows) / len(rows) for key in rows[0]}
-    means["proxy_reward"] = means["reward"]
-    return {key: means[key] for key in MEASURES if key in means}
+    config = replace(config, greedy_token="greedy", reward_shaping="none")
+    collector = replace(collector, config=config, reference=collector.untrained)
+    rows, ids, surprise = [], [], []
+    for rollout in _rollouts(collector, prompts.fresh(), completions, seed):
+        rows.append({**rollout_metrics(rollout), "kl": exact_kl(collector, rollout)})
+        mask = rollout.completion_mask
+        ids += [row[valid].tolist() for row, valid in zip(rollout.completion_ids, mask, strict=True)]
+        surprise.append(-rollout.ref_logprobs[mask].double())
+    measures = {key: sum(row[key] for row in rows) / len(rows) for key in rows[0]}
+    measures["proxy_reward"] = measures["reward"]
+    measures["hack_count"] = round(measures["hack_rate"] * len(ids))
+    measures |= {f"distinct_{n}": distinct(ids, n) for n in (1, 2)}
+    measures["untrained_perplexity"] = float(torch.cat(surprise).mean().exp())
+    return {key: measures[key] for key in MEASURES if key in measures}
+
+
+def distinct(texts: Sequence[Sequence[int]], n: int) -> float:
+    """Share of distinct n-grams among all n-grams of some texts (Li et al., arXiv 1510.03055).
+
+    Args:
+        texts: Token ids.
+        n: Tokens a gram.
+
+    Returns:
+        In (0, 1]; 0 if no text has n tokens.
+    """
+    grams = [tuple(text[i : i + n]) for text in texts for i in range(len(text) - n + 1)]
+    return len(set(grams)) / len(grams) if grams else 0.0
 
 
 @torch.no_grad()

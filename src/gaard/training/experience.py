@@ -29,7 +29,8 @@ class Rollout:
         values: V(x_<t).
         greedy_values: V(x_<t, x*_t); zeros if the method does not look.
         scores: [B], the proxy reward as returned.
-        greedy_scores: [B], the proxy reward with the last token replaced by the greedy one.
+        trained_scores: [B], what trains: the proxy, shaped, or the truth.
+        greedy_scores: [B], the same with the last token replaced by the greedy one.
         true_scores: [B], the true reward.
         gold_scores: [B], the gold reward; NaN without a gold judge.
         hacked: bool [B], whether the detector fired.
@@ -48,6 +49,7 @@ class Rollout:
     values: Tensor
     greedy_values: Tensor
     scores: Tensor
+    trained_scores: Tensor
     greedy_scores: Tensor
     true_scores: Tensor
     gold_scores: Tensor

@@ -125,6 +125,18 @@ class Judge:
         """
         return score(self.proxy, completions=completions, **batch)
 
+    def score_true(self, completions: list[str], **batch: Any) -> Tensor:
+        """The true reward alone.
+
+        Args:
+            completions: n texts.
+            **batch: As for :meth:`score`.
+
+        Returns:
+            float32 [n].
+        """
+        return score(self.true, completions=completions, **batch)
+
     def detect(self, completions: list[str]) -> list[bool]:
         """Whether each completion hacks the proxy.
 

@@ -37,6 +37,11 @@ class PromptBatch:
         columns = {key: values[part] for key, values in self.columns.items()}
         return PromptBatch(self.texts[part], columns, self.ids[part], self.mask[part])
 
+    def chosen(self, rows: Sequence[int]) -> "PromptBatch":
+        """Some rows in any order, padded as the whole."""
+        columns = {key: [values[i] for i in rows] for key, values in self.columns.items()}
+        return PromptBatch([self.texts[i] for i in rows], columns, self.ids[list(rows)], self.mask[list(rows)])
+
 
 class PromptStream:
     """An endless stream over a dataset, shuffled anew each time it has gone round.

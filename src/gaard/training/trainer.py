@@ -16,7 +16,7 @@ from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
 from gaard.errors import ConfigError, GaardError
 from gaard.policy.model import PolicyWithValue, Reference
-from gaard.policy.reference import frozen_reference
+from gaard.policy.reference import frozen_reference, moving_reference
 from gaard.policy.saving import load_value_head, save_policy
 from gaard.policy.sources import model_fingerprint
 from gaard.policy.support import check_supported
@@ -27,6 +27,7 @@ from gaard.training.config import GAAConfig
 from gaard.training.estimate import estimate
 from gaard.training.evaluation import evaluate
 from gaard.training.experience import Experience, Rollout, minibatches
+from gaard.training.flatness import flatten_gradient
 from gaard.training.judge import HackDetector, Judge, RewardFunctions, decode
 from gaard.training.metrics import sample_rows, step_metrics
 from gaard.training.optimization import build_optimizer, build_scheduler
@@ -80,12 +81,15 @@ class GAATrainer:
         self.policy.initialize_value_head(self.generator)
         if lm.config.name_or_path:
             load_value_head(self.policy, Path(lm.config.name_or_path))
-        self.reference = frozen_reference(self.policy)
+        self.untrained = frozen_reference(self.policy)
+        self.reference = moving_reference(self.untrained) if args.reference_reset_steps else self.untrained
         optimizer = build_optimizer(self.policy, args)
         self.scheduler = build_scheduler(optimizer, args)
         self.model, self.optimizer = self.accelerator.prepare(self.policy, optimizer)
         eos = eos_token_ids(lm, self.tokenizer)
-        self.collector = Collector(self.policy, self.reference, self.judge, self.tokenizer, eos, self.accelerator, args)
+        self.collector = Collector(
+            *(self.policy, self.reference, self.untrained, self.judge, self.tokenizer, eos, self.accelerator, args)
+        )
         self.log = runlog.RunLog(Path(args.output_dir))
         self.step = 0
         self._claimed = self._changed = False
@@ -109,6 +113,8 @@ class GAATrainer:
         self.scheduler.step()
         self.step += 1
         self._changed = False
+        if self.args.reference_reset_steps and self.step % self.args.reference_reset_steps == 0:
+            self.reference.load_state_dict(self.policy.state_dict())
         self._log(metrics, batch, rollout, clock)
         return metrics
 
@@ -139,6 +145,19 @@ class GAATrainer:
         Raises:
             FloatingPointError: If the gradient is not finite; the weights are then as they were.
         """
+        figures = self._gradients(minibatch)
+        if self.args.flatness != "none":
+            policy, critic = self.policy.lm.parameters(), self.policy.value_head.parameters()
+            flatten_gradient(policy, critic, lambda: self._gradients(minibatch), self.args)
+        norm = self.accelerator.clip_grad_norm_(self.model.parameters(), self.args.max_grad_norm)
+        check_finite(norm, self.step + 1, self.args)
+        self._changed = True
+        self.optimizer.step()
+        self.optimizer.zero_grad()
+        return {**figures, "grad_norm": norm}
+
+    def _gradients(self, minibatch: Experience) -> dict[str, Tensor]:
+        """Add the gradients of a minibatch's loss to those there are; its means over all processes."""
         weight = weights(minibatch, self.args)
         count = minibatch.rollout.completion_mask.sum()
         own = shard(self.args.mini_batch_size, self.accelerator)
@@ -156,13 +175,8 @@ class GAATrainer:
                 # Gradients are averaged over processes, but their losses are shares of one sum.
                 self.accelerator.backward(loss * self.accelerator.num_processes)
             shares.append(figures)
-        norm = self.accelerator.clip_grad_norm_(self.model.parameters(), self.args.max_grad_norm)
-        check_finite(norm, self.step + 1, self.args)
-        self._changed = True
-        self.optimizer.step()
-        self.optimizer.zero_grad()
         totals = {key: sum(share[key] for share in shares) for key in shares[0]}
-        return {**self.accelerator.reduce(totals, reduction="sum"), "grad_norm": norm}
+        return self.accelerator.reduce(totals, reduction="sum")
 
     def _forward(self, part: Experience) -> Any:
         """What the policy says now of the rows, with gradients."""
@@ -193,19 +207,25 @@ class GAATrainer:
         if self.args.report_to:
             plain = {k: v if isinstance(v, (int, float, str)) else str(v) for k, v in self.record().items()}
             self.accelerator.init_trackers(runlog.TRACKED, config=plain)
-        metrics: dict[str, float] = {}
+        metrics: dict[str, float] = next(reversed(self.log.read(runlog.METRICS)), {})
         label, main = f"{self.args.method} seed {self.args.seed}", self.accelerator.is_main_process
         try:
             with runlog.StepProgress(self.args.max_steps, label, self.args.progress and main) as progress:
                 progress.show(self.step, {})
-                while self.step < self.args.max_steps:
+                while not self._finished(metrics):
                     metrics = self._guarded_step()
                     progress.show(self.step, metrics)
         finally:
             # Not end_training(), which also ends the process group that saving and measuring still need.
             for tracker in self.accelerator.trackers:
                 tracker.finish()
-        return metrics or next(reversed(self.log.read(runlog.METRICS)), {})
+        return metrics
+
+    def _finished(self, metrics: Mapping[str, float]) -> bool:
+        """Whether all steps are done, or the budget of KL is spent."""
+        budget = self.args.kl_budget
+        spent = budget is not None and metrics.get("kl", 0.0) >= budget
+        return spent or self.step >= self.args.max_steps
 
     def evaluate(self, completions: int | None = None) -> dict[str, float]:
         """Measure the policy as it is now on fresh completions.
@@ -253,7 +273,7 @@ class GAATrainer:
         start = self._state()
         try:
             metrics = self.training_step()
-            if self._failure or self.step % self.args.save_steps == 0 or self.step == self.args.max_steps:
+            if self._failure or self.step % self.args.save_steps == 0 or self._finished(metrics):
                 self._save(self._state())
             if self._failure:
                 raise self._failure
@@ -283,11 +303,16 @@ class GAATrainer:
         return {
             "model": self.policy.lm.config.name_or_path,
             **dataclasses.asdict(self.args),
-            # The reference holds what training started from; adapters start as no change, from weights of chance.
-            "model_sha256": model_fingerprint(self.reference.lm, frozen_only=True),
+            # Adapters start as no change, from weights of chance.
+            "model_sha256": model_fingerprint(self.untrained.lm, frozen_only=True),
             "rewards": self.judge.identity(),
             "prompts": self.prompts.fingerprint,
         }
+
+    @property
+    def _moving_reference(self) -> PolicyWithValue | None:
+        """The reference, if a checkpoint has to hold it."""
+        return self.reference if self.args.reference_reset_steps else None
 
     def _state(self) -> dict[str, Any]:
         """All that a checkpoint holds beside weights and optimizer."""
@@ -307,11 +332,13 @@ class GAATrainer:
     def _write_checkpoint(self, state: dict[str, Any]) -> None:
         """Write a checkpoint, whatever the other processes do."""
         optimizer = self.optimizer.optimizer
-        save_checkpoint(self.log.checkpoints, self.policy, optimizer, state, self.args.save_total_limit)
+        keep, moving = self.args.save_total_limit, self._moving_reference
+        save_checkpoint(self.log.checkpoints, self.policy, optimizer, state, keep, moving)
 
     def _resume(self) -> None:
         """Go on from the newest whole checkpoint, if there is one."""
-        state = load_checkpoint(self.log.checkpoints, self.policy, self.optimizer.optimizer)
+        optimizer = self.optimizer.optimizer
+        state = load_checkpoint(self.log.checkpoints, self.policy, optimizer, self._moving_reference)
         self.step = 0 if state is None else state["step"]
         if state is not None:
             self.scheduler.load_state_dict(state["scheduler"])

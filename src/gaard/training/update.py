@@ -47,6 +47,8 @@ def weights(minibatch: Experience, config: GAAConfig) -> Weights:
         at_granularity(minibatch.sigma, mask, reading.granularity),
         eta_scale=config.eta_scale,
         sigma_scale=config.sigma_scale,
+        constant_a=config.constant_a,
+        constant_b=config.constant_b,
     )
     return Weights(a, b)
 

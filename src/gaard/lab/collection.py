@@ -1,0 +1,93 @@
+"""From runs to what they say together: intervals over seeds, differences to PPO, the tax."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict
+from typing import Any
+
+import numpy as np
+
+from gaard.lab.arms import UNTRAINED
+from gaard.lab.statistics import holm, iqm_interval, mean_interval, paired_difference
+from gaard.lab.study import Study
+from gaard.training.evaluation import MEASURES as EVALUATED
+
+MEASURES = (*EVALUATED, "seconds_per_step")
+BOUNDS: dict[str, tuple[float, float]] = dict.fromkeys(("hack_rate", "distinct_1", "distinct_2"), (0.0, 1.0))
+NON_NEGATIVE = ("hack_count", "kl", "entropy", "completion_length", "untrained_perplexity", "seconds_per_step")
+TESTED = ("hack_rate", "true_reward", "gold_reward", "kl")  # against the baseline
+BASELINE, CLEAN = "ppo", "clean"
+BOOTSTRAP_SEED = 0
+
+
+def collect(runs: Sequence[Mapping[str, Any]], study: Study) -> dict[str, Any]:
+    """Intervals over seeds of every measure of every arm, and what each arm differs from PPO by.
+
+    Args:
+        runs: What there is so far, as dictionaries of :class:`gaard.lab.compare.Run`.
+        study: What is being run.
+
+    Returns:
+        ``{"scenarios": {SCENARIO: {"arms": {ARM: {MEASURE: {"mean", "low", "high", "n", "iqm"}}}, "untrained":
+        {MEASURE: …}, "differences": {ARM: {MEASURE: {"mean", "low", "high", "p", "p_holm", "n"}}}}}, "baseline",
+        "tax": {ARM: …}, "runs": […], "study": …}``.
+    """
+    arms = [arm.name for arm in study.arms]
+    baseline = BASELINE if BASELINE in arms else arms[0]
+    scenarios = {}
+    for label in study.worlds:
+        here = [run for run in runs if run["scenario"] == label and run["error"] is None]
+        by_arm = {arm: {run["seed"]: run["measures"] for run in here if run["arm"] == arm} for arm in arms}
+        table = {arm: _intervals(list(measured.values())) for arm, measured in by_arm.items()}
+        untrained = _intervals([run["measures"] for run in here if run["arm"] == UNTRAINED])
+        scenarios[label] = {"arms": table, "untrained": untrained, "differences": _differences(by_arm, baseline)}
+    tax = {arm: _negated(found.get("true_reward")) for arm, found in _of(scenarios, CLEAN).items()}
+    return {
+        "scenarios": scenarios,
+        "baseline": baseline,
+        "tax": tax,
+        "runs": [dict(run) for run in runs],
+        "study": study.record(),
+    }
+
+
+def _of(scenarios: Mapping[str, Any], label: str) -> dict[str, Any]:
+    """The differences of one scenario, if it is among them."""
+    return scenarios[label]["differences"] if label in scenarios else {}
+
+
+def _negated(difference: Mapping[str, Any] | None) -> dict[str, Any] | None:
+    """What was lost, of what was gained."""
+    if difference is None:
+        return None
+    low, high = (None if difference[end] is None else -difference[end] for end in ("high", "low"))
+    return {**difference, "mean": -difference["mean"], "low": low, "high": high}
+
+
+def _intervals(measured: Sequence[Mapping[str, float]]) -> dict[str, dict[str, Any]]:
+    """Interval of each measure that the runs have."""
+    intervals = {}
+    for name in MEASURES:
+        values = [measures[name] for measures in measured if name in measures]
+        if values:
+            bounds = BOUNDS.get(name, (0.0, float("inf")) if name in NON_NEGATIVE else None)
+            middle = iqm_interval(values, np.random.default_rng(BOOTSTRAP_SEED), bounds)
+            iqm = {"mean": middle.mean, "low": middle.low, "high": middle.high}
+            intervals[name] = {**asdict(mean_interval(values, bounds)), "iqm": iqm}
+    return intervals
+
+
+def _differences(by_arm: Mapping[str, Mapping[int, Mapping[str, float]]], baseline: str) -> dict[str, dict[str, Any]]:
+    """Each arm less the baseline on common seeds; p values adjusted over the arms, a measure at a time."""
+    others: dict[str, dict[str, Any]] = {arm: {} for arm in by_arm if arm != baseline}
+    for name in TESTED:
+        numbers = {
+            arm: {seed: measures[name] for seed, measures in seeds.items() if name in measures}
+            for arm, seeds in by_arm.items()
+        }
+        differences = {arm: paired_difference(numbers[arm], numbers[baseline]) for arm in others}
+        tested = {arm: found.p for arm, found in differences.items() if found is not None and found.p is not None}
+        adjusted = dict(zip(tested, holm(list(tested.values())), strict=True))
+        for arm, difference in differences.items():
+            if difference is not None:
+                others[arm][name] = {**asdict(difference), "p_holm": adjusted.get(arm)}
+    return others

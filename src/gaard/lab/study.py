@@ -1,0 +1,190 @@
+"""What a comparison is made of: scenarios × arms × seeds, as one YAML file or one call states it."""
+
+import re
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import asdict, dataclass, field, fields
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from gaard.errors import ConfigError
+from gaard.lab.arms import UNTRAINED, Arm, find_arms
+from gaard.lab.scenarios import find_scenario
+from gaard.lab.spec import RunSpec
+from gaard.training.config import check_keys
+
+KEYS = ("summary", "scenarios", "arms", "seeds", "settings")
+OWN_WORLD = "custom"  # what tables call the world that settings state, where no scenario has a name
+
+
+@dataclass(frozen=True)
+class RunKey:
+    """Which run of a study.
+
+    Attributes:
+        scenario: Label of its scenario.
+        arm: Name of its arm, or ``untrained``.
+        seed: Its seed.
+    """
+
+    scenario: str
+    arm: str
+    seed: int
+
+    @property
+    def folder(self) -> str:
+        """Of its files, in the study's folder."""
+        return f"{self.scenario}/{self.arm}-seed{self.seed}"
+
+    def __str__(self) -> str:
+        return f"{self.scenario}, {self.arm}, seed {self.seed}"
+
+
+@dataclass(frozen=True)
+class Study:
+    """Scenarios × arms × seeds, all else the same.
+
+    Attributes:
+        worlds: Label → settings of the scenario.
+        arms: The arms; their settings override all others.
+        seeds: The seeds, the same for each scenario and arm.
+        settings: Of every run; they override the scenario's.
+        summary: One line.
+    """
+
+    worlds: Mapping[str, Mapping[str, Any]]
+    arms: Sequence[Arm]
+    seeds: Sequence[int]
+    settings: Mapping[str, Any] = field(default_factory=dict)
+    summary: str = ""
+
+    def specs(self, folder: Path) -> dict[RunKey, RunSpec]:
+        """Every run, seed by seed, so that a study that is cut short has whole seeds to show.
+
+        Args:
+            folder: The study's folder.
+
+        Returns:
+            Key → settings, the untrained model's before the arms'.
+
+        Raises:
+            ConfigError: For settings that no run could use.
+        """
+        arms = (Arm("none", ""), *self.arms)
+        specs = {}
+        for seed in self.seeds:
+            for label, world in self.worlds.items():
+                for arm in arms:
+                    key = RunKey(label, UNTRAINED if arm is arms[0] else arm.name, seed)
+                    settings = {**world, **self.settings, **arm.settings, "seed": seed}
+                    specs[key] = RunSpec(**{**settings, "output_dir": str(folder / key.folder)})
+        if not all(spec.eval_completions for spec in specs.values()):
+            raise ConfigError("eval_completions=0 leaves a comparison nothing to compare: make it 1 or more")
+        return specs
+
+    def record(self) -> dict[str, Any]:
+        """What was studied, for ``results.json``."""
+        return {
+            "summary": self.summary,
+            "scenarios": {label: dict(world) for label, world in self.worlds.items()},
+            "arms": [asdict(arm) for arm in self.arms],
+            "seeds": list(self.seeds),
+            "settings": {key: value for key, value in self.settings.items() if key not in ("output_dir", "seed")},
+        }
+
+
+def build_study(
+    scenarios: Iterable[str],
+    arms: object,
+    seeds: Iterable[int],
+    settings: Mapping[str, Any],
+    summary: str = "",
+) -> Study:
+    """A study, checked.
+
+    Args:
+        scenarios: Names or paths as ``find_scenario`` takes them; none where ``settings`` state the world.
+        arms: What :func:`gaard.lab.arms.find_arms` takes.
+        seeds: Distinct whole numbers.
+        settings: Fields of a run, of every run.
+        summary: One line.
+
+    Returns:
+        The study.
+
+    Raises:
+        ConfigError: Naming what cannot be used.
+    """
+    names, seeds = list(scenarios), list(seeds)
+    worlds = {_label(name): find_scenario(name).settings() for name in names} or {OWN_WORLD: {}}
+    if names and len(worlds) < len(names):
+        raise ConfigError(f"scenarios={names!r} names one twice, or two whose folders would have the same name")
+    if not seeds or not all(isinstance(seed, int) and not isinstance(seed, bool) and seed >= 0 for seed in seeds):
+        raise ConfigError(f"seeds={seeds!r} must be some whole numbers, 0 or more")
+    if len(set(seeds)) < len(seeds):
+        raise ConfigError(f"seeds={seeds!r} names a seed twice")
+    return Study(worlds, find_arms(arms), seeds, dict(settings), summary)
+
+
+def study_of_settings(settings: Mapping[str, Any], arms: object, seeds: Iterable[int]) -> Study:
+    """A study of one world: the scenario that the settings name, or model, prompts and rewards that they state.
+
+    Args:
+        settings: Fields of a run; those that are given override the scenario's.
+        arms: As for :func:`build_study`.
+        seeds: Likewise.
+
+    Returns:
+        The study.
+
+    Raises:
+        ConfigError: Naming what cannot be used.
+    """
+    name = settings.get("scenario")
+    return build_study([name] if name else [], arms, seeds, settings)
+
+
+def read_study(path: str | Path) -> Study:
+    """A study as a YAML file states it.
+
+    Args:
+        path: A file with ``scenarios``, ``arms``, ``seeds`` (a number, counted from 0, or a list), and perhaps
+            ``settings`` of every run and a ``summary``.
+
+    Returns:
+        The study.
+
+    Raises:
+        ConfigError: If the file is missing or not such a mapping, naming the key.
+    """
+    try:
+        content = yaml.safe_load(Path(path).read_text(encoding="utf-8"))
+    except OSError as error:
+        raise ConfigError(f"study {path}: {error.strerror}: check the path") from None
+    except (yaml.YAMLError, UnicodeDecodeError) as error:
+        raise ConfigError(f"study {path} is not YAML: {' '.join(str(error).split())}") from None
+    if not isinstance(content, dict):
+        raise ConfigError(f"study {path} must hold {', '.join(KEYS)}, not {type(content).__name__}")
+    check_keys(content, KEYS, f"study {path}")
+    for key, kinds, wanted in (
+        ("scenarios", list, "a list"),
+        ("arms", list, "a list"),
+        ("seeds", list | int, "a list or a number"),
+    ):
+        if not isinstance(content.get(key), kinds):
+            raise ConfigError(f"study {path}: {key}={content.get(key)!r} must be {wanted}")
+    settings = {} if content.get("settings") is None else content["settings"]
+    if not isinstance(settings, dict):
+        raise ConfigError(f"study {path}: settings={settings!r} must hold 'key: value' lines")
+    check_keys(settings, [f.name for f in fields(RunSpec)], f"study {path}, settings")
+    seeds = content["seeds"]
+    seeds = list(range(seeds)) if isinstance(seeds, int) else seeds
+    if not content["scenarios"]:
+        raise ConfigError(f"study {path}: scenarios is empty: name some (gaard scenarios)")
+    return build_study(content["scenarios"], content["arms"], seeds, settings, str(content.get("summary", "")))
+
+
+def _label(name: Any) -> str:
+    """A scenario's name as a folder's."""
+    return re.sub(r"[^\w.=+-]+", "-", str(name).removesuffix(".py")).strip("-.") or OWN_WORLD

@@ -1,0 +1,59 @@
+"""A study that is killed at random moments, twenty times, ends with what an undisturbed one ends with."""
+
+import json
+import os
+import random
+import signal
+import subprocess
+import sys
+from pathlib import Path
+
+STUDY = """
+scenarios: [capped]
+arms: [ppo, gaa]
+seeds: 2
+settings: {max_steps: 4, save_steps: 1, batch_size: 8, num_mini_batches: 2, eval_completions: 16, use_cpu: true}
+"""
+KILLS = 20
+
+
+def run(study: Path, out: Path, seconds: float | None) -> bool:
+    """Whether the command came to its end before it was killed."""
+    command = [sys.executable, "-m", "gaard", "compare", str(study), "--out", str(out)]
+    process = subprocess.Popen(
+        command, env={**os.environ, "OMP_NUM_THREADS": "1"}, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
+    )
+    try:
+        return process.wait(seconds) == 0
+    except subprocess.TimeoutExpired:
+        process.send_signal(signal.SIGKILL)
+        process.wait()
+        return False
+
+
+def untimed(out: Path) -> str:
+    """The results without what the clock said."""
+    results = json.loads((out / "results.json").read_text())
+    for found in results["scenarios"].values():
+        for arm in found["arms"].values():
+            arm.pop("seconds_per_step")
+    for one in results["runs"]:
+        one["measures"].pop("seconds_per_step", None)
+    return json.dumps(results, indent=2)
+
+
+def test_twenty_kills_change_nothing(tmp_path):
+    study = tmp_path / "study.yaml"
+    study.write_text(STUDY)
+    assert run(study, tmp_path / "whole", None)
+    expected, moments = untimed(tmp_path / "whole"), random.Random(0)
+    kills = studies = 0
+    while kills < KILLS:
+        out = tmp_path / f"killed-{studies}"
+        if run(study, out, moments.uniform(2.0, 9.0)):
+            assert untimed(out) == expected
+            studies += 1
+        else:
+            kills += 1
+    assert run(study, out, None)
+    assert untimed(out) == expected

@@ -1,0 +1,257 @@
+"""What each option of an arm changes in an update, against hand-derived numbers."""
+
+import json
+import math
+
+import pytest
+import torch
+from test_estimate import rollout
+
+from gaard.errors import ModelError
+from gaard.lab.arms import ARMS
+from gaard.lab.study import build_study
+from gaard.method.coefficients import constant_coefficients, only_a, only_b
+from gaard.method.distributions import draw
+from gaard.rewards import honeypot
+from gaard.training import collect
+from gaard.training.collect import Clock
+from gaard.training.config import GAAConfig
+from gaard.training.estimate import estimate, normalized_scores
+from gaard.training.flatness import flatten_gradient
+from tiny import tiny_trainer, words_reward
+
+CASES = [(0.0, 0.0, 1.0, 0.0), (0.0, 1.0, 1.0, 0.0), (2.0, 0.0, 2.0, -1.0), (2.0, 1.0, 0.0, -1.0)]  # the seed's
+
+
+@pytest.mark.parametrize(("sigma", "eta", "a", "b"), CASES)
+def test_only_a_and_only_b(sigma, eta, a, b):
+    eta, sigma = torch.tensor(eta), torch.tensor(sigma)
+    assert [float(x) for x in only_a(eta, sigma)] == pytest.approx([a, 0.0])
+    assert [float(x) for x in only_b(eta, sigma)] == pytest.approx([1.0, b])
+
+
+def test_constants_are_the_same_everywhere():
+    a, b = constant_coefficients(torch.rand(2, 3), torch.rand(3), eta_scale=9.0, constant_a=0.7, constant_b=-0.2)
+    assert torch.equal(a, torch.full((2, 3), 0.7))
+    assert torch.equal(b, torch.full((2, 3), -0.2))
+
+
+def test_the_constants_of_a_run_are_those_that_it_logs(tmp_path):
+    options = {"coefficients": "constant", "constant_a": 0.75, "constant_b": -0.25}
+    row = tiny_trainer(tmp_path, max_steps=1, **options).train()
+    assert (row["a"], row["b"]) == (0.75, -0.25)
+
+
+def test_a_random_token_is_drawn_from_the_policy():
+    """Probabilities 0.5, 0.3, 0.2 and the second number: 0.6 falls on token 1, 0.9 on token 2."""
+    logits = torch.tensor([[0.5, 0.3, 0.2]] * 2).log()
+    first, second = torch.tensor([0.1, 0.1]).double(), torch.tensor([0.6, 0.9]).double()
+    drawn = draw(logits, first, second)
+    assert drawn.tokens.tolist() == [0, 0]
+    assert drawn.greedy_tokens.tolist() == [1, 2]
+    assert drawn.greedy_logprobs.exp().tolist() == pytest.approx([0.3, 0.2])
+
+
+def test_a_random_token_takes_the_greedy_ones_place_and_the_first_rollout_stays(tmp_path):
+    greedy, random = (
+        rolled_out(tiny_trainer(tmp_path / token, method="gaa", greedy_token=token)) for token in ("greedy", "random")
+    )
+    assert torch.equal(greedy.completion_ids, random.completion_ids)
+    assert not torch.equal(greedy.greedy_ids, random.greedy_ids)
+    mask = random.completion_mask
+    assert (random.greedy_logprobs <= greedy.greedy_logprobs + 1e-6)[mask].all()
+
+
+def rolled_out(trainer):
+    batch = trainer.prompts.draw(trainer.args.batch_size, trainer.generator)
+    return trainer.collector.collect(batch, trainer.generator, Clock())
+
+
+def test_rewards_are_clipped_after_they_are_standardised():
+    """Scores 1, 0, 2.5, −1: mean 0.625, deviation √1.671875; the last greedy one, −40, is limited to −3 first."""
+    scores, greedy = normalized_scores(rollout(), True, 1.0)
+    deviation = math.sqrt(1.671875)
+    expected = [(1.0 - 0.625) / deviation, -0.625 / deviation, 1.0, -1.0]
+    assert scores.tolist() == pytest.approx(expected)
+    assert greedy.tolist() == pytest.approx([(0.5 - 0.625) / deviation, 1.0, 1.0, -1.0])
+    raw, _ = normalized_scores(rollout(), False, 0.5)
+    assert raw.tolist() == [0.5, 0.0, 0.5, -0.5]
+
+
+def test_par_is_the_mean_sigmoid_of_the_reward_less_those_of_the_untrained_model(tmp_path, monkeypatch):
+    monkeypatch.setattr(collect, "RIVALS", 3)
+    trainer = tiny_trainer(tmp_path, method="ppo", reward_shaping="par")
+    batch = trainer.prompts.draw(trainer.args.batch_size, trainer.generator)
+    seen = trainer.collector.collect(batch, trainer.generator, Clock())
+    rivals = trainer.collector.rivals
+    assert sorted(prompt for (prompt,) in rivals) == sorted(set(batch.texts))
+    for row, prompt in enumerate(batch.texts):
+        theirs = rivals[(prompt,)].tolist()
+        assert len(theirs) == 3
+        expected = sum(1 / (1 + math.exp(other - float(seen.scores[row]))) for other in theirs) / 3
+        assert float(seen.trained_scores[row]) == pytest.approx(expected, rel=1e-5)
+    experience = estimate(seen, trainer.args)
+    plain = estimate(seen, GAAConfig(str(tmp_path), method="ppo"))
+    assert torch.equal(experience.advantages, plain.advantages)  # what trains is in the rollout
+
+
+def test_the_untrained_models_rewards_do_not_change_with_training(tmp_path):
+    """A resumed run asks for them again, in another order, of a policy that has changed."""
+    trainer = tiny_trainer(tmp_path / "one", method="ppo", reward_shaping="par", reference_reset_steps=1)
+    trainer.train()
+    first = dict(trainer.collector.rivals)
+    trainer.collector.rivals.clear()
+    batch = trainer.prompts.draw(16, trainer.generator)
+    for row in reversed(range(16)):
+        trainer.collector._rival_scores(batch.rows(row, row + 1))
+    assert all(torch.equal(trainer.collector.rivals[key], first[key]) for key in first)
+
+
+def test_the_oracle_trains_on_the_truth_and_is_measured_by_the_proxy(tmp_path):
+    baited = honeypot(words_reward, word="bait")
+    trainer = tiny_trainer(tmp_path, method="gaa", reward=baited, trained_reward="true", batch_size=64)
+    seen = rolled_out(trainer)
+    assert torch.equal(seen.trained_scores, seen.true_scores)
+    hacked = seen.hacked
+    assert hacked.any()
+    assert (seen.scores[hacked] == 1.0).all()
+    assert (seen.trained_scores[hacked] <= 0.5).all()
+    assert (seen.greedy_scores <= 0.5).all()
+
+
+def test_the_reference_follows_and_measures_stay_with_the_untrained_model(tmp_path):
+    trainer = tiny_trainer(tmp_path, method="ppo", max_steps=4, reference_reset_steps=3, learning_rate=1e-2)
+    start = {key: value.clone() for key, value in trainer.policy.state_dict().items()}
+    rows = []
+    for _ in range(3):
+        rows.append(trainer.training_step())
+        moved = any(not torch.equal(trainer.reference.state_dict()[key], start[key]) for key in start)
+        assert moved == (len(rows) == 3)
+    assert rows[2]["kl"] > 1e-4
+    assert trainer.training_step()["kl"] == pytest.approx(0.0, abs=1e-6)  # of a rollout of the reference itself
+    assert all(torch.equal(trainer.untrained.state_dict()[key], start[key]) for key in start)
+    far = trainer.evaluate(64)["kl"]
+    trainer.reference.load_state_dict(trainer.policy.state_dict())
+    assert trainer.evaluate(64)["kl"] == far > 1e-3
+
+
+def test_a_run_whose_reference_moves_goes_on_where_it_was(tmp_path):
+    options = {"method": "ppo", "reference_reset_steps": 2, "learning_rate": 1e-2, "save_steps": 1}
+    whole = tiny_trainer(tmp_path / "whole", max_steps=5, **options)
+    whole.train()
+    cut = tiny_trainer(tmp_path / "cut", max_steps=5, **options)
+    step = cut.training_step
+    cut.training_step = lambda: step() if cut.step < 3 else (_ for _ in ()).throw(KeyboardInterrupt)
+    with pytest.raises(KeyboardInterrupt):
+        cut.train()
+    tiny_trainer(tmp_path / "cut", max_steps=5, **options).train()
+    metrics = [(tmp_path / name / "metrics.jsonl").read_bytes() for name in ("whole", "cut")]
+    assert metrics[0] == metrics[1]
+
+
+def test_adapters_have_no_reference_to_move(tmp_path):
+    peft = pytest.importorskip("peft")
+    trainer = tiny_trainer(tmp_path / "plain")
+    lm = trainer.policy.lm
+    lm.add_adapter(peft.LoraConfig(r=2, target_modules=["c_attn"]))
+    args = GAAConfig(str(tmp_path / "lora"), reference_reset_steps=2, use_cpu=True)
+    with pytest.raises(ModelError, match="reference_reset_steps"):
+        type(trainer)(lm, words_reward, args, ["w1"], processing_class=trainer.tokenizer)
+
+
+def test_a_spent_budget_of_kl_ends_training_for_good(tmp_path):
+    options = {"method": "ppo", "max_steps": 30, "learning_rate": 1e-2, "kl_coef": 0.0, "save_steps": 1000}
+    free = tiny_trainer(tmp_path / "free", **options)
+    free.train()
+    kls = [row["kl"] for row in free.log.read("metrics.jsonl")]
+    budget = sorted(kls)[len(kls) // 2]
+    bound = tiny_trainer(tmp_path / "bound", kl_budget=budget, **options)
+    last = bound.train()
+    first = next(step for step, kl in enumerate(kls, 1) if kl >= budget)
+    assert last["step"] == bound.step == first < 30
+    again = tiny_trainer(tmp_path / "bound", kl_budget=budget, **options)
+    assert again.train() == last
+    assert again.step == first
+
+
+def quadratic() -> tuple[torch.Tensor, torch.Tensor, list[torch.Tensor]]:
+    """L = ½(x² + 4y²) at (3, 1), and another parameter: gradient (3, 4), of length 5; Hessian diag(1, 4)."""
+    place, other = torch.tensor([3.0, 1.0], dtype=torch.float64), torch.tensor(7.0, dtype=torch.float64)
+    place.requires_grad_(), other.requires_grad_()
+    seen = []
+
+    def again():
+        seen.append(place.detach().clone())
+        (0.5 * (place[0] ** 2 + 4 * place[1] ** 2) + 2 * other).backward()
+
+    return place, other, seen, again
+
+
+def test_gradient_norm_regularisation_adds_the_hessian_times_the_gradient(tmp_path):
+    """∇(L + γ/2 ‖∇L‖²) = g + γHg = (3, 4) + 0.5·(3, 16); of a quadratic the finite difference is exact."""
+    place, other, seen, again = quadratic()
+    again()
+    config = GAAConfig(str(tmp_path), flatness="gradient-norm", flatness_radius=0.1, flatness_coef=0.5)
+    flatten_gradient([place], [other], again, config)
+    assert place.grad.tolist() == pytest.approx([4.5, 12.0])
+    assert other.grad.item() == 2.0
+    assert seen[1].tolist() == pytest.approx([3.0 + 0.1 * 0.6, 1.0 + 0.1 * 0.8])
+    assert place.tolist() == [3.0, 1.0]
+
+
+def test_sam_takes_the_gradient_where_the_loss_is_worse(tmp_path):
+    """At (3, 1) + 0.5·(0.6, 0.8) = (3.3, 1.4) it is (3.3, 5.6)."""
+    place, other, _, again = quadratic()
+    again()
+    flatten_gradient([place], [other], again, GAAConfig(str(tmp_path), flatness="sam", flatness_radius=0.5))
+    assert place.grad.tolist() == pytest.approx([3.3, 5.6])
+    assert other.grad.item() == 2.0
+    assert place.tolist() == [3.0, 1.0]
+
+
+def test_where_there_is_no_gradient_there_is_no_direction(tmp_path):
+    place = torch.zeros(2, requires_grad=True)
+    place.grad = torch.zeros(2)
+    flatten_gradient([place], [], pytest.fail, GAAConfig(str(tmp_path), flatness="sam"))
+    assert place.grad.tolist() == [0.0, 0.0]
+
+
+def test_a_flat_step_of_the_trainer_is_that_of_the_loss_by_autograd(tmp_path):
+    """Against ∇(L + γ/2 ‖∇L‖²) by double differentiation, over the language model's weights, in float64."""
+    options = {"method": "ppo", "max_grad_norm": 1e9, "flatness_radius": 1e-4, "flatness_coef": 0.3}
+    trainer = tiny_trainer(tmp_path, dtype=torch.float64, flatness="gradient-norm", **options)
+    trainer.policy.lm.set_attn_implementation("eager")  # the fused kernel has no second derivative
+    experience = estimate(rolled_out(trainer), trainer.args)
+    weights = list(trainer.policy.lm.parameters())
+    rest = list(trainer.policy.value_head.parameters())
+    trainer._gradients(experience)
+    plain = [w.grad.clone() for w in weights]
+    flatten_gradient(weights, rest, lambda: trainer._gradients(experience), trainer.args)
+    added = [(w.grad - g) / 0.3 for w, g in zip(weights, plain, strict=True)]
+    step = 1e-4 / math.sqrt(sum(float((g**2).sum()) for g in plain))
+    squares = []
+    for sign in (1.0, -1.0):  # along u the slope of ½‖g‖² is uᵀHg
+        with torch.no_grad():
+            for w, g in zip(weights, plain, strict=True):
+                w.add_(g, alpha=sign * step)
+        trainer.optimizer.zero_grad()
+        trainer._gradients(experience)
+        squares.append(sum(float((w.grad**2).sum()) for w in weights) / 2)
+        with torch.no_grad():
+            for w, g in zip(weights, plain, strict=True):
+                w.sub_(g, alpha=sign * step)
+    slope = (squares[0] - squares[1]) / (2 * step)
+    found = sum(float((h * g).sum()) for h, g in zip(added, plain, strict=True))
+    assert found == pytest.approx(slope, rel=1e-2)
+
+
+@pytest.mark.parametrize("name", ARMS)
+def test_every_arm_trains(name, tmp_path):
+    settings = {"max_steps": 2, "batch_size": 8, "num_mini_batches": 2, "eval_completions": 8, "progress": False}
+    from gaard.lab.compare import compare
+
+    study = build_study(["capped"], [name], [0], {**settings, "use_cpu": True})
+    results = compare(study, tmp_path)
+    assert [run["error"] for run in results["runs"]] == [None, None]
+    config = json.loads((tmp_path / f"capped/{name}-seed0/config.json").read_text())
+    assert {key: config[key] for key in ARMS[name].settings} == dict(ARMS[name].settings)

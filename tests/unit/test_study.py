@@ -1,0 +1,221 @@
+"""Studies: what a file may say, which runs it means, what is made of them."""
+
+import json
+import shutil
+from pathlib import Path
+
+import pytest
+
+from gaard import GAATrainer, cli
+from gaard.errors import ConfigError
+from gaard.lab.arms import ARMS, Arm, find_arm, find_arms
+from gaard.lab.collection import collect
+from gaard.lab.compare import compare
+from gaard.lab.study import RunKey, Study, build_study, read_study, study_of_settings
+
+ROOT = Path(__file__).resolve().parents[2]
+SHORT = {"max_steps": 2, "batch_size": 8, "num_mini_batches": 2, "eval_completions": 16, "progress": False}
+OWN_ARM = """
+from gaard.lab.arms import Arm
+
+careful = Arm("careful", "PPO on a short leash", {"method": "ppo", "kl_coef": 2.0})
+"""
+OWN_SCENARIO = """
+from gaard.lab.scenarios import Scenario
+
+def shouts(completions, **columns):
+    return [min(1.0, text.count("!") / 2) for text in completions]
+
+loud = Scenario("loud", "pays for marks", ("The film is",), shouts, max_completion_length=6)
+"""
+
+
+def stated(tmp_path, **changes) -> Path:
+    content = {"scenarios": ["capped", "clean"], "arms": ["ppo", "gaa"], "seeds": 2, "settings": SHORT} | changes
+    path = tmp_path / "study.yaml"
+    path.write_text("\n".join(f"{key}: {json.dumps(value)}" for key, value in content.items()))
+    return path
+
+
+def test_runs_go_seed_by_seed_and_each_has_a_folder(tmp_path):
+    specs = read_study(stated(tmp_path)).specs(tmp_path)
+    assert [str(key) for key in specs][:4] == [
+        *("capped, untrained, seed 0", "capped, ppo, seed 0", "capped, gaa, seed 0", "clean, untrained, seed 0")
+    ]
+    assert len(specs) == len({spec.output_dir for spec in specs.values()}) == 2 * 3 * 2
+    spec = specs[RunKey("clean", "gaa", 1)]
+    assert (spec.scenario, spec.method, spec.seed, spec.max_steps) == ("clean", "gaa", 1, 2)
+    assert Path(spec.output_dir) == tmp_path / "clean" / "gaa-seed1"
+
+
+def test_an_arms_settings_come_before_the_studys_and_those_before_the_scenarios(tmp_path):
+    settings = {"settings": {**SHORT, "kl_coef": 0.7}, "arms": ["ppo", "ppo-kl-0.3"]}
+    specs = read_study(stated(tmp_path, **settings)).specs(tmp_path)
+    assert specs[RunKey("capped", "ppo", 0)].kl_coef == 0.7
+    assert specs[RunKey("capped", "ppo-kl-0.3", 0)].kl_coef == 0.3
+    plain = build_study(["capped"], ["ppo"], [0], {}).specs(tmp_path)
+    assert plain[RunKey("capped", "ppo", 0)].kl_coef == 0.05
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"scenarios": []}, "scenarios is empty"),
+        ({"scenarios": "capped"}, "scenarios='capped' must be a list"),
+        ({"scenarios": ["cap"]}, "scenario='cap' is not known.*Did you mean 'capped'"),
+        ({"scenarios": ["capped", "capped"]}, "names one twice"),
+        ({"arms": []}, r"arms=\[\] is no list of arms"),
+        ({"arms": ["ppo", "gaaa"]}, "'gaaa' is not known: Did you mean 'gaa'"),
+        ({"arms": ["ppo", "ppo"]}, "arms names 'ppo' twice"),
+        ({"arms": [3]}, "3 is neither a name nor a mapping"),
+        ({"arms": [{"kl_coef": 1.0}]}, "has no name"),
+        ({"arms": [{"name": "x", "kl_coeff": 1.0}]}, "arm 'x': unknown key 'kl_coeff': did you mean 'kl_coef'"),
+        ({"arms": [{"name": "x", "seed": 1}]}, "arm 'x' sets 'seed'"),
+        ({"arms": [{"name": "a/b"}]}, "arm 'a/b': a name is of letters"),
+        ({"arms": [{"name": "untrained"}]}, "and not 'untrained'"),
+        ({"arms": [{"name": "x", "base": "pp0"}]}, "'pp0' is not known: Did you mean 'ppo'"),
+        ({"seeds": 0}, r"seeds=\[\] must be some whole numbers"),
+        ({"seeds": [1, 1]}, "names a seed twice"),
+        ({"seeds": [1.5]}, r"seeds=\[1.5\] must be some whole numbers"),
+        ({"seeds": "3"}, "seeds='3' must be a list or a number"),
+        ({"settings": ["x"]}, r"settings=\['x'\] must hold"),
+        ({"settings": {"max_step": 3}}, "unknown key 'max_step': did you mean 'max_steps'"),
+        ({"scenario": "capped"}, "unknown key 'scenario': did you mean 'scenarios'"),
+    ],
+)
+def test_what_a_file_may_get_wrong_is_named_in_one_line(changes, message, tmp_path, capsys):
+    path = stated(tmp_path, **changes)
+    with pytest.raises(ConfigError, match=message) as caught:
+        read_study(path)
+    assert "\n" not in str(caught.value)
+    assert cli.main(["compare", str(path), "--out", str(tmp_path / "out")]) == 2
+    assert capsys.readouterr().err.startswith("gaard: ")
+    assert not (tmp_path / "out").exists()
+
+
+def test_files_that_are_no_study(tmp_path):
+    with pytest.raises(ConfigError, match=r"nowhere\.yaml: No such file.*check the path"):
+        read_study(tmp_path / "nowhere.yaml")
+    for content, message in (("- a\n", "must hold summary, scenarios"), ("a: [", "is not YAML")):
+        (tmp_path / "bad.yaml").write_text(content)
+        with pytest.raises(ConfigError, match=message):
+            read_study(tmp_path / "bad.yaml")
+
+
+@pytest.mark.parametrize("path", sorted((ROOT / "studies").glob("*.yaml")), ids=lambda path: path.stem)
+def test_the_studies_that_come_along_can_be_run(path, tmp_path):
+    study = read_study(path)
+    assert study.summary
+    assert len(study.specs(tmp_path)) == len(study.worlds) * (1 + len(study.arms)) * len(study.seeds)
+    if path.stem == "screen":
+        assert [arm.name for arm in study.arms] == list(ARMS)
+
+
+def test_an_arm_stated_in_place_starts_from_its_base():
+    arm = find_arm({"name": "soft", "base": "gaa-reference", "sigma_scale": 0.25})
+    assert dict(arm.settings) == {"method": "gaa-reference", "sigma_scale": 0.25}
+    assert arm.summary == "gaa-reference, sigma_scale 0.25"
+
+
+def test_arms_of_a_users_file(tmp_path):
+    path = tmp_path / "mine.py"
+    path.write_text(OWN_ARM)
+    assert (
+        find_arm(str(path))
+        == find_arm(f"{path}:careful")
+        == Arm("careful", "PPO on a short leash", {"method": "ppo", "kl_coef": 2.0})
+    )
+    with pytest.raises(ConfigError, match=r"holds 1 arms \(careful\)"):
+        find_arm(f"{path}:other")
+    path.write_text("x = 1\n")
+    with pytest.raises(ConfigError, match=r"holds 0 arms \(none\)"):
+        find_arms([str(path)])
+
+
+def test_every_arm_is_listed(capsys):
+    assert cli.main(["arms"]) == 0
+    shown = capsys.readouterr().out
+    assert all(name in shown for name in ARMS)
+
+
+def test_a_study_of_a_users_own_arm_and_scenario_from_the_command_line(tmp_path, capsys):
+    (tmp_path / "arm.py").write_text(OWN_ARM)
+    (tmp_path / "loud.py").write_text(OWN_SCENARIO)
+    changes = {"scenarios": [str(tmp_path / "loud.py")], "arms": ["ppo", str(tmp_path / "arm.py")], "seeds": [4]}
+    out = tmp_path / "out"
+    assert cli.main(["compare", str(stated(tmp_path, **changes)), "--out", str(out)]) == 0
+    results = json.loads((out / "results.json").read_text())
+    ((label, found),) = results["scenarios"].items()
+    assert label.endswith("loud")
+    assert list(found["arms"]) == ["ppo", "careful"]
+    assert found["differences"]["careful"]["kl"]["n"] == 1
+    assert "careful" in capsys.readouterr().out
+    assert (out / label / "curves.png").exists()
+
+
+def made(numbers: dict[tuple[str, str], list[float]]) -> tuple[list[dict], Study]:
+    """Runs with given true rewards by scenario and arm, and their study."""
+    runs = [
+        {"scenario": scenario, "arm": arm, "seed": seed, "folder": "", "measures": {"true_reward": x}, "error": None}
+        for (scenario, arm), values in numbers.items()
+        for seed, x in enumerate(values)
+    ]
+    arms = find_arms([*dict.fromkeys(arm for _, arm in numbers if arm != "untrained")])
+    return runs, Study({scenario: {} for scenario, _ in numbers}, arms, [0, 1, 2])
+
+
+def test_differences_are_to_ppo_on_common_seeds_and_the_tax_is_what_clean_lost():
+    runs, study = made(
+        {
+            ("clean", "ppo"): [0.4, 0.5, 0.6],
+            ("clean", "gaa"): [0.3, 0.45, 0.5],
+            ("clean", "oracle"): [0.5, 0.6],
+            ("clean", "untrained"): [0.2, 0.2, 0.2],
+        }
+    )
+    results = collect(runs, study)
+    found = results["scenarios"]["clean"]["differences"]
+    assert list(found) == ["gaa", "oracle"]
+    assert found["gaa"]["true_reward"]["mean"] == pytest.approx(-0.25 / 3)
+    assert found["oracle"]["true_reward"]["n"] == 2
+    assert found["oracle"]["true_reward"]["p"] is None  # the same gain twice
+    assert found["gaa"]["true_reward"]["p_holm"] == found["gaa"]["true_reward"]["p"]  # one test alone
+    tax = results["tax"]["gaa"]
+    assert tax["mean"] == pytest.approx(0.25 / 3)
+    assert tax["low"] == pytest.approx(-found["gaa"]["true_reward"]["high"])
+    assert tax["low"] < tax["mean"] < tax["high"]
+
+
+def test_without_ppo_the_first_arm_is_what_others_are_held_against():
+    runs, study = made({("capped", "gaa"): [0.1], ("capped", "oracle"): [0.3]})
+    results = collect(runs, study)
+    assert results["baseline"] == "gaa"
+    assert results["scenarios"]["capped"]["differences"]["oracle"]["true_reward"]["mean"] == pytest.approx(0.2)
+    assert results["tax"] == {}
+
+
+def test_a_study_of_two_scenarios_resumes_run_by_run(tmp_path, monkeypatch):
+    study = build_study(["capped", "clean"], ["ppo"], [0], {**SHORT, "use_cpu": True})
+    told: list[str] = []
+    results = compare(study, tmp_path, announce=told.append)
+    assert [run["folder"] for run in results["runs"]] == [
+        *("capped/untrained-seed0", "capped/ppo-seed0", "clean/untrained-seed0", "clean/ppo-seed0")
+    ]
+    measures = results["runs"][1]["measures"]
+    assert {"hack_count", "distinct_1", "distinct_2", "untrained_perplexity"} <= set(measures)
+    trained = []
+    plain = GAATrainer.training_step
+    monkeypatch.setattr(GAATrainer, "training_step", lambda self: trained.append(self.args.output_dir) or plain(self))
+    assert compare(study, tmp_path) == results
+    assert trained == []
+    shutil.rmtree(tmp_path / "clean" / "ppo-seed0")
+    again = compare(study, tmp_path)
+    assert trained == [str(tmp_path / "clean" / "ppo-seed0")] * 2
+    for run, other in zip(again["runs"], results["runs"], strict=True):
+        assert run["measures"] | {"seconds_per_step": 0} == other["measures"] | {"seconds_per_step": 0}
+
+
+def test_a_study_without_a_scenario_is_called_custom():
+    study = study_of_settings({"prompts": ["a"], "output_dir": "x"}, ["ppo"], [0])
+    assert list(study.worlds) == ["custom"]
+    assert "output_dir" not in study.record()["settings"]
