@@ -3,7 +3,7 @@
 import re
 import sys
 from collections.abc import Sequence
-from dataclasses import fields
+from dataclasses import fields, replace
 from functools import partial
 from itertools import pairwise
 from pathlib import Path
@@ -78,8 +78,7 @@ def compare(words: list[str]) -> int:
     from gaard.report.figures import comparison_figures
     from gaard.report.tables import comparison_tables
 
-    stated = bool(words) and not words[0].startswith("-")
-    study, folder, jobs = _study_file(words) if stated else _study_of_options(words)
+    study, folder, jobs = _study_file(words) if _names_a_study(words) else _study_of_options(words)
     log = Console(stderr=True)
     say = partial(log.print, markup=False, highlight=False)  # an error may hold brackets
     results = run_study(study, folder, jobs=jobs, announce=say)
@@ -94,6 +93,15 @@ def compare(words: list[str]) -> int:
     return FAILED_RUNS if failed else 0
 
 
+def _names_a_study(words: Sequence[str]) -> bool:
+    """Whether a YAML file stands among the words that is no option's value."""
+    before = ["", *words]
+    return any(
+        word.endswith((".yaml", ".yml")) and not word.startswith("-") and not previous.startswith("-")
+        for previous, word in zip(before, words, strict=False)
+    )
+
+
 def _study_file(words: list[str]) -> tuple[Any, Path, int]:
     """``gaard compare STUDY.yaml``: the study, its folder and how many runs at once."""
     from gaard.lab.study import read_study
@@ -101,10 +109,12 @@ def _study_file(words: list[str]) -> tuple[Any, Path, int]:
     parser = _parser("compare", "Run a study; the same command goes on with an unfinished one.")
     parser.add_argument("study", type=str, help="YAML file with scenarios, arms, seeds and settings")
     parser.add_argument("--out", type=str | None, default=None, help="folder of the study; default: runs/NAME")
+    parser.add_argument("--overwrite", action="store_true", help="delete the runs that are there and start again")
     _add_jobs(parser)
     arguments = parser.parse_args(words)
     folder = Path(arguments.out or Path("runs") / Path(arguments.study).stem)
-    return read_study(arguments.study), folder, arguments.jobs
+    study = read_study(arguments.study)
+    return replace(study, settings={**study.settings, "overwrite": arguments.overwrite}), folder, arguments.jobs
 
 
 def _study_of_options(words: list[str]) -> tuple[Any, Path, int]:

@@ -7,16 +7,19 @@ import pytest
 import torch
 from test_estimate import rollout
 
-from gaard.errors import ModelError
+from definitions import exact_kl, log_softmax, selected
+from gaard.errors import ConfigError, ModelError
 from gaard.lab.arms import ARMS
 from gaard.lab.study import build_study
+from gaard.method import projection
 from gaard.method.coefficients import constant_coefficients, only_a, only_b
 from gaard.method.distributions import draw
 from gaard.rewards import honeypot
-from gaard.training import collect
+from gaard.training import collect, update
 from gaard.training.collect import Clock
 from gaard.training.config import GAAConfig
 from gaard.training.estimate import estimate, normalized_scores
+from gaard.training.evaluation import distinct
 from gaard.training.flatness import flatten_gradient
 from tiny import tiny_trainer, words_reward
 
@@ -216,33 +219,113 @@ def test_where_there_is_no_gradient_there_is_no_direction(tmp_path):
     assert place.grad.tolist() == [0.0, 0.0]
 
 
-def test_a_flat_step_of_the_trainer_is_that_of_the_loss_by_autograd(tmp_path):
-    """Against ∇(L + γ/2 ‖∇L‖²) by double differentiation, over the language model's weights, in float64."""
-    options = {"method": "ppo", "max_grad_norm": 1e9, "flatness_radius": 1e-4, "flatness_coef": 0.3}
+def test_a_flat_step_of_the_trainer_is_that_of_the_loss_by_autograd(tmp_path, monkeypatch):
+    """The gradient that the optimizer gets against ∇(L + γ/2 ‖∇L‖²) by double differentiation, in float64."""
+    options = {
+        "method": "ppo",
+        "max_grad_norm": 1e9,
+        "flatness_radius": 1e-5,
+        "flatness_coef": 0.3,
+        "num_mini_batches": 1,
+    }
     trainer = tiny_trainer(tmp_path, dtype=torch.float64, flatness="gradient-norm", **options)
-    trainer.policy.lm.set_attn_implementation("eager")  # the fused kernel has no second derivative
+    trainer.policy.lm.set_attn_implementation("eager")  # the fused kernel has no second derivative, nor
     experience = estimate(rolled_out(trainer), trainer.args)
-    weights = list(trainer.policy.lm.parameters())
-    rest = list(trainer.policy.value_head.parameters())
-    trainer._gradients(experience)
-    plain = [w.grad.clone() for w in weights]
-    flatten_gradient(weights, rest, lambda: trainer._gradients(experience), trainer.args)
-    added = [(w.grad - g) / 0.3 for w, g in zip(weights, plain, strict=True)]
-    step = 1e-4 / math.sqrt(sum(float((g**2).sum()) for g in plain))
-    squares = []
-    for sign in (1.0, -1.0):  # along u the slope of ½‖g‖² is uᵀHg
-        with torch.no_grad():
-            for w, g in zip(weights, plain, strict=True):
-                w.add_(g, alpha=sign * step)
-        trainer.optimizer.zero_grad()
-        trainer._gradients(experience)
-        squares.append(sum(float((w.grad**2).sum()) for w in weights) / 2)
-        with torch.no_grad():
-            for w, g in zip(weights, plain, strict=True):
-                w.sub_(g, alpha=sign * step)
-    slope = (squares[0] - squares[1]) / (2 * step)
-    found = sum(float((h * g).sum()) for h, g in zip(added, plain, strict=True))
-    assert found == pytest.approx(slope, rel=1e-2)
+    monkeypatch.setattr(projection, "token_figures", plain_figures)  # have gradients in closed form
+    policy, critic = list(trainer.policy.lm.parameters()), list(trainer.policy.value_head.parameters())
+    count, weight = experience.rollout.completion_mask.sum(), update.weights(experience, trainer.args)
+    loss, _ = update.loss_and_figures(trainer._forward(experience), experience, weight, count, trainer.args)
+    gradient = torch.autograd.grad(loss, policy + critic, create_graph=True)
+    norm = sum((g**2).sum() for g in gradient[: len(policy)]) / 2
+    curvature = torch.autograd.grad(norm, policy)
+    caught = []
+    monkeypatch.setattr(trainer.optimizer, "step", lambda: caught.extend(p.grad.clone() for p in policy + critic))
+    trainer.update(experience)
+    for found, g, hg in zip(caught, gradient, curvature, strict=False):
+        torch.testing.assert_close(found, g + 0.3 * hg, atol=1e-6, rtol=1e-4)
+    for found, g in zip(caught[len(policy) :], gradient[len(policy) :], strict=True):
+        torch.testing.assert_close(found, g, atol=1e-10, rtol=1e-10)  # the critic learns as ever
+    assert max(float(hg.abs().max()) for hg in curvature) > 1e-2
+
+
+def plain_figures(hidden, policy, tokens, greedy, reference, with_entropy):
+    """By the definitions, so that autograd can differentiate twice."""
+    logprobs = log_softmax(hidden @ policy.weight.t() / policy.temperature)
+    ref_hidden, by = reference
+    kl = exact_kl(logprobs, log_softmax(ref_hidden @ by.weight.t() / by.temperature))
+    return projection.TokenFigures(selected(logprobs, tokens), selected(logprobs, greedy), 0 * kl, kl)
+
+
+def test_an_interrupt_in_the_second_pass_leaves_the_weights_where_they_were(tmp_path):
+    trainer = tiny_trainer(tmp_path, method="ppo", flatness="sam", flatness_radius=1.0)
+    trainer.training_step()
+    before = {key: value.clone() for key, value in trainer.policy.state_dict().items()}
+    passes, plain = [], trainer._gradients
+
+    def interrupted(minibatch):
+        passes.append(1)
+        if len(passes) == 2:
+            raise KeyboardInterrupt
+        return plain(minibatch)
+
+    trainer._gradients = interrupted
+    with pytest.raises(KeyboardInterrupt):
+        trainer.training_step()
+    assert all(torch.equal(value, before[key]) for key, value in trainer.policy.state_dict().items())
+
+
+def test_flat_steps_and_bfloat16_do_not_go_together(tmp_path):
+    with pytest.raises(ConfigError, match="flatness='sam' with bf16=True"):
+        GAAConfig(str(tmp_path), flatness="sam", bf16=True)
+
+
+def test_a_reward_of_chance_is_asked_for_rivals_once_even_across_a_resume(tmp_path):
+    """They stand in the checkpoint: asked again they would be others, and shift the chances of all that follows."""
+    options = {"method": "ppo", "reward_shaping": "par", "save_steps": 1, "max_steps": 5}
+
+    def noisy(completions, **_):
+        return torch.rand(len(completions)).tolist()
+
+    torch.manual_seed(0)
+    tiny_trainer(tmp_path / "whole", reward=noisy, **options).train()
+    cut = tiny_trainer(tmp_path / "cut", reward=noisy, **options)
+    step = cut.training_step
+    cut.training_step = lambda: step() if cut.step < 3 else (_ for _ in ()).throw(KeyboardInterrupt)
+    with pytest.raises(KeyboardInterrupt):
+        cut.train()
+    tiny_trainer(tmp_path / "cut", reward=noisy, **options).train()
+    whole, resumed = ((tmp_path / name / "metrics.jsonl").read_bytes() for name in ("whole", "cut"))
+    assert whole == resumed
+
+
+def test_the_measures_of_diversity_by_hand():
+    """Tokens 1 2 1 and 1 2: 2 of 5 are distinct; pairs 12 21 12: 2 of 3."""
+    texts = [[1, 2, 1], [1, 2]]
+    assert distinct(texts, 1) == pytest.approx(2 / 5)
+    assert distinct(texts, 2) == pytest.approx(2 / 3)
+    assert distinct([[1]], 2) == 0.0
+
+
+def test_the_untrained_models_perplexity_and_the_hacks_by_plain_forwards(tmp_path, monkeypatch):
+    baited = honeypot(words_reward, word="bait")
+    trainer = tiny_trainer(tmp_path, method="ppo", reward=baited, learning_rate=1e-2, temperature=0.7, max_steps=3)
+    untrained = tiny_trainer(tmp_path / "other").policy.lm
+    trainer.train()
+    seen, plain = [], collect.Collector.collect
+    monkeypatch.setattr(collect.Collector, "collect", lambda *given: seen.append(plain(*given)) or seen[-1])
+    measures = trainer.evaluate(64)
+    surprise, hacks = [], 0
+    for rollout_ in seen:
+        hacks += int(rollout_.hacked.sum())
+        for row in range(len(rollout_.scores)):
+            prompt = rollout_.prompt_ids[row][rollout_.prompt_mask[row]]
+            completion = rollout_.completion_ids[row][rollout_.completion_mask[row]]
+            logits = untrained(input_ids=torch.cat([prompt, completion])[None]).logits[0].double() / 0.7
+            logprobs = log_softmax(logits)[len(prompt) - 1 : -1]
+            surprise += (-selected(logprobs, completion)).tolist()
+    assert measures["hack_count"] == hacks
+    assert measures["untrained_perplexity"] == pytest.approx(math.exp(sum(surprise) / len(surprise)), rel=1e-4)
+    assert measures["kl"] > 1e-3  # trained away, so that the two models' perplexities differ
 
 
 @pytest.mark.parametrize("name", ARMS)

@@ -331,7 +331,7 @@ def test_a_run_that_fails_is_named_and_the_others_count(comparison, tmp_path, ca
     words, finished, _ = comparison
     folder = tmp_path / "out"
     shutil.copytree(finished, folder)
-    of_another_run = json.loads((folder / "custom" / "gaa-seed1" / "config.json").read_text()) | {"seed": 7}
+    of_another_run = json.loads((folder / "custom" / "gaa-seed1" / "config.json").read_text()) | {"rewards": "others"}
     (folder / "custom" / "gaa-seed1" / "config.json").write_text(json.dumps(of_another_run))
     assert cli.main([*words[:-1], str(folder)]) == 1
     assert "gaard: custom, gaa seed 1 failed: CheckpointError: " in capsys.readouterr().err
@@ -361,7 +361,7 @@ def test_results_of_other_settings_are_not_overwritten(comparison, tmp_path, cap
     before = {path: path.read_bytes() for path in folder.rglob("*") if path.is_file()}
     assert cli.main([*words[:-1], str(folder), "--learning_rate", "0.5"]) == 2
     message = capsys.readouterr().err
-    assert "holds a run of another configuration" in message
+    assert "holds the run custom, untrained, seed 0 under other settings" in message
     assert "learning_rate: " in message
     assert "0.5 now" in message
     assert {path: path.read_bytes() for path in folder.rglob("*") if path.is_file()} == before

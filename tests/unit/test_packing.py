@@ -43,7 +43,16 @@ def test_bfloat16_is_packed_too():
     x = torch.randn(9, 160).bfloat16()
     plain = model["linear"](x)
     with packed(model, rows=9):
+        assert ("forward" in vars(model["linear"])) == torch.ops.mkldnn._is_mkldnn_bf16_supported()
         torch.testing.assert_close(model["linear"](x), plain, atol=2e-2, rtol=2e-2)
+
+
+@torch.no_grad()
+def test_bfloat16_is_left_alone_where_the_processor_has_none(monkeypatch):
+    monkeypatch.setattr(packing, "_multiplies", lambda dtype: dtype == torch.float32)
+    model = layers().bfloat16()
+    with packed(model, rows=9):
+        assert not [layer for layer in model.values() if "forward" in vars(layer)]
 
 
 @torch.no_grad()

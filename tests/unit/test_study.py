@@ -74,12 +74,14 @@ def test_an_arms_settings_come_before_the_studys_and_those_before_the_scenarios(
         ({"arms": [{"name": "a/b"}]}, "arm 'a/b': a name is of letters"),
         ({"arms": [{"name": "untrained"}]}, "and not 'untrained'"),
         ({"arms": [{"name": "x", "base": "pp0"}]}, "'pp0' is not known: Did you mean 'ppo'"),
-        ({"seeds": 0}, r"seeds=\[\] must be some whole numbers"),
+        ({"seeds": 0}, "seeds=0 must be a list, or how many there are"),
+        ({"seeds": True}, "seeds=True must be a list, or how many there are"),
         ({"seeds": [1, 1]}, "names a seed twice"),
         ({"seeds": [1.5]}, r"seeds=\[1.5\] must be some whole numbers"),
-        ({"seeds": "3"}, "seeds='3' must be a list or a number"),
+        ({"seeds": "3"}, "seeds='3' must be a list, or how many there are"),
         ({"settings": ["x"]}, r"settings=\['x'\] must hold"),
         ({"settings": {"max_step": 3}}, "unknown key 'max_step': did you mean 'max_steps'"),
+        ({"settings": {"overwrite": True}}, "settings hold 'overwrite', which a study sets for each run"),
         ({"scenario": "capped"}, "unknown key 'scenario': did you mean 'scenarios'"),
     ],
 )
@@ -90,6 +92,13 @@ def test_what_a_file_may_get_wrong_is_named_in_one_line(changes, message, tmp_pa
     assert "\n" not in str(caught.value)
     assert cli.main(["compare", str(path), "--out", str(tmp_path / "out")]) == 2
     assert capsys.readouterr().err.startswith("gaard: ")
+    assert not (tmp_path / "out").exists()
+
+
+def test_a_value_that_an_arm_cannot_have_is_named_with_the_arm(tmp_path, capsys):
+    path = stated(tmp_path, arms=["ppo", {"name": "x", "kl_coef": -1}])
+    assert cli.main(["compare", "--jobs", "1", str(path), "--out", str(tmp_path / "out")]) == 2
+    assert capsys.readouterr().err == "gaard: arm 'x': kl_coef=-1 must not be negative\n"
     assert not (tmp_path / "out").exists()
 
 
@@ -178,8 +187,8 @@ def test_differences_are_to_ppo_on_common_seeds_and_the_tax_is_what_clean_lost()
     assert list(found) == ["gaa", "oracle"]
     assert found["gaa"]["true_reward"]["mean"] == pytest.approx(-0.25 / 3)
     assert found["oracle"]["true_reward"]["n"] == 2
-    assert found["oracle"]["true_reward"]["p"] is None  # the same gain twice
-    assert found["gaa"]["true_reward"]["p_holm"] == found["gaa"]["true_reward"]["p"]  # one test alone
+    assert found["oracle"]["true_reward"]["p"] == pytest.approx(0.5)  # the same gain twice
+    assert found["gaa"]["true_reward"]["p_holm"] == pytest.approx(2 * found["gaa"]["true_reward"]["p"])  # of two tests
     tax = results["tax"]["gaa"]
     assert tax["mean"] == pytest.approx(0.25 / 3)
     assert tax["low"] == pytest.approx(-found["gaa"]["true_reward"]["high"])
@@ -213,6 +222,23 @@ def test_a_study_of_two_scenarios_resumes_run_by_run(tmp_path, monkeypatch):
     assert trained == [str(tmp_path / "clean" / "ppo-seed0")] * 2
     for run, other in zip(again["runs"], results["runs"], strict=True):
         assert run["measures"] | {"seconds_per_step": 0} == other["measures"] | {"seconds_per_step": 0}
+
+
+def test_an_arm_that_changed_is_refused_before_anything_is_run(tmp_path, capsys):
+    """Else its numbers would be overwritten by errors; with --overwrite they are made again."""
+    arms = ["ppo", {"name": "soft", "base": "ppo", "kl_coef": 0.5}]
+    words = ["compare", str(stated(tmp_path, scenarios=["capped"], arms=arms, seeds=[0])), "--out", str(tmp_path / "o")]
+    assert cli.main(words) == 0
+    before = (tmp_path / "o" / "results.json").read_bytes()
+    arms[1]["kl_coef"] = 0.7
+    stated(tmp_path, scenarios=["capped"], arms=arms, seeds=[0])
+    assert cli.main(words) == 2
+    message = capsys.readouterr().err
+    assert "holds the run capped, soft, seed 0 under other settings: use another --out, or --overwrite" in message
+    assert "kl_coef: 0.5 there, 0.7 now" in message
+    assert (tmp_path / "o" / "results.json").read_bytes() == before
+    assert cli.main([*words, "--overwrite"]) == 0
+    assert (tmp_path / "o" / "results.json").read_bytes() != before
 
 
 def test_a_study_without_a_scenario_is_called_custom():

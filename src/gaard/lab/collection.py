@@ -85,7 +85,7 @@ def _differences(by_arm: Mapping[str, Mapping[int, Mapping[str, float]]], baseli
             for arm, seeds in by_arm.items()
         }
         differences = {arm: paired_difference(numbers[arm], numbers[baseline]) for arm in others}
-        tested = {arm: found.p for arm, found in differences.items() if found is not None and found.p is not None}
+        tested = {arm: one.p for arm, one in differences.items() if one is not None and one.p is not None}
         adjusted = dict(zip(tested, holm(list(tested.values())), strict=True))
         for arm, difference in differences.items():
             if difference is not None:

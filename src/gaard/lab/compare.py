@@ -12,16 +12,18 @@ from typing import Any
 
 from accelerate import PartialState
 
-from gaard.errors import ConfigError, GaardError
+from gaard.errors import CheckpointError, ConfigError, GaardError
 from gaard.lab.arms import UNTRAINED
 from gaard.lab.collection import collect
 from gaard.lab.engine import RunsProgress, execute
 from gaard.lab.spec import RunSpec, build_trainer
 from gaard.lab.study import RunKey, Study
 from gaard.training.checkpoint import write_file
-from gaard.training.runlog import TIMINGS, read_jsonl
+from gaard.training.config import difference
+from gaard.training.runlog import CONFIG, TIMINGS, read_jsonl
 
 RESULTS, TRACE = "results.json", "error.txt"
+NOT_STATED = ("prompts",)  # a run's configuration has their hash in the place of what was given
 WARM_UP_STEPS = 1  # left out of seconds_per_step where there are more
 
 
@@ -70,9 +72,11 @@ def compare(
 
     Raises:
         ConfigError: For settings that no run could use.
+        CheckpointError: If the folder holds a run of this name under other settings; it is left as it is.
     """
     _check_jobs(jobs)
     specs = study.specs(folder)
+    _check_earlier(specs)
     folder.mkdir(parents=True, exist_ok=True)
     known = _earlier_runs(folder)
     runs: dict[RunKey, Run] = {}
@@ -92,6 +96,23 @@ def _check_jobs(jobs: int) -> None:
     launched = int(os.environ.get("WORLD_SIZE", "1"))  # PartialState would settle the device before a run can
     if jobs > 1 and launched > 1:
         raise ConfigError(f"jobs={jobs} under {launched} launched processes: use one or the other")
+
+
+def _check_earlier(specs: Mapping[RunKey, RunSpec]) -> None:
+    """Refuse before anything is run, so that results of other settings are not overwritten by errors."""
+    for key, spec in specs.items():
+        try:
+            there = json.loads((Path(spec.output_dir) / CONFIG).read_text(encoding="utf-8"))
+        except (OSError, ValueError):
+            continue  # no run yet, or a torn file, which the run itself will tell of
+        here = json.loads(json.dumps(spec.identity()))
+        stated = {name: value for name, value in there.items() if name in here and name not in NOT_STATED}
+        changed = difference(stated, {name: here[name] for name in stated})
+        if changed and not spec.overwrite:
+            raise CheckpointError(
+                f"{spec.output_dir} holds the run {key} under other settings: use another --out, or --overwrite to "
+                "delete its runs. What differs:\n  " + "\n  ".join(changed)
+            )
 
 
 def _earlier_runs(folder: Path) -> int:

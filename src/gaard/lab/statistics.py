@@ -65,7 +65,7 @@ class Difference:
         mean: Of the differences of the seeds.
         low: Lower end of the 95% interval; None for a single seed.
         high: Upper end.
-        p: Two-sided, of no difference; None for a single seed, or if all differences are the same.
+        p: Two-sided, of no difference; None for a single seed.
         n: Seeds.
     """
 
@@ -79,6 +79,9 @@ class Difference:
 def paired_difference(ours: Mapping[int, float], theirs: Mapping[int, float]) -> Difference | None:
     """Student's paired t test and interval: what a seed does to both arms drops out.
 
+    Where all differences are the same there is no spread to measure them by; p is then that of the exact sign-flip
+    test, 2^(1 − n), or 1 if they are 0.
+
     Args:
         ours: Seed → number.
         theirs: The same of the arm that is compared with.
@@ -91,9 +94,16 @@ def paired_difference(ours: Mapping[int, float], theirs: Mapping[int, float]) ->
         return None
     differences = [ours[seed] - theirs[seed] for seed in seeds]
     interval = mean_interval(differences)
-    spread = len(seeds) > 1 and max(differences) > min(differences)
-    p = float(stats.ttest_1samp(differences, 0.0).pvalue) if spread else None
-    return Difference(interval.mean, interval.low, interval.high, p, len(seeds))
+    return Difference(interval.mean, interval.low, interval.high, _p_value(differences), len(seeds))
+
+
+def _p_value(differences: Sequence[float]) -> float | None:
+    """Of no difference, two-sided."""
+    if len(differences) == 1:
+        return None
+    if max(differences) > min(differences):
+        return float(stats.ttest_1samp(differences, 0.0).pvalue)
+    return 1.0 if differences[0] == 0 else 2.0 ** (1 - len(differences))
 
 
 def holm(p_values: Sequence[float]) -> list[float]:
@@ -139,8 +149,8 @@ def iqm_interval(
     if n < BOOTSTRAP_RUNS:
         return Interval(float(stats.trim_mean(numbers, 0.25)), None, None, n)
     middle, error = (float(x[0]) for x in _trimmed(numbers[None]))
-    if error == 0:
-        return Interval(middle, middle, middle, n)
+    if error == 0:  # the middle half and its neighbours are one number, which says nothing of the spread
+        return Interval(middle, None, None, n)
     drawn, errors = _trimmed(numbers[generator.integers(0, n, (RESAMPLES, n))])
     moved = drawn - middle
     distances = np.divide(moved, errors, out=np.copysign(np.full_like(moved, np.inf), moved), where=errors > 0)

@@ -2,7 +2,7 @@
 
 import re
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import asdict, dataclass, field, fields
+from dataclasses import asdict, dataclass, field, fields, replace
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +15,7 @@ from gaard.lab.spec import RunSpec
 from gaard.training.config import check_keys
 
 KEYS = ("summary", "scenarios", "arms", "seeds", "settings")
+OWN_SETTINGS = ("scenario", "seed", "output_dir", "overwrite")
 OWN_WORLD = "custom"  # what tables call the world that settings state, where no scenario has a name
 
 
@@ -78,7 +79,10 @@ class Study:
                 for arm in arms:
                     key = RunKey(label, UNTRAINED if arm is arms[0] else arm.name, seed)
                     settings = {**world, **self.settings, **arm.settings, "seed": seed}
-                    specs[key] = RunSpec(**{**settings, "output_dir": str(folder / key.folder)})
+                    try:
+                        specs[key] = RunSpec(**{**settings, "output_dir": str(folder / key.folder)})
+                    except ConfigError as error:
+                        raise ConfigError(f"arm {key.arm!r}: {error}" if arm.settings else str(error)) from None
         if not all(spec.eval_completions for spec in specs.values()):
             raise ConfigError("eval_completions=0 leaves a comparison nothing to compare: make it 1 or more")
         return specs
@@ -90,7 +94,7 @@ class Study:
             "scenarios": {label: dict(world) for label, world in self.worlds.items()},
             "arms": [asdict(arm) for arm in self.arms],
             "seeds": list(self.seeds),
-            "settings": {key: value for key, value in self.settings.items() if key not in ("output_dir", "seed")},
+            "settings": {key: value for key, value in self.settings.items() if key not in OWN_SETTINGS},
         }
 
 
@@ -117,6 +121,8 @@ def build_study(
         ConfigError: Naming what cannot be used.
     """
     names, seeds = list(scenarios), list(seeds)
+    if own := next((key for key in settings if key in OWN_SETTINGS), None):
+        raise ConfigError(f"settings hold {own!r}, which a study sets for each run: take it out")
     worlds = {_label(name): find_scenario(name).settings() for name in names} or {OWN_WORLD: {}}
     if names and len(worlds) < len(names):
         raise ConfigError(f"scenarios={names!r} names one twice, or two whose folders would have the same name")
@@ -142,7 +148,8 @@ def study_of_settings(settings: Mapping[str, Any], arms: object, seeds: Iterable
         ConfigError: Naming what cannot be used.
     """
     name = settings.get("scenario")
-    return build_study([name] if name else [], arms, seeds, settings)
+    study = build_study([name] if name else [], arms, seeds, {})
+    return replace(study, settings=dict(settings))
 
 
 def read_study(path: str | Path) -> Study:
@@ -167,18 +174,17 @@ def read_study(path: str | Path) -> Study:
     if not isinstance(content, dict):
         raise ConfigError(f"study {path} must hold {', '.join(KEYS)}, not {type(content).__name__}")
     check_keys(content, KEYS, f"study {path}")
-    for key, kinds, wanted in (
-        ("scenarios", list, "a list"),
-        ("arms", list, "a list"),
-        ("seeds", list | int, "a list or a number"),
-    ):
-        if not isinstance(content.get(key), kinds):
-            raise ConfigError(f"study {path}: {key}={content.get(key)!r} must be {wanted}")
+    for key in ("scenarios", "arms"):
+        if not isinstance(content.get(key), list):
+            raise ConfigError(f"study {path}: {key}={content.get(key)!r} must be a list")
+    seeds: Any = content.get("seeds")
+    counted = isinstance(seeds, int) and not isinstance(seeds, bool) and seeds > 0
+    if not counted and not isinstance(seeds, list):
+        raise ConfigError(f"study {path}: seeds={seeds!r} must be a list, or how many there are, 1 or more")
     settings = {} if content.get("settings") is None else content["settings"]
     if not isinstance(settings, dict):
         raise ConfigError(f"study {path}: settings={settings!r} must hold 'key: value' lines")
     check_keys(settings, [f.name for f in fields(RunSpec)], f"study {path}, settings")
-    seeds = content["seeds"]
     seeds = list(range(seeds)) if isinstance(seeds, int) else seeds
     if not content["scenarios"]:
         raise ConfigError(f"study {path}: scenarios is empty: name some (gaard scenarios)")

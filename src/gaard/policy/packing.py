@@ -13,7 +13,6 @@ import torch
 from torch import Tensor, nn
 from transformers.pytorch_utils import Conv1D
 
-DTYPES = (torch.float32, torch.bfloat16)
 SMALLEST = 2**14  # weights of a layer, below which a call takes as long as the product
 
 
@@ -44,8 +43,14 @@ def _packable(layer: nn.Linear | Conv1D) -> bool:
     if type(layer) not in (nn.Linear, Conv1D) or "forward" in vars(layer):
         return False
     weight = layer.weight
-    on_cpu = weight.device.type == "cpu" and torch.backends.mkldnn.is_available()
-    return on_cpu and weight.dtype in DTYPES and weight.numel() >= SMALLEST
+    return weight.device.type == "cpu" and weight.numel() >= SMALLEST and _multiplies(weight.dtype)
+
+
+def _multiplies(dtype: torch.dtype) -> bool:
+    """Whether oneDNN is there and multiplies numbers of this kind; bfloat16 takes a processor that does."""
+    if dtype == torch.bfloat16:
+        return torch.backends.mkldnn.is_available() and torch.ops.mkldnn._is_mkldnn_bf16_supported()
+    return torch.backends.mkldnn.is_available() and dtype == torch.float32
 
 
 @torch.no_grad()

@@ -173,14 +173,16 @@ class Collector:
         return scores.masked_scatter(changed.cpu(), greedy)
 
     def _rival_scores(self, row: PromptBatch) -> Tensor:
-        """What the untrained model's completions of one prompt are paid; the same whenever they are asked for."""
+        """What completions of one prompt by the untrained model are paid; asked for once, and kept in checkpoints."""
         key = (row.texts[0], *(str(values[0]) for values in row.columns.values()))
         if key not in self.rivals:
             digest = hashlib.sha256(repr((self.config.seed, key)).encode()).digest()
             generator = torch.Generator().manual_seed(int.from_bytes(digest[:7], "big"))
             shape = (RIVALS, self.config.max_completion_length)
-            batch = row.chosen([0] * RIVALS)
-            samples = self._sample(self.untrained, batch, torch.rand(shape, generator=generator, dtype=torch.float64))
+            batch = row.unpadded().chosen([0] * RIVALS)
+            uniforms = torch.rand(shape, generator=generator, dtype=torch.float64)
+            with packed(self.untrained.lm, RIVALS):
+                samples = self._sample(self.untrained, batch, uniforms)
             self.rivals[key] = self._trained_scores(batch, samples.completion_ids, samples.completion_mask)
         return self.rivals[key]
 

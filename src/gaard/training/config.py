@@ -159,6 +159,11 @@ class GAAConfig:
         _check_flags(self)
         _check_ranges(self)
         _check_divisibility(self)
+        if self.bf16 and self.flatness != "none":
+            raise ConfigError(
+                f"flatness={self.flatness!r} with bf16=True: steps of flatness_radius={self.flatness_radius} are lost "
+                "in bfloat16's rounding: leave one of the two out"
+            )
         preset = PRESETS[self.method]
         for option in fields(Reading):
             if getattr(self, option.name) is None:

@@ -32,11 +32,14 @@ def flatten_gradient(
         p.add_(g, alpha=config.flatness_radius / float(norm))
     for p in (*(p for p, _, _ in here), *(p for p, _ in kept)):
         p.grad = None
-    with torch.enable_grad():
-        again()
+    try:
+        with torch.enable_grad():
+            again()
+    finally:  # whatever stops it, the weights are where they were
+        for p, place, _ in here:
+            p.copy_(place)
     weight = config.flatness_coef * float(norm) / config.flatness_radius
-    for p, place, g in here:
-        p.copy_(place)
+    for p, _, g in here:
         if config.flatness == "gradient-norm" and p.grad is not None:
             p.grad = g + weight * (p.grad - g)
     for p, own in kept:

@@ -26,6 +26,7 @@ def rollout_metrics(rollout: Rollout) -> dict[str, float]:
     numbers = {
         "reward": proxy.mean(),
         "reward_std": proxy.std(correction=0),
+        "trained_reward": rollout.trained_scores.double().mean(),
         "true_reward": true.mean(),
         "reward_gap": (proxy - true).mean(),
         "hack_rate": rollout.hacked.double().mean(),

@@ -37,6 +37,11 @@ class PromptBatch:
         columns = {key: values[part] for key, values in self.columns.items()}
         return PromptBatch(self.texts[part], columns, self.ids[part], self.mask[part])
 
+    def unpadded(self) -> "PromptBatch":
+        """The same without the columns in which every row is padding."""
+        used = self.mask.any(0)
+        return PromptBatch(self.texts, self.columns, self.ids[:, used], self.mask[:, used])
+
     def chosen(self, rows: Sequence[int]) -> "PromptBatch":
         """Some rows in any order, padded as the whole."""
         columns = {key: [values[i] for i in rows] for key, values in self.columns.items()}

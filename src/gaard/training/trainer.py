@@ -92,7 +92,7 @@ class GAATrainer:
         )
         self.log = runlog.RunLog(Path(args.output_dir))
         self.step = 0
-        self._claimed = self._changed = False
+        self._claimed = self._changed = self._spent = False
         self._failure: GaardError | None = None
 
     # The loop ---------------------------------------------------------------------------------------------------------
@@ -207,25 +207,24 @@ class GAATrainer:
         if self.args.report_to:
             plain = {k: v if isinstance(v, (int, float, str)) else str(v) for k, v in self.record().items()}
             self.accelerator.init_trackers(runlog.TRACKED, config=plain)
-        metrics: dict[str, float] = next(reversed(self.log.read(runlog.METRICS)), {})
+        metrics: dict[str, float] = {}
         label, main = f"{self.args.method} seed {self.args.seed}", self.accelerator.is_main_process
         try:
             with runlog.StepProgress(self.args.max_steps, label, self.args.progress and main) as progress:
                 progress.show(self.step, {})
-                while not self._finished(metrics):
+                while not self._finished:
                     metrics = self._guarded_step()
                     progress.show(self.step, metrics)
         finally:
             # Not end_training(), which also ends the process group that saving and measuring still need.
             for tracker in self.accelerator.trackers:
                 tracker.finish()
-        return metrics
+        return metrics or next(reversed(self.log.read(runlog.METRICS)), {})
 
-    def _finished(self, metrics: Mapping[str, float]) -> bool:
+    @property
+    def _finished(self) -> bool:
         """Whether all steps are done, or the budget of KL is spent."""
-        budget = self.args.kl_budget
-        spent = budget is not None and metrics.get("kl", 0.0) >= budget
-        return spent or self.step >= self.args.max_steps
+        return self._spent or self.step >= self.args.max_steps
 
     def evaluate(self, completions: int | None = None) -> dict[str, float]:
         """Measure the policy as it is now on fresh completions.
@@ -273,7 +272,8 @@ class GAATrainer:
         start = self._state()
         try:
             metrics = self.training_step()
-            if self._failure or self.step % self.args.save_steps == 0 or self._finished(metrics):
+            self._spent = self.args.kl_budget is not None and metrics["kl"] >= self.args.kl_budget
+            if self._failure or self.step % self.args.save_steps == 0 or self._finished:
                 self._save(self._state())
             if self._failure:
                 raise self._failure
@@ -321,6 +321,8 @@ class GAATrainer:
             "scheduler": self.scheduler.state_dict(),
             "prompts": self.prompts.state(),
             "generators": generator_states(self.generator),
+            "spent": self._spent,
+            "rivals": [[list(key), scores.tolist()] for key, scores in self.collector.rivals.items()],
         }
 
     def _save(self, state: dict[str, Any]) -> None:
@@ -344,6 +346,8 @@ class GAATrainer:
             self.scheduler.load_state_dict(state["scheduler"])
             self.prompts.restore(state["prompts"])
             restore_generators(state["generators"], self.generator)
+            self._spent = state["spent"]
+            self.collector.rivals = {tuple(key): torch.tensor(scores) for key, scores in state["rivals"]}
         if self.accelerator.is_main_process:
             self.log.truncate(self.step)
 
