@@ -3,11 +3,10 @@
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field, fields
-from pathlib import Path
 from typing import Any
 
 from gaard.errors import ConfigError, did_you_mean
-from gaard.rewards.spec import import_file
+from gaard.lab.files import in_python_file
 from gaard.training.config import GAAConfig, check_keys
 
 RUN_CONTROLS = ("output_dir", "overwrite", "seed", "progress", "report_to")
@@ -104,13 +103,13 @@ def find_arm(given: str | Mapping[str, Any]) -> Arm:
         raise ConfigError(f"arms: {given!r} is neither a name nor a mapping of name, base and settings")
     if given in ARMS:
         return ARMS[given]
-    file = re.fullmatch(r"(.+\.py)(?::(\w+))?", given)
-    if file is None:
+    found = in_python_file(given, Arm, f"arms: {given!r}")
+    if found is None:
         raise ConfigError(
             f"arms: {given!r} is not known:{did_you_mean(given, ARMS)} gaard arms lists them; a Python file of your "
             "own is named by its path"
         )
-    return _in_file(Path(file[1]), file[2], given)
+    return found
 
 
 def _stated(given: Mapping[str, Any]) -> Arm:
@@ -122,20 +121,6 @@ def _stated(given: Mapping[str, Any]) -> Arm:
     start = Arm(name, "") if base is None else find_arm(base)
     summary = ", ".join([*([start.name] if base else []), *(f"{key} {value}" for key, value in settings.items())])
     return Arm(name, summary, {**start.settings, **settings})
-
-
-def _in_file(path: Path, variable: str | None, given: str) -> Arm:
-    """The arm of a file."""
-    module = import_file(path, f"arms: {given!r}")
-    own = {key: value for key, value in vars(module).items() if isinstance(value, Arm)}
-    if variable is None and len(own) == 1:
-        return next(iter(own.values()))
-    if variable in own:
-        return own[variable]
-    raise ConfigError(
-        f"arms: {given!r}: {path} holds {len(own)} arms ({', '.join(own) or 'none'}): assign one gaard.lab.arms.Arm to "
-        "a variable, or say which with path/to/file.py:variable"
-    )
 
 
 def find_arms(given: object) -> list[Arm]:

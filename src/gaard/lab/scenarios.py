@@ -4,14 +4,13 @@ A scenario is data: `gaard scenarios` lists these, and a user's own is one Pytho
 """
 
 import json
-import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, fields, replace
 from functools import partial
-from pathlib import Path
 from typing import Any
 
 from gaard.errors import ConfigError, did_you_mean
+from gaard.lab.files import in_python_file
 from gaard.rewards import (
     HumanReward,
     LengthBonus,
@@ -21,9 +20,7 @@ from gaard.rewards import (
     SentimentCliff,
     honeypot,
 )
-from gaard.rewards._messages import one_line
 from gaard.rewards.exploitable import ScaledReward
-from gaard.rewards.spec import import_file
 from gaard.training.config import GAAConfig, check_keys
 from gaard.training.judge import HackDetector, Judge
 
@@ -270,37 +267,13 @@ def find_scenario(name: str) -> Scenario:
         return replace(find_scenario(name.removeprefix(HONEST)).honest(), name=name)
     if name in SCENARIOS:
         return SCENARIOS[name]()
-    file = re.fullmatch(r"(.+\.py)(?::(\w+))?", name)
-    if file is None:
+    found = in_python_file(name, Scenario, f"scenario={name!r}")
+    if found is None:
         raise ConfigError(
             f"scenario={name!r} is not known: choose from {', '.join(SCENARIOS)}, or name a Python file, "
             f"path/to/file.py.{did_you_mean(name, SCENARIOS)}"
         )
-    return replace(_in_file(Path(file[1]), file[2], name), name=name)
-
-
-def _in_file(path: Path, variable: str | None, name: str) -> Scenario:
-    """The scenario of a file."""
-    module = import_file(path, f"scenario={name!r}")
-    own = {key: value for key, value in vars(module).items() if isinstance(value, Scenario)}
-    if variable is None and len(own) == 1:
-        return next(iter(own.values()))
-    if variable is None:
-        raise ConfigError(
-            f"scenario={name!r}: {path} holds {len(own)} scenarios ({', '.join(own) or 'none'}): assign one "
-            "gaard.lab.scenarios.Scenario to a variable, or say which with path/to/file.py:variable"
-        )
-    found = getattr(module, variable, None)
-    try:
-        found = found() if callable(found) else found
-    except Exception as error:
-        raise ConfigError(
-            f"scenario={name!r}: {variable}() in {path} failed with {one_line(error)}: name a Scenario, or a function "
-            "without arguments that returns one"
-        ) from error
-    if not isinstance(found, Scenario):
-        raise ConfigError(f"scenario={name!r}: {variable!r} in {path} is no Scenario.{did_you_mean(variable, own)}")
-    return found
+    return replace(found, name=name)
 
 
 def with_scenario(settings: Mapping[str, Any]) -> dict[str, Any]:

@@ -5,9 +5,8 @@ from dataclasses import dataclass, field, fields
 from pathlib import Path
 from typing import Any
 
-import yaml
-
 from gaard.errors import ConfigError
+from gaard.lab.files import read_mapping
 from gaard.lab.scenarios import find_scenario
 from gaard.rewards import RewardFunction, build_rewards
 from gaard.training.config import GAAConfig, check_keys
@@ -57,14 +56,7 @@ def read_config(path: str | Path) -> dict[str, Any]:
     Raises:
         ConfigError: If the file is missing, is not a mapping, or has a key that no field has.
     """
-    try:
-        content = yaml.safe_load(Path(path).read_text(encoding="utf-8"))
-    except OSError as error:
-        raise ConfigError(f"--config {path}: {error.strerror}: check the path") from None
-    except (yaml.YAMLError, UnicodeDecodeError) as error:
-        raise ConfigError(f"--config {path} is not YAML: {' '.join(str(error).split())}") from None
-    if not isinstance(content, dict):
-        raise ConfigError(f"--config {path} must hold 'key: value' lines, not {type(content).__name__}")
+    content = read_mapping(path, f"--config {path}")
     check_keys(content, [f.name for f in fields(RunSpec)], str(path))
     return content
 

@@ -6,10 +6,9 @@ from dataclasses import asdict, dataclass, field, fields, replace
 from pathlib import Path
 from typing import Any
 
-import yaml
-
 from gaard.errors import ConfigError
 from gaard.lab.arms import UNTRAINED, Arm, find_arms
+from gaard.lab.files import read_mapping
 from gaard.lab.scenarios import find_scenario
 from gaard.lab.spec import RunSpec
 from gaard.training.config import check_keys
@@ -165,14 +164,7 @@ def read_study(path: str | Path) -> Study:
     Raises:
         ConfigError: If the file is missing or not such a mapping, naming the key.
     """
-    try:
-        content = yaml.safe_load(Path(path).read_text(encoding="utf-8"))
-    except OSError as error:
-        raise ConfigError(f"study {path}: {error.strerror}: check the path") from None
-    except (yaml.YAMLError, UnicodeDecodeError) as error:
-        raise ConfigError(f"study {path} is not YAML: {' '.join(str(error).split())}") from None
-    if not isinstance(content, dict):
-        raise ConfigError(f"study {path} must hold {', '.join(KEYS)}, not {type(content).__name__}")
+    content = read_mapping(path, f"study {path}")
     check_keys(content, KEYS, f"study {path}")
     for key in ("scenarios", "arms"):
         if not isinstance(content.get(key), list):

@@ -1,0 +1,77 @@
+"""What a user wrote into files: YAML mappings, and objects in Python files that are named by their path."""
+
+import re
+from pathlib import Path
+from typing import Any, TypeVar
+
+import yaml
+
+from gaard.errors import ConfigError, did_you_mean
+from gaard.rewards._messages import one_line
+from gaard.rewards.spec import import_file
+
+T = TypeVar("T")
+
+
+def read_mapping(path: str | Path, where: str) -> dict[str, Any]:
+    """The keys and values of a YAML file.
+
+    Args:
+        path: The file.
+        where: What an error calls it.
+
+    Returns:
+        Its content.
+
+    Raises:
+        ConfigError: If it cannot be read, or is not a mapping.
+    """
+    try:
+        content = yaml.safe_load(Path(path).read_text(encoding="utf-8"))
+    except OSError as error:
+        raise ConfigError(f"{where}: {error.strerror}: check the path") from None
+    except (yaml.YAMLError, UnicodeDecodeError) as error:
+        raise ConfigError(f"{where} is not YAML: {' '.join(str(error).split())}") from None
+    if not isinstance(content, dict):
+        raise ConfigError(f"{where} must hold 'key: value' lines, not {type(content).__name__}")
+    return content
+
+
+def in_python_file(name: str, kind: type[T], where: str) -> T | None:
+    """The object that ``path/to/file.py``, where it is the only one of its kind, or ``path/to/file.py:variable`` names.
+
+    Args:
+        name: As given; the variable may be a function without arguments that returns the object.
+        kind: The object's class.
+        where: What an error calls the name.
+
+    Returns:
+        The object; None if the name is not that of a Python file.
+
+    Raises:
+        ConfigError: For a file without it.
+    """
+    file = re.fullmatch(r"(.+\.py)(?::(\w+))?", name)
+    if file is None:
+        return None
+    path, variable, noun = Path(file[1]), file[2], kind.__name__
+    module = import_file(path, where)
+    own = {key: value for key, value in vars(module).items() if isinstance(value, kind)}
+    if variable is None and len(own) == 1:
+        return next(iter(own.values()))
+    if variable is None:
+        raise ConfigError(
+            f"{where}: {path} holds {len(own)} {noun.lower()}s ({', '.join(own) or 'none'}): assign one "
+            f"{kind.__module__}.{noun} to a variable, or say which with path/to/file.py:variable"
+        )
+    found = getattr(module, variable, None)
+    try:
+        found = found() if callable(found) else found
+    except Exception as error:
+        raise ConfigError(
+            f"{where}: {variable}() in {path} failed with {one_line(error)}: name a {noun}, or a function without "
+            "arguments that returns one"
+        ) from error
+    if not isinstance(found, kind):
+        raise ConfigError(f"{where}: {variable!r} in {path} is no {noun}.{did_you_mean(variable, own)}")
+    return found
