@@ -16,8 +16,8 @@ from gaard.training.runlog import METRICS, read_jsonl
 CURVES = {
     "hack_rate": "hack rate (share of completions)",
     "true_reward": "true reward",
-    "reward": "proxy reward (what trains)",
-    "kl": "KL to the untrained model (nats a token)",
+    "reward": "proxy reward",
+    "kl": "KL to the reference (nats a token)",
     "entropy": "entropy (nats a token)",
     "eta": "η, probability of the greedy token",
 }
