@@ -95,10 +95,9 @@ def compare(words: list[str]) -> int:
 
 def _names_a_study(words: Sequence[str]) -> bool:
     """Whether a YAML file stands among the words that is no option's value."""
-    before = ["", *words]
     return any(
         word.endswith((".yaml", ".yml")) and not word.startswith("-") and not previous.startswith("-")
-        for previous, word in zip(before, words, strict=False)
+        for previous, word in pairwise(["", *words])
     )
 
 

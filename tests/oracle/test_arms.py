@@ -34,7 +34,7 @@ def test_only_a_and_only_b(sigma, eta, a, b):
 
 
 def test_constants_are_the_same_everywhere():
-    a, b = constant_coefficients(torch.rand(2, 3), torch.rand(3), eta_scale=9.0, constant_a=0.7, constant_b=-0.2)
+    a, b = constant_coefficients(torch.rand(2, 3), torch.rand(3), constant_a=0.7, constant_b=-0.2)
     assert torch.equal(a, torch.full((2, 3), 0.7))
     assert torch.equal(b, torch.full((2, 3), -0.2))
 

@@ -10,6 +10,7 @@ from functools import partial
 from typing import Any
 
 from gaard.errors import ConfigError, did_you_mean
+from gaard.lab.arms import RUN_CONTROLS
 from gaard.lab.files import in_python_file
 from gaard.rewards import (
     HumanReward,
@@ -28,7 +29,6 @@ WORD = "story"
 BASE_WEIGHT = 0.5
 OPENINGS = ("The movie is", "The film is")
 HONEST = "honest:"
-RUN_CONTROLS = ("output_dir", "overwrite", "seed", "method", "progress", "report_to")
 
 
 @dataclass(frozen=True)
@@ -93,7 +93,7 @@ class Scenario:
         check_keys(self.training, [f.name for f in fields(GAAConfig)], f"{where}, training")
         own_fields = {f.name for f in fields(self)}
         for key in self.training:
-            if key in own_fields or key in RUN_CONTROLS:
+            if key in own_fields or key in ("method", *RUN_CONTROLS):
                 own = f"it is a field of the scenario: {key}=…" if key in own_fields else "it belongs to a single run"
                 raise ConfigError(f"{where}: training holds {key!r}: take it out, {own}")
         if self.reach is not None and not isinstance(self.reach, Reach):

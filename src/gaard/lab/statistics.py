@@ -51,10 +51,13 @@ def mean_interval(values: Sequence[float], bounds: tuple[float, float] | None = 
     if n == 1:
         return Interval(mean, None, None, 1)
     margin = float(stats.t.ppf((1 + CONFIDENCE) / 2, n - 1) * numbers.std(ddof=1) / np.sqrt(n))
-    low, high = mean - margin, mean + margin
-    if bounds is not None:
-        low, high = max(low, bounds[0]), min(high, bounds[1])
+    low, high = _cut(mean - margin, mean + margin, bounds)
     return Interval(mean, low, high, n)
+
+
+def _cut(low: float, high: float, bounds: tuple[float, float] | None) -> tuple[float, float]:
+    """An interval within what a measure can be."""
+    return (low, high) if bounds is None else (max(low, bounds[0]), min(high, bounds[1]))
 
 
 @dataclass(frozen=True)
@@ -157,10 +160,8 @@ def iqm_interval(
     distances[(errors == 0) & (moved == 0)] = 0.0
     tail = (1 - CONFIDENCE) / 2
     far, near = np.quantile(distances, [1 - tail, tail], method="inverted_cdf")
-    low, high = middle - far * error, middle - near * error
-    if bounds is not None:
-        low, high = max(low, bounds[0]), min(high, bounds[1])
-    low, high = (float(end) if np.isfinite(end) else None for end in (low, high))
+    ends = _cut(middle - far * error, middle - near * error, bounds)
+    low, high = (float(end) if np.isfinite(end) else None for end in ends)
     return Interval(middle, low, high, n)
 
 

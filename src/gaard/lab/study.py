@@ -71,17 +71,17 @@ class Study:
         Raises:
             ConfigError: For settings that no run could use.
         """
-        arms = (Arm("none", ""), *self.arms)
+        arms: dict[str, Mapping[str, Any]] = {UNTRAINED: {}, **{arm.name: arm.settings for arm in self.arms}}
         specs = {}
         for seed in self.seeds:
             for label, world in self.worlds.items():
-                for arm in arms:
-                    key = RunKey(label, UNTRAINED if arm is arms[0] else arm.name, seed)
-                    settings = {**world, **self.settings, **arm.settings, "seed": seed}
+                for arm, own in arms.items():
+                    key = RunKey(label, arm, seed)
+                    settings = {**world, **self.settings, **own, "seed": seed}
                     try:
                         specs[key] = RunSpec(**{**settings, "output_dir": str(folder / key.folder)})
                     except ConfigError as error:
-                        raise ConfigError(f"arm {key.arm!r}: {error}" if arm.settings else str(error)) from None
+                        raise ConfigError(f"arm {arm!r}: {error}" if own else str(error)) from None
         if not all(spec.eval_completions for spec in specs.values()):
             raise ConfigError("eval_completions=0 leaves a comparison nothing to compare: make it 1 or more")
         return specs

@@ -15,7 +15,7 @@ DECAY_POWER = 10  # the exponent of G7 and G8
 
 
 def gaa_coefficients(
-    eta: Tensor | float, sigma: Tensor | float, *, eta_scale: float = 1.0, sigma_scale: float = 0.5, **others: float
+    eta: Tensor | float, sigma: Tensor | float, *, eta_scale: float = 1.0, sigma_scale: float = 0.5
 ) -> tuple[Tensor, Tensor]:
     """Implements G7 and G8 with the scales of G11.
 
@@ -28,7 +28,6 @@ def gaa_coefficients(
         sigma: σ, the gap in standard deviations, broadcastable to ``eta``.
         eta_scale: Multiplier of η.
         sigma_scale: Multiplier of σ; the seed's σ/2 is 0.5.
-        **others: What other coefficients look at.
 
     Returns:
         ``(a, b)`` of the broadcast shape, 0 ≤ a ≤ 2 and −1 ≤ b ≤ 0.
@@ -71,7 +70,7 @@ def only_b(eta: Tensor | float, sigma: Tensor | float, **scales: float) -> tuple
 
 
 def constant_coefficients(
-    eta: Tensor | float, sigma: Tensor | float, *, constant_a: float = 1.0, constant_b: float = 0.0, **others: float
+    eta: Tensor | float, sigma: Tensor | float, *, constant_a: float = 1.0, constant_b: float = 0.0
 ) -> tuple[Tensor, Tensor]:
     """The same a and b everywhere.
 
@@ -80,7 +79,6 @@ def constant_coefficients(
         sigma: Broadcastable to ``eta``.
         constant_a: The a.
         constant_b: The b.
-        **others: What other coefficients look at.
 
     Returns:
         Both, of the broadcast shape.
@@ -91,13 +89,16 @@ def constant_coefficients(
     return a, torch.full_like(a, constant_b)
 
 
-def ppo_coefficients(eta: Tensor | float, sigma: Tensor | float, **others: float) -> tuple[Tensor, Tensor]:
+def ppo_coefficients(
+    eta: Tensor | float, sigma: Tensor | float, *, eta_scale: float = 1.0, sigma_scale: float = 0.5
+) -> tuple[Tensor, Tensor]:
     """PPO as a choice of coefficients: a = 1, b = 0 everywhere.
 
     Args:
         eta: Any shape.
         sigma: Broadcastable to ``eta``.
-        **others: What other coefficients look at.
+        eta_scale: Accepted for the common signature; PPO looks at neither.
+        sigma_scale: Likewise.
 
     Returns:
         ``(1, 0)`` of the broadcast shape.

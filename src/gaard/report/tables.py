@@ -79,12 +79,21 @@ def arms_table(arms: Iterable[Arm]) -> Table:
     Returns:
         A row an arm.
     """
-    table = Table(caption="each is a few settings of one trainer, over those of the scenario")
-    for heading in ("arm", "what", "settings"):
+
+    def row(arm: Arm) -> tuple[str, str, str]:
+        return arm.name, arm.summary, ", ".join(f"{key} {value}" for key, value in arm.settings.items())
+
+    caption = "each is a few settings of one trainer, over those of the scenario"
+    return _listing(("arm", "what", "settings"), map(row, arms), caption)
+
+
+def _listing(headings: Iterable[str], rows: Iterable[Iterable[str]], caption: str | None = None) -> Table:
+    """A table of plain texts."""
+    table = Table(caption=caption)
+    for heading in headings:
         table.add_column(heading, overflow="fold")
-    for arm in arms:
-        settings = ", ".join(f"{key} {value}" for key, value in arm.settings.items())
-        table.add_row(*map(escape, (arm.name, arm.summary, settings)))
+    for row in rows:
+        table.add_row(*map(escape, row))
     return table
 
 
@@ -106,12 +115,8 @@ def models_table(rows: Iterable[ModelRow]) -> Table:
     Returns:
         A row a model.
     """
-    table = Table()
-    for heading in ("alias", "hub id", "licence", "size", "location"):
-        table.add_column(heading, overflow="fold")
-    for row in rows:
-        table.add_row(*map(escape, (row.alias, row.hub_id, row.licence, row.size, str(row.location or ""))))
-    return table
+    texts = ((row.alias, row.hub_id, row.licence, row.size, str(row.location or "")) for row in rows)
+    return _listing(("alias", "hub id", "licence", "size", "location"), texts)
 
 
 def scenarios_table(scenarios: Iterable[Scenario]) -> Table:

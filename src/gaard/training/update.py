@@ -42,13 +42,12 @@ def weights(minibatch: Experience, config: GAAConfig) -> Weights:
         a and b at every token.
     """
     mask, reading = minibatch.rollout.completion_mask, config.reading
+    constant = reading.coefficients == "constant"
+    options = ("constant_a", "constant_b") if constant else ("eta_scale", "sigma_scale")
     a, b = COEFFICIENTS[reading.coefficients](
         at_granularity(minibatch.eta, mask, reading.granularity),
         at_granularity(minibatch.sigma, mask, reading.granularity),
-        eta_scale=config.eta_scale,
-        sigma_scale=config.sigma_scale,
-        constant_a=config.constant_a,
-        constant_b=config.constant_b,
+        **{name: getattr(config, name) for name in options},
     )
     return Weights(a, b)
 
