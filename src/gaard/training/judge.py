@@ -151,6 +151,17 @@ class Judge:
         hits = [_found(reward.detect, f"{reward.name}.detect", completions) for reward in self.exploitable]
         return [any(column) for column in zip(*hits, strict=True)] if hits else [False] * len(completions)
 
+    def spans(self, completion: str) -> list[tuple[int, int]]:
+        """Where in a completion a known hack stands.
+
+        Args:
+            completion: The text.
+
+        Returns:
+            Start and end in characters, for each; none where a hack is nowhere in particular.
+        """
+        return [span for reward in self.exploitable for span in reward.spans(completion)]
+
     def identity(self) -> dict[str, Any]:
         """What tells the rewards in a run's configuration: names, and the hashes of files that a user wrote."""
         names = {

@@ -1,7 +1,5 @@
 """What is logged of a step; every key is defined in docs/metrics.md."""
 
-from typing import Any
-
 import torch
 from torch import Tensor
 from torch.optim import Optimizer
@@ -73,29 +71,3 @@ def step_metrics(
         metrics[key] = float(torch.stack([f[key].double() for f in figures]).mean())
     metrics["learning_rate"] = optimizer.param_groups[0]["lr"]
     return metrics
-
-
-def sample_rows(step: int, prompts: list[str], texts: list[str], rollout: Rollout, keep: int) -> list[dict[str, Any]]:
-    """The first completions of a step, for ``samples.jsonl``.
-
-    Args:
-        step: Its number.
-        prompts: Of the whole batch.
-        texts: The first ``keep`` completions, decoded.
-        rollout: The whole batch.
-        keep: How many.
-
-    Returns:
-        A row a completion.
-    """
-    return [
-        {
-            "step": step,
-            "prompt": prompts[i],
-            "completion": texts[i],
-            "reward": float(rollout.scores[i]),
-            "true_reward": float(rollout.true_scores[i]),
-            "hacked": bool(rollout.hacked[i]),
-        }
-        for i in range(min(keep, len(texts)))
-    ]

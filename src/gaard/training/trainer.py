@@ -26,13 +26,14 @@ from gaard.training.collect import Clock, Collector, shard
 from gaard.training.config import GAAConfig
 from gaard.training.estimate import estimate
 from gaard.training.evaluation import evaluate
-from gaard.training.experience import Experience, Rollout, minibatches
+from gaard.training.experience import Experience, minibatches
 from gaard.training.flatness import flatten_gradient
-from gaard.training.judge import HackDetector, Judge, RewardFunctions, decode
-from gaard.training.metrics import sample_rows, step_metrics
+from gaard.training.judge import HackDetector, Judge, RewardFunctions
+from gaard.training.metrics import step_metrics
 from gaard.training.optimization import build_optimizer, build_scheduler
 from gaard.training.prompts import PromptBatch, PromptStream
 from gaard.training.setup import build_accelerator, eos_token_ids, load
+from gaard.training.texts import sample_rows
 from gaard.training.update import check_finite, loss_and_figures, weights
 
 
@@ -115,7 +116,7 @@ class GAATrainer:
         self._changed = False
         if self.args.reference_reset_steps and self.step % self.args.reference_reset_steps == 0:
             self.reference.load_state_dict(self.policy.state_dict())
-        self._log(metrics, batch, rollout, clock)
+        self._log(metrics, batch, experience, clock)
         return metrics
 
     def _updates(self, experience: Experience) -> list[dict[str, Tensor]]:
@@ -351,14 +352,13 @@ class GAATrainer:
         if self.accelerator.is_main_process:
             self.log.truncate(self.step)
 
-    def _log(self, metrics: dict[str, float], batch: PromptBatch, rollout: Rollout, clock: Clock) -> None:
+    def _log(self, metrics: dict[str, float], batch: PromptBatch, experience: Experience, clock: Clock) -> None:
         """Append to the run's files and trackers."""
         if not self.accelerator.is_main_process:
             return
-        keep = self.args.log_completions
-        texts, _ = decode(self.tokenizer, rollout.completion_ids[:keep], rollout.completion_mask[:keep])
+        rows = sample_rows(self.step, batch.texts, experience, self.tokenizer, self.judge, self.args)
         self.log.write(runlog.METRICS, [metrics])
-        self.log.write(runlog.SAMPLES, sample_rows(self.step, batch.texts, texts, rollout, keep))
+        self.log.write(runlog.SAMPLES, rows)
         self.log.write(runlog.TIMINGS, [{"step": self.step, "seconds": clock.seconds, **clock.laps}])
         if self.args.report_to:
             self.accelerator.log({key: x for key, x in metrics.items() if key != "step"}, step=self.step)
