@@ -165,7 +165,15 @@ def test_a_study_of_a_users_own_arm_and_scenario_from_the_command_line(tmp_path,
 def made(numbers: dict[tuple[str, str], list[float]]) -> tuple[list[dict], Study]:
     """Runs with given true rewards by scenario and arm, and their study."""
     runs = [
-        {"scenario": scenario, "arm": arm, "seed": seed, "folder": "", "measures": {"true_reward": x}, "error": None}
+        {
+            "scenario": scenario,
+            "arm": arm,
+            "seed": seed,
+            "folder": "",
+            "measures": {"true_reward": x},
+            "at_kl": {},
+            "error": None,
+        }
         for (scenario, arm), values in numbers.items()
         for seed, x in enumerate(values)
     ]

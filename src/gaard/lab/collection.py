@@ -2,11 +2,15 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict
+from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
 
 from gaard.lab.arms import UNTRAINED
+from gaard.lab.frontier import frontier
 from gaard.lab.statistics import holm, iqm_interval, mean_interval, paired_difference
 from gaard.lab.study import Study
 from gaard.training.evaluation import MEASURES as EVALUATED
@@ -28,7 +32,8 @@ def collect(runs: Sequence[Mapping[str, Any]], study: Study) -> dict[str, Any]:
 
     Returns:
         ``{"scenarios": {SCENARIO: {"arms": {ARM: {MEASURE: {"mean", "low", "high", "n", "iqm"}}}, "untrained":
-        {MEASURE: …}, "differences": {ARM: {MEASURE: {"mean", "low", "high", "p", "p_holm", "n"}}}}}, "baseline",
+        {MEASURE: …}, "differences": {ARM: {MEASURE: {"mean", "low", "high", "p", "p_holm", "n"}}}, "frontier":
+        {KL: {ARM: {"hack_rate": …, "true_reward": …, "runs"}}}}}, "baseline",
         "tax": {ARM: …}, "runs": […], "study": …}``.
     """
     arms = [arm.name for arm in study.arms]
@@ -39,7 +44,12 @@ def collect(runs: Sequence[Mapping[str, Any]], study: Study) -> dict[str, Any]:
         by_arm = {arm: {run["seed"]: run["measures"] for run in here if run["arm"] == arm} for arm in arms}
         table = {arm: _intervals(list(measured.values())) for arm, measured in by_arm.items()}
         untrained = _intervals([run["measures"] for run in here if run["arm"] == UNTRAINED])
-        scenarios[label] = {"arms": table, "untrained": untrained, "differences": _differences(by_arm, baseline)}
+        scenarios[label] = {
+            "arms": table,
+            "untrained": untrained,
+            "differences": _differences(by_arm, baseline),
+            "frontier": frontier(here, arms),
+        }
     tax = {arm: _negated(found.get("true_reward")) for arm, found in _of(scenarios, CLEAN).items()}
     return {
         "scenarios": scenarios,
@@ -48,6 +58,21 @@ def collect(runs: Sequence[Mapping[str, Any]], study: Study) -> dict[str, Any]:
         "runs": [dict(run) for run in runs],
         "study": study.record(),
     }
+
+
+def write_table(runs: Sequence[Mapping[str, Any]], path: Path) -> None:
+    """The runs as a Parquet file, a row each: what identifies it, its error, and every measure.
+
+    Args:
+        runs: As in :func:`collect`.
+        path: The file.
+    """
+    texts = [(name, pa.string()) for name in ("id", "scenario", "arm", "folder", "error")]
+    numbers = [(name, pa.float64()) for name in MEASURES]
+    rows = [{**run, **run["measures"]} for run in runs]
+    table = pa.Table.from_pylist(rows, pa.schema([*texts, ("seed", pa.int64()), *numbers]))
+    pq.write_table(table, path.with_suffix(".tmp"))
+    path.with_suffix(".tmp").replace(path)
 
 
 def _of(scenarios: Mapping[str, Any], label: str) -> dict[str, Any]:

@@ -4,25 +4,24 @@ import json
 import os
 import traceback
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass, field, replace
 from functools import partial
 from pathlib import Path
 from statistics import median
 from typing import Any
 
-from accelerate import PartialState
-
 from gaard.errors import CheckpointError, ConfigError, GaardError
 from gaard.lab.arms import UNTRAINED
-from gaard.lab.collection import collect
+from gaard.lab.collection import collect, write_table
 from gaard.lab.engine import RunsProgress, execute
+from gaard.lab.frontier import at_kl
 from gaard.lab.spec import RunSpec, build_trainer
 from gaard.lab.study import RunKey, Study
 from gaard.training.checkpoint import write_file
-from gaard.training.config import difference
-from gaard.training.runlog import CONFIG, TIMINGS, read_jsonl
+from gaard.training.config import difference, fingerprint
+from gaard.training.runlog import CONFIG, METRICS, TIMINGS, read_jsonl
 
-RESULTS, TRACE = "results.json", "error.txt"
+RESULTS, TABLE, TRACE = "results.json", "runs.parquet", "error.txt"
 NOT_STATED = ("prompts",)  # a run's configuration has their hash in the place of what was given
 WARM_UP_STEPS = 1  # left out of seconds_per_step where there are more
 
@@ -37,6 +36,8 @@ class Run:
         seed: Its seed.
         folder: Where its files are, relative to the study's folder.
         measures: Measure → number; empty if it failed.
+        at_kl: Where it stood at some distances from the untrained model (:func:`gaard.lab.frontier.at_kl`).
+        id: Hash of all that its results depend on; None if it failed before that was known.
         error: Why it failed, if it did.
     """
 
@@ -45,6 +46,8 @@ class Run:
     seed: int
     folder: str
     measures: dict[str, float]
+    at_kl: dict[str, dict[str, float]] = field(default_factory=dict)
+    id: str | None = None
     error: str | None = None
 
 
@@ -80,20 +83,29 @@ def compare(
     folder.mkdir(parents=True, exist_ok=True)
     known = _earlier_runs(folder)
     runs: dict[RunKey, Run] = {}
+    if not known:  # what is to come, for who looks while the first run goes on
+        _write(collect([], study), folder)
     for key, run in _carried_out(specs, folder, jobs, announce):
         runs[key] = run
         results = collect([asdict(runs[key]) for key in specs if key in runs], study)
         # Taking up finished runs must not leave less than there was, should it be interrupted.
-        if PartialState().is_main_process and len(runs) >= min(known, len(specs)):
-            write_file(folder / RESULTS, json.dumps(results, indent=2) + "\n")
+        if len(runs) >= min(known, len(specs)):
+            _write(results, folder)
     return results
+
+
+def _write(results: Mapping[str, Any], folder: Path) -> None:
+    """The results as JSON, and the runs as a table."""
+    if os.environ.get("RANK", "0") == "0":  # PartialState would settle the device before a run can
+        write_file(folder / RESULTS, json.dumps(results, indent=2) + "\n")
+        write_table(results["runs"], folder / TABLE)
 
 
 def _check_jobs(jobs: int) -> None:
     """Several jobs on one machine, or several processes on one job."""
     if isinstance(jobs, bool) or not isinstance(jobs, int) or jobs < 1:
         raise ConfigError(f"jobs={jobs!r} must be a whole number, 1 or more")
-    launched = int(os.environ.get("WORLD_SIZE", "1"))  # PartialState would settle the device before a run can
+    launched = int(os.environ.get("WORLD_SIZE", "1"))
     if jobs > 1 and launched > 1:
         raise ConfigError(f"jobs={jobs} under {launched} launched processes: use one or the other")
 
@@ -154,9 +166,13 @@ def _run(key: RunKey, spec: RunSpec, folder: Path, *, alone: bool = False, progr
         trainer.claim_folder()
         if key.arm != UNTRAINED:
             trainer.train()
-        measures = _measures(Path(spec.output_dir), trainer.evaluated)
+        run = replace(
+            run, id=fingerprint(trainer.record()), measures=_measures(Path(spec.output_dir), trainer.evaluated)
+        )
         (Path(spec.output_dir) / TRACE).unlink(missing_ok=True)  # of an earlier failure
-        return replace(run, measures=measures)
+        if spec.reference_reset_steps:
+            return run  # its KL is to a reference that moved: it has no place among equals
+        return replace(run, at_kl=at_kl(read_jsonl(Path(spec.output_dir) / METRICS)))
     except Exception as error:
         if alone:
             raise

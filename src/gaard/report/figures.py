@@ -10,6 +10,7 @@ import torch
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
+from gaard.lab.frontier import SMOOTHING, running_mean
 from gaard.method.coefficients import gaa_coefficients
 from gaard.training.runlog import METRICS, read_jsonl
 
@@ -22,7 +23,6 @@ CURVES = {
     "eta": "η, probability of the greedy token",
 }
 COLOURS = ("#c2410c", "#1d4ed8", "#15803d", "#7e22ce", "#0f766e", "#a16207")  # dark enough for white paper
-SMOOTHING = 5  # steps in the running mean of the curves
 
 
 def comparison_figures(results: Mapping[str, Any], folder: Path) -> list[Path]:
@@ -71,16 +71,8 @@ def _curves(runs: Sequence[Mapping[str, Any]], folder: Path, key: str) -> list[n
     for run in runs:
         values = [row[key] for row in read_jsonl(folder / run["folder"] / METRICS) if key in row]
         if values:
-            curves.append(_running_mean(np.asarray(values)))
+            curves.append(running_mean(values))
     return curves
-
-
-def _running_mean(values: np.ndarray) -> np.ndarray:
-    """Mean of the last few values at each place."""
-    sums = np.concatenate([[0.0], np.cumsum(values)])
-    stop = np.arange(1, len(values) + 1)
-    start = np.maximum(stop - SMOOTHING, 0)
-    return (sums[stop] - sums[start]) / (stop - start)
 
 
 def _draw_arm(axes: Axes, arm: str, curves: list[np.ndarray], colour: str) -> None:

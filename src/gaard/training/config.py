@@ -1,6 +1,8 @@
 """Everything that a run can be told, with one meaning and one default each."""
 
 import dataclasses
+import hashlib
+import json
 import os
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, fields
@@ -320,6 +322,18 @@ def determining(record: Mapping[str, Any]) -> dict[str, Any]:
         The record without what may change while the run stays the same.
     """
     return {key: value for key, value in record.items() if key not in NOT_IDENTITY}
+
+
+def fingerprint(record: Mapping[str, Any]) -> str:
+    """A short hash of all that a run's results depend on.
+
+    Args:
+        record: As ``config.json`` holds it.
+
+    Returns:
+        12 hexadecimal digits.
+    """
+    return hashlib.sha256(json.dumps(determining(record), sort_keys=True).encode()).hexdigest()[:12]
 
 
 def difference(old: dict[str, Any], new: dict[str, Any]) -> list[str]:

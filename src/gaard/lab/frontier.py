@@ -1,0 +1,76 @@
+"""Arms at equal KL: so that one which only learns less is seen to."""
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from gaard.lab.statistics import mean_interval
+
+KL_LEVELS = (0.02, 0.05, 0.1, 0.2, 0.5, 1.0)  # nats a token
+COMPARED = {"hack_rate": (0.0, 1.0), "true_reward": None}  # measure → what it can be
+SMOOTHING = 5  # steps in the running mean: a rollout's hack rate is of some dozens of completions
+
+
+def running_mean(values: Sequence[float] | NDArray[np.float64], window: int = SMOOTHING) -> NDArray[np.float64]:
+    """Mean of the last few values at each place.
+
+    Args:
+        values: [n].
+        window: How many, fewer at the start.
+
+    Returns:
+        [n].
+    """
+    sums = np.concatenate([[0.0], np.cumsum(values)])
+    stop = np.arange(1, len(values) + 1)
+    start = np.maximum(stop - window, 0)
+    return (sums[stop] - sums[start]) / (stop - start)
+
+
+def at_kl(rows: Sequence[Mapping[str, float]]) -> dict[str, dict[str, float]]:
+    """Where a run stood when it had first moved so far from the untrained model.
+
+    Args:
+        rows: Its ``metrics.jsonl``, whose ``kl`` must be to the untrained model.
+
+    Returns:
+        KL level → ``step`` and each measure of ``COMPARED`` there, all of them running means; without the levels that
+        the run never reached.
+    """
+    if not rows:
+        return {}
+    kl, *compared = (running_mean([row[name] for row in rows]) for name in ("kl", *COMPARED))
+    reached = {}
+    for level in KL_LEVELS:
+        beyond = np.flatnonzero(kl >= level)
+        if len(beyond):
+            first = int(beyond[0])
+            values = {name: float(x[first]) for name, x in zip(COMPARED, compared, strict=True)}
+            reached[f"{level:g}"] = {"step": int(rows[first]["step"]), **values}
+    return reached
+
+
+def frontier(runs: Sequence[Mapping[str, Any]], arms: Sequence[str]) -> dict[str, dict[str, Any]]:
+    """Hack rate against true reward at equal KL, over the seeds of one scenario.
+
+    Args:
+        runs: Finished ones, as dictionaries of :class:`gaard.lab.compare.Run`.
+        arms: Their names.
+
+    Returns:
+        KL level → arm → measure → interval of the runs that reached the level (``n``), and ``runs``, how many there
+        are in all.
+    """
+    levels: dict[str, dict[str, Any]] = {}
+    for level in (f"{level:g}" for level in KL_LEVELS):
+        for arm in arms:
+            own = [run["at_kl"] for run in runs if run["arm"] == arm]
+            there = [reached[level] for reached in own if level in reached]
+            if there:
+                found = {
+                    name: vars(mean_interval([one[name] for one in there], bounds)) for name, bounds in COMPARED.items()
+                }
+                levels.setdefault(level, {})[arm] = {**found, "runs": len(own)}
+    return levels

@@ -1,0 +1,72 @@
+"""Arms at equal KL, and the table of all runs."""
+
+import numpy as np
+import pyarrow.parquet as pq
+import pytest
+
+from gaard.lab.collection import write_table
+from gaard.lab.frontier import at_kl, frontier, running_mean
+
+
+def metrics(kl, hack, true):
+    return [
+        {"step": i, "kl": k, "hack_rate": h, "true_reward": t}
+        for i, (k, h, t) in enumerate(zip(kl, hack, true, strict=True), 1)
+    ]
+
+
+def test_a_running_mean_looks_back_only():
+    assert running_mean([2.0, 4.0, 6.0, 8.0], 2).tolist() == [2.0, 3.0, 5.0, 7.0]
+    assert running_mean([], 3).tolist() == []
+    np.testing.assert_allclose(running_mean(np.arange(10.0), 5), [0, 0.5, 1, 1.5, 2, 3, 4, 5, 6, 7])
+
+
+def test_a_run_stands_where_its_smoothed_kl_first_reaches_a_level():
+    """Running means of 5: KL is 0.01, 0.02, 0.03, 0.04, 0.05, 0.07 at steps 1 to 6."""
+    rows = metrics([0.01, 0.03, 0.05, 0.07, 0.09, 0.11], [0, 0, 0, 0, 1, 1], [0.1, 0.2, 0.3, 0.4, 0.5, 0.6])
+    reached = at_kl(rows)
+    assert list(reached) == ["0.02", "0.05"]
+    assert reached["0.02"] == pytest.approx({"step": 2, "hack_rate": 0.0, "true_reward": 0.15})
+    assert reached["0.05"] == pytest.approx({"step": 5, "hack_rate": 0.2, "true_reward": 0.3})
+
+
+def test_a_run_that_came_back_counts_where_it_first_was():
+    rows = metrics([0.0] * 5 + [0.6] * 5 + [0.0] * 9, [0] * 5 + [1] * 5 + [0] * 9, [0.0] * 19)
+    assert at_kl(rows)["0.1"]["step"] == 6
+    assert at_kl(rows)["0.5"]["step"] == 10
+    assert at_kl([]) == {}
+
+
+def test_the_frontier_counts_the_runs_that_got_there():
+    def run(arm, **levels):
+        return {
+            "arm": arm,
+            "at_kl": {
+                k.replace("_", "."): {"step": 1, "hack_rate": h, "true_reward": t} for k, (h, t) in levels.items()
+            },
+        }
+
+    runs = [run("ppo", **{"0_1": (0.2, 0.3)}), run("ppo", **{"0_1": (0.4, 0.5), "0_2": (0.9, 0.6)}), run("gaa")]
+    found = frontier(runs, ["ppo", "gaa"])
+    assert list(found) == ["0.1", "0.2"]
+    assert list(found["0.1"]) == ["ppo"]
+    assert found["0.1"]["ppo"]["hack_rate"]["mean"] == pytest.approx(0.3)
+    assert found["0.1"]["ppo"]["true_reward"]["mean"] == pytest.approx(0.4)
+    assert (found["0.1"]["ppo"]["hack_rate"]["n"], found["0.1"]["ppo"]["runs"]) == (2, 2)
+    assert (found["0.2"]["ppo"]["hack_rate"]["n"], found["0.2"]["ppo"]["runs"]) == (1, 2)
+    assert found["0.2"]["ppo"]["hack_rate"]["low"] is None
+
+
+def test_the_table_holds_every_run_a_failed_one_too(tmp_path):
+    runs = [
+        dict(id="ab", scenario="capped", arm="ppo", seed=3, folder="capped/ppo-seed3", error=None),
+        dict(id=None, scenario="capped", arm="gaa", seed=4, folder="capped/gaa-seed4", error="RewardError: no"),
+    ]
+    runs[0]["measures"], runs[1]["measures"] = {"hack_rate": 0.5, "kl": 0.25}, {}
+    write_table(runs, tmp_path / "runs.parquet")
+    first, second = pq.read_table(tmp_path / "runs.parquet").to_pylist()
+    assert (first["id"], first["arm"], first["seed"], first["hack_rate"], first["kl"]) == ("ab", "ppo", 3, 0.5, 0.25)
+    assert (second["error"], second["hack_rate"], second["seed"]) == ("RewardError: no", None, 4)
+    write_table([], tmp_path / "runs.parquet")
+    assert pq.read_table(tmp_path / "runs.parquet").num_rows == 0
+    assert [path.name for path in tmp_path.iterdir()] == ["runs.parquet"]
