@@ -76,6 +76,7 @@ def compare(words: list[str]) -> int:
     from gaard.lab.compare import RESULTS
     from gaard.lab.compare import compare as run_study
     from gaard.report.figures import comparison_figures
+    from gaard.report.page import write_page
     from gaard.report.tables import comparison_tables
 
     study, folder, jobs = _study_file(words) if _names_a_study(words) else _study_of_options(words)
@@ -86,11 +87,22 @@ def compare(words: list[str]) -> int:
         _show(table)
     figures = comparison_figures(results, folder)
     print(f"results: {folder / RESULTS}   figures: {', '.join(str(path) for path in figures)}")
-    print(f"texts: {folder}/*/*/samples.jsonl")
+    print(f"page: {write_page(folder)}   texts: {folder}/*/*/samples.jsonl")
     failed = [run for run in results["runs"] if run["error"]]
     for run in failed:
         print(f"gaard: {run['scenario']}, {run['arm']} seed {run['seed']} failed: {run['error']}", file=sys.stderr)
     return FAILED_RUNS if failed else 0
+
+
+def report(words: list[str]) -> int:
+    """``gaard report``: the page of a study, finished or not."""
+    parser = _parser("report", "Make the page of a study from its files, also while it runs.")
+    parser.add_argument("folder", type=str, help="of the study, the --out of gaard compare")
+    folder = Path(parser.parse_args(words).folder)
+    from gaard.report.page import write_page
+
+    print(write_page(folder))
+    return 0
 
 
 def _names_a_study(words: Sequence[str]) -> bool:
@@ -198,6 +210,7 @@ def scenarios(words: list[str]) -> int:
 COMMANDS = {
     "train": train,
     "compare": compare,
+    "report": report,
     "scenarios": scenarios,
     "arms": arms,
     "coefficients": coefficients,

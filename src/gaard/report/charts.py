@@ -1,0 +1,248 @@
+"""The page's charts, as Plotly draws them; colours of paper and ink are the page's own."""
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+import plotly.graph_objects as go
+import torch
+from numpy.typing import NDArray
+from plotly.subplots import make_subplots
+from scipy import stats
+
+from gaard.lab.frontier import running_mean
+from gaard.lab.statistics import CONFIDENCE
+from gaard.method.coefficients import gaa_coefficients
+from gaard.report.figures import CURVES
+from gaard.report.study_files import StudyRun
+
+# At least 3 : 1 against white and against the page's dark paper.
+PALETTE = ("#d9622b", "#3b82f6", "#1f9d68", "#a855f7", "#0f9aa3", "#b08504", "#e2457b", "#7a8794")
+DASHES = ("solid", "dash", "dot", "dashdot")
+SHOWN_AT_FIRST = 6  # arms; the legend shows the others
+MOST_POINTS = 200  # of a curve
+TONES = [[0.0, "#2b6cb0"], [0.5, "#b9c4cf"], [1.0, "#d06220"]]  # turned down, left alone, turned up
+
+
+class Look:
+    """Colour and dash of each arm, the same in every chart.
+
+    Args:
+        arms: In the study's order.
+    """
+
+    def __init__(self, arms: Sequence[str]):
+        self.arms = list(arms)
+
+    def line(self, arm: str) -> dict[str, str]:
+        """Of its curves."""
+        return {"color": self.colour(arm), "dash": DASHES[self.arms.index(arm) // len(PALETTE) % len(DASHES)]}
+
+    def colour(self, arm: str) -> str:
+        """Of its points."""
+        return PALETTE[self.arms.index(arm) % len(PALETTE)]
+
+    def visible(self, arm: str) -> bool | str:
+        """Whether it is shown before the legend is touched."""
+        return True if self.arms.index(arm) < SHOWN_AT_FIRST else "legendonly"
+
+
+def band(curves: Sequence[NDArray[np.float64]]) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """Mean over seeds at each step and half the width of its 95% interval (Student), over those that got there.
+
+    Args:
+        curves: One a seed, of any lengths.
+
+    Returns:
+        ``(mean, half)``, as long as the longest; NaN in ``half`` where there is one seed.
+    """
+    longest = max(map(len, curves))
+    table = np.full((len(curves), longest), np.nan)
+    for row, curve in zip(table, curves, strict=True):
+        row[: len(curve)] = curve
+    count = np.sum(~np.isnan(table), axis=0)
+    mean = np.nanmean(table, axis=0)
+    spread = np.sqrt(np.nansum((table - mean) ** 2, axis=0) / np.maximum(count - 1, 1))
+    quantile = stats.t.ppf(0.5 + CONFIDENCE / 2, np.maximum(count - 1, 1))
+    return mean, np.where(count > 1, quantile * spread / np.sqrt(count), np.nan)
+
+
+def curves_chart(trained: Mapping[str, Sequence[StudyRun]], look: Look) -> dict[str, Any]:
+    """Six measures over the training, mean and band of each arm.
+
+    Args:
+        trained: Arm → runs.
+        look: Of the arms.
+
+    Returns:
+        Traces and layout.
+    """
+    figure = make_subplots(2, 3, subplot_titles=list(CURVES.values()), vertical_spacing=0.14, horizontal_spacing=0.06)
+    for number, key in enumerate(CURVES):
+        for arm, runs in trained.items():
+            # A measure that a run does not have, such as a gold reward, is no reason to lose the chart.
+            curves = [running_mean([row[key] for row in run.metrics if key in row]) for run in runs]
+            curves = [curve for curve in curves if len(curve)]
+            if curves:
+                for trace in _arm_curve(arm, curves, look, number == 0):
+                    figure.add_trace(trace, row=number // 3 + 1, col=number % 3 + 1)
+    figure.update_yaxes(range=[-0.03, 1.03], row=1, col=1)
+    figure.update_xaxes(title_text="training step", row=2)
+    return _plain(figure, 620)
+
+
+def _arm_curve(arm: str, curves: Sequence[NDArray[np.float64]], look: Look, named: bool) -> list[go.Scatter]:
+    """Band and mean of one arm."""
+    mean, half = band(curves)
+    steps = np.arange(1, len(mean) + 1)
+    chosen = np.unique(np.linspace(0, len(mean) - 1, min(len(mean), MOST_POINTS)).round().astype(int))
+    steps, mean, half = steps[chosen], mean[chosen], half[chosen]
+    common = {"legendgroup": arm, "visible": look.visible(arm)}
+    traces = []
+    wide = ~np.isnan(half)
+    if wide.any():
+        edge = np.concatenate([(mean + half)[wide], (mean - half)[wide][::-1]])
+        around = np.concatenate([steps[wide], steps[wide][::-1]])
+        fill = {"fill": "toself", "fillcolor": _faint(look.colour(arm)), "line": {"width": 0}, "hoverinfo": "skip"}
+        traces.append(go.Scatter(x=around, y=edge.round(5), showlegend=False, mode="lines", **fill, **common))
+    line = {**look.line(arm), "width": 2}
+    hover = "%{fullData.name}, step %{x}: %{y:.3f}<extra></extra>"
+    text = {"name": arm, "showlegend": named, "hovertemplate": hover}
+    return [*traces, go.Scatter(x=steps, y=mean.round(5), mode="lines", line=line, **text, **common)]
+
+
+def _faint(colour: str) -> str:
+    """The colour of a band."""
+    red, green, blue = (int(colour[i : i + 2], 16) for i in (1, 3, 5))
+    return f"rgba({red}, {green}, {blue}, 0.18)"
+
+
+def frontier_chart(found: Mapping[str, Any], look: Look) -> dict[str, Any]:
+    """Hack rate against true reward: at the end of training, and at equal KL.
+
+    Args:
+        found: One scenario's results.
+        look: Of the arms.
+
+    Returns:
+        ``choices``, the traces of each, their ``names``, and the layout.
+    """
+    places = {"at the end of training": found["arms"]}
+    for level, arms in found["frontier"].items():
+        places[f"where the KL first reaches {level} nats a token"] = arms
+    choices = [
+        [_point(arm, arms[arm], look).to_plotly_json() for arm in look.arms if arms.get(arm)]
+        for arms in places.values()
+    ]
+    figure = go.Figure()
+    figure.update_xaxes(title_text="hack rate", range=[-0.03, 1.03])
+    figure.update_yaxes(title_text="true reward")
+    figure.add_annotation(
+        text="honest and good", xref="paper", yref="paper", x=0.01, y=0.98, showarrow=False, opacity=0.6
+    )
+    return {**_plain(figure, 440), "choices": choices, "names": list(places)}
+
+
+def _point(arm: str, measures: Mapping[str, Any], look: Look) -> go.Scatter:
+    """One arm with its intervals."""
+    x, y = measures["hack_rate"], measures["true_reward"]
+    hover = f"{arm}, {x['n']} seeds<br>hack rate %{{x:.3f}}<br>true reward %{{y:.3f}}<extra></extra>"
+    return go.Scatter(
+        x=[x["mean"]],
+        y=[y["mean"]],
+        error_x=_error(x, look.colour(arm)),
+        error_y=_error(y, look.colour(arm)),
+        name=arm,
+        text=[arm],
+        mode="markers+text",
+        textposition="top right",
+        marker={"color": look.colour(arm), "size": 11},
+        hovertemplate=hover,
+    )
+
+
+def _error(interval: Mapping[str, Any], colour: str) -> dict[str, Any]:
+    """The bars of an interval, none of a single seed."""
+    if interval["low"] is None:
+        return {"visible": False}
+    above, below = interval["high"] - interval["mean"], interval["mean"] - interval["low"]
+    return {"type": "data", "array": [above], "arrayminus": [below], "color": colour, "thickness": 1, "width": 3}
+
+
+def coefficients_chart(trained: Mapping[str, Sequence[StudyRun]], look: Look) -> dict[str, Any] | None:
+    """The surfaces of G7 and G8, and the way of each arm over them: mean of η and of max(σ, 0), over tokens and seeds.
+
+    Args:
+        trained: Arm → runs.
+        look: Of the arms.
+
+    Returns:
+        Traces and layout; None if no arm looks.
+    """
+    paths = {arm: path for arm, runs in trained.items() if (path := _path(runs)) is not None}
+    if not paths:
+        return None
+    figure = make_subplots(
+        1, 2, subplot_titles=["a(σ, η), weight of the sampled token", "b(σ, η), of the greedy token"]
+    )
+    sigma, eta = np.linspace(0.0, 2.0, 41), np.linspace(0.0, 1.0, 41)
+    surfaces = gaa_coefficients(torch.from_numpy(eta)[:, None], torch.from_numpy(sigma))
+    for column, (surface, low, name) in enumerate(zip(surfaces, (0.0, -1.0), "ab", strict=True), 1):
+        bar = {"title": name, "x": 0.44 if column == 1 else 1.0, "thickness": 12}
+        contour = go.Contour(
+            x=sigma, y=eta, z=surface.numpy().round(4), zmin=low, zmax=low + 2, colorscale=TONES, colorbar=bar
+        )
+        contour.update(contours={"start": low, "end": low + 2 if column == 1 else 0, "size": 0.1}, opacity=0.75)
+        contour.update(hovertemplate=f"σ %{{x:.2f}}, η %{{y:.2f}}: {name} = %{{z:.2f}}<extra></extra>")
+        figure.add_trace(contour, row=1, col=column)
+        for arm, path in paths.items():
+            figure.add_trace(_walk(arm, *path, look, column == 1), row=1, col=column)
+    figure.update_xaxes(title_text="σ (standard deviations)", range=[0, 2])
+    figure.update_yaxes(title_text="η", range=[0, 1])
+    figure.update_xaxes(domain=[0.0, 0.42], row=1, col=1)
+    figure.update_xaxes(domain=[0.56, 0.98], row=1, col=2)
+    for title, middle in zip(figure.layout.annotations, (0.21, 0.77), strict=True):
+        title.x = middle
+    return _plain(figure, 460)
+
+
+def _path(runs: Sequence[StudyRun]) -> tuple[NDArray[np.float64], NDArray[np.float64]] | None:
+    """Means over seeds of max(σ, 0) and η at each step."""
+    looking = [run for run in runs if "sigma_positive" in run.metrics[0]]
+    if not looking:
+        return None
+    sigma, eta = (
+        band([running_mean([row[key] for row in run.metrics]) for run in looking])[0]
+        for key in ("sigma_positive", "eta")
+    )
+    return sigma, eta
+
+
+def _walk(arm: str, sigma: NDArray[np.float64], eta: NDArray[np.float64], look: Look, named: bool) -> go.Scatter:
+    """A line from the first step to the last, which has the large mark."""
+    chosen = np.unique(np.linspace(0, len(eta) - 1, min(len(eta), MOST_POINTS)).round().astype(int))
+    sizes = np.where(chosen == len(eta) - 1, 12, 3)
+    return go.Scatter(
+        x=sigma[chosen].round(4),
+        y=eta[chosen].round(4),
+        mode="lines+markers",
+        line={**look.line(arm), "width": 2.5},
+        marker={"size": sizes, "color": look.colour(arm), "line": {"width": 1, "color": "#ffffff"}},
+        name=arm,
+        legendgroup=arm,
+        showlegend=named,
+        visible=look.visible(arm),
+        customdata=chosen + 1,
+        hovertemplate=f"{arm}, step %{{customdata}}: σ %{{x:.3f}}, η %{{y:.3f}}<extra></extra>",
+    )
+
+
+def _plain(figure: go.Figure, height: int) -> dict[str, Any]:
+    """What the page needs of a figure, without a theme of its own."""
+    legend = {"orientation": "h", "yanchor": "top", "y": -0.14, "x": 0}
+    figure.update_layout(
+        template="none", height=height, margin={"l": 56, "r": 16, "t": 36, "b": 48}, legend=legend, font={"size": 13}
+    )
+    figure.update_annotations(font={"size": 13})
+    found = figure.to_plotly_json()
+    return {"traces": found["data"], "layout": found["layout"]}

@@ -1,0 +1,121 @@
+"""A study's folder as a report reads it, finished or not."""
+
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+from gaard.errors import ConfigError
+from gaard.lab.arms import UNTRAINED
+from gaard.lab.compare import RESULTS
+from gaard.lab.study import RunKey
+from gaard.training.runlog import CONFIG, METRICS, SAMPLES, read_jsonl
+
+
+@dataclass(frozen=True)
+class StudyRun:
+    """One run that the study asks for.
+
+    Attributes:
+        key: Which.
+        folder: Its files, if it has begun.
+        finished: Whether it is measured.
+        error: Why it failed, if it did.
+    """
+
+    key: RunKey
+    folder: Path
+    finished: bool
+    error: str | None
+
+    @cached_property
+    def metrics(self) -> list[dict[str, Any]]:
+        """Its training steps so far."""
+        return read_jsonl(self.folder / METRICS)
+
+    def samples(self) -> list[dict[str, Any]]:
+        """The completions that it kept so far."""
+        return read_jsonl(self.folder / SAMPLES)
+
+    @property
+    def steps(self) -> int | None:
+        """How many training steps it is to take, where that is known."""
+        try:
+            return int(json.loads((self.folder / CONFIG).read_text(encoding="utf-8"))["max_steps"])
+        except (OSError, ValueError, KeyError, TypeError):
+            return None
+
+
+@dataclass(frozen=True)
+class StudyFiles:
+    """A study's results and runs.
+
+    Attributes:
+        folder: Of the study.
+        results: As ``gaard compare`` wrote them.
+        runs: Every run that the study asks for, in its order.
+    """
+
+    folder: Path
+    results: Mapping[str, Any]
+    runs: Sequence[StudyRun]
+
+    def trained(self, scenario: str) -> dict[str, list[StudyRun]]:
+        """Arm → its runs that have not failed and have trained at all."""
+        arms: dict[str, list[StudyRun]] = {arm["name"]: [] for arm in self.results["study"]["arms"]}
+        for run in self.runs:
+            if run.key.scenario == scenario and run.key.arm in arms and not run.error and run.metrics:
+                arms[run.key.arm].append(run)
+        return arms
+
+    def missing(self) -> list[str]:
+        """What there is no result of, a line each; runs that have not begun share one."""
+        lines = [f"{run.key} failed: {run.error}" for run in self.runs if run.error]
+        waiting = [run for run in self.runs if not run.finished and not run.error]
+        begun = [run for run in waiting if run.steps is not None]
+        for run in begun:
+            lines.append(f"{run.key}: at step {len(run.metrics)} of {run.steps}")
+        idle = [run for run in waiting if run not in begun]
+        if idle:
+            lines.append(f"{len(idle)} not begun, the first of them {idle[0].key}")
+        return lines
+
+
+def read_study_files(folder: Path) -> StudyFiles:
+    """What there is of a study.
+
+    Args:
+        folder: Of the study, as ``gaard compare`` keeps it.
+
+    Returns:
+        Results and runs.
+
+    Raises:
+        ConfigError: If the folder holds no results, or others.
+    """
+    path = folder / RESULTS
+    try:
+        results = json.loads(path.read_text(encoding="utf-8"))
+        study = results["study"]
+        arms = [UNTRAINED, *(arm["name"] for arm in study["arms"])]
+        found = {(run["scenario"], run["arm"], run["seed"]): run for run in results["runs"]}
+        keys = [
+            RunKey(scenario, arm, seed) for seed in study["seeds"] for scenario in study["scenarios"] for arm in arms
+        ]
+    except FileNotFoundError:
+        raise ConfigError(
+            f"{folder} holds no {RESULTS}: name the folder of a study, such as the --out of gaard compare"
+        ) from None
+    except (ValueError, KeyError, TypeError) as error:
+        raise ConfigError(
+            f"{path} is not what this version of gaard compare writes ({type(error).__name__}: {error}): the same "
+            "gaard compare again writes it anew"
+        ) from None
+    runs = []
+    for key in keys:
+        run = found.get((key.scenario, key.arm, key.seed))
+        failure = run["error"] if run else None
+        runs.append(StudyRun(key, folder / key.folder, run is not None and failure is None, failure))
+    return StudyFiles(folder, results, runs)

@@ -1,0 +1,79 @@
+"""The sampled texts that a page can hold: of every run, as many steps and completions as the page's size allows."""
+
+import json
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+from rich.console import Console
+from rich.progress import track
+
+from gaard.report.study_files import StudyRun
+
+BUDGET = 6_000_000  # characters of all texts together
+DIGITS = 3
+FEWEST_STEPS = 8  # before completions are left out
+
+
+def browsable(runs: Sequence[StudyRun], budget: int = BUDGET) -> tuple[list[dict[str, Any]], str]:
+    """Texts by scenario, arm, seed and step.
+
+    Args:
+        runs: Of the study.
+        budget: Characters that they may take.
+
+    Returns:
+        A dictionary a run with texts: ``scenario``, ``arm``, ``seed``, ``steps``, each of ``step`` and ``rows``; and in
+        words what part of all there is that is, empty where it is everything.
+    """
+    trained = [run for run in runs if not run.error and run.metrics]
+    console = Console(stderr=True)
+    quiet = not console.is_terminal or len(trained) < 20
+    found, kept, there = [], 0, 0
+    for run in track(trained, "texts", console=console, disable=quiet):
+        steps = _by_step(run)
+        chosen = thinned(steps, budget // len(trained))
+        there += sum(len(step["rows"]) for step in steps)
+        kept += sum(len(step["rows"]) for step in chosen)
+        if chosen:
+            key = run.key
+            found.append({"scenario": key.scenario, "arm": key.arm, "seed": key.seed, "steps": chosen})
+    return found, "" if kept == there else f"{kept} of {there} are here, of steps spread evenly over the training"
+
+
+def _by_step(run: StudyRun) -> list[dict[str, Any]]:
+    """A run's completions, shortened, by step; none from before tokens were kept."""
+    steps: dict[int, list[dict[str, Any]]] = {}
+    for row in run.samples():
+        if "tokens" in row:
+            steps.setdefault(row["step"], []).append(_shortened(row))
+    return [{"step": step, "rows": rows} for step, rows in steps.items()]
+
+
+def _shortened(row: dict[str, Any]) -> dict[str, Any]:
+    """Without what the page does not show."""
+    tokens = {
+        name: [round(x, DIGITS) for x in column] if column and isinstance(column[0], float) else column
+        for name, column in row["tokens"].items()
+    }
+    return {key: row[key] for key in ("prompt", "reward", "true_reward", "hacked")} | {"tokens": tokens}
+
+
+def thinned(steps: list[dict[str, Any]], budget: int) -> list[dict[str, Any]]:
+    """Fewer steps, evenly spread with the last among them, and only then fewer completions, until they fit.
+
+    Args:
+        steps: ``step`` and ``rows`` each.
+        budget: Characters of JSON.
+
+    Returns:
+        Some of them; at least one completion of the last step.
+    """
+    size = sum(len(json.dumps(step)) for step in steps)
+    if size <= budget:
+        return steps
+    per_step = size / len(steps)
+    count = min(len(steps), max(FEWEST_STEPS, int(budget // per_step)))
+    chosen = [steps[i] for i in np.unique(np.linspace(len(steps) - 1, 0, count).round().astype(int))]
+    share = max(1, int(len(chosen[-1]["rows"]) * budget / (per_step * count)))
+    return [{**step, "rows": step["rows"][:share]} for step in chosen]
