@@ -16,7 +16,7 @@ from gaard.lab.study import Study
 from gaard.training.evaluation import MEASURES as EVALUATED
 
 MEASURES = (*EVALUATED, "seconds_per_step")
-BOUNDS: dict[str, tuple[float, float]] = dict.fromkeys(("hack_rate", "distinct_1", "distinct_2"), (0.0, 1.0))
+SHARES = ("hack_rate", "distinct_1", "distinct_2", "eta")
 NON_NEGATIVE = ("hack_count", "kl", "entropy", "completion_length", "untrained_perplexity", "seconds_per_step")
 TESTED = ("hack_rate", "true_reward", "gold_reward", "kl")  # against the baseline
 BASELINE, CLEAN = "ppo", "clean"
@@ -88,13 +88,20 @@ def _negated(difference: Mapping[str, Any] | None) -> dict[str, Any] | None:
     return {**difference, "mean": -difference["mean"], "low": low, "high": high}
 
 
+def can_be(measure: str) -> tuple[float, float]:
+    """The least and the most that a measure can be."""
+    if measure in SHARES:
+        return 0.0, 1.0
+    return (0.0 if measure in NON_NEGATIVE else -float("inf")), float("inf")
+
+
 def _intervals(measured: Sequence[Mapping[str, float]]) -> dict[str, dict[str, Any]]:
     """Interval of each measure that the runs have."""
     intervals = {}
     for name in MEASURES:
         values = [measures[name] for measures in measured if name in measures]
         if values:
-            bounds = BOUNDS.get(name, (0.0, float("inf")) if name in NON_NEGATIVE else None)
+            bounds = can_be(name)
             middle = iqm_interval(values, np.random.default_rng(BOOTSTRAP_SEED), bounds)
             iqm = {"mean": middle.mean, "low": middle.low, "high": middle.high}
             intervals[name] = {**asdict(mean_interval(values, bounds)), "iqm": iqm}
@@ -109,7 +116,10 @@ def _differences(by_arm: Mapping[str, Mapping[int, Mapping[str, float]]], baseli
             arm: {seed: measures[name] for seed, measures in seeds.items() if name in measures}
             for arm, seeds in by_arm.items()
         }
-        differences = {arm: paired_difference(numbers[arm], numbers[baseline]) for arm in others}
+        low, high = can_be(name)
+        differences = {
+            arm: paired_difference(numbers[arm], numbers[baseline], (low - high, high - low)) for arm in others
+        }
         tested = {arm: one.p for arm, one in differences.items() if one is not None and one.p is not None}
         adjusted = dict(zip(tested, holm(list(tested.values())), strict=True))
         for arm, difference in differences.items():

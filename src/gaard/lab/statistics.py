@@ -79,7 +79,9 @@ class Difference:
     n: int
 
 
-def paired_difference(ours: Mapping[int, float], theirs: Mapping[int, float]) -> Difference | None:
+def paired_difference(
+    ours: Mapping[int, float], theirs: Mapping[int, float], bounds: tuple[float, float] | None = None
+) -> Difference | None:
     """Student's paired t test and interval: what a seed does to both arms drops out.
 
     Where all differences are the same there is no spread to measure them by; p is then that of the exact sign-flip
@@ -88,6 +90,7 @@ def paired_difference(ours: Mapping[int, float], theirs: Mapping[int, float]) ->
     Args:
         ours: Seed → number.
         theirs: The same of the arm that is compared with.
+        bounds: Cut the interval to what the difference can be, such as (−1, 1) of two shares.
 
     Returns:
         Ours less theirs on the common seeds; None without any.
@@ -96,7 +99,7 @@ def paired_difference(ours: Mapping[int, float], theirs: Mapping[int, float]) ->
     if not seeds:
         return None
     differences = [ours[seed] - theirs[seed] for seed in seeds]
-    interval = mean_interval(differences)
+    interval = mean_interval(differences, bounds)
     return Difference(interval.mean, interval.low, interval.high, _p_value(differences), len(seeds))
 
 

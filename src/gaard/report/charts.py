@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 from plotly.subplots import make_subplots
 from scipy import stats
 
+from gaard.lab.collection import can_be
 from gaard.lab.frontier import running_mean
 from gaard.lab.statistics import CONFIDENCE
 from gaard.method.coefficients import gaa_coefficients
@@ -84,14 +85,14 @@ def curves_chart(trained: Mapping[str, Sequence[StudyRun]], look: Look) -> dict[
             curves = [running_mean([row[key] for row in run.metrics if key in row]) for run in runs]
             curves = [curve for curve in curves if len(curve)]
             if curves:
-                for trace in _arm_curve(arm, curves, look, number == 0):
+                for trace in _arm_curve(arm, curves, look, key):
                     figure.add_trace(trace, row=number // 3 + 1, col=number % 3 + 1)
     figure.update_yaxes(range=[-0.03, 1.03], row=1, col=1)
     figure.update_xaxes(title_text="training step", row=2)
     return _plain(figure, 620)
 
 
-def _arm_curve(arm: str, curves: Sequence[NDArray[np.float64]], look: Look, named: bool) -> list[go.Scatter]:
+def _arm_curve(arm: str, curves: Sequence[NDArray[np.float64]], look: Look, key: str) -> list[go.Scatter]:
     """Band and mean of one arm."""
     mean, half = band(curves)
     steps = np.arange(1, len(mean) + 1)
@@ -101,13 +102,13 @@ def _arm_curve(arm: str, curves: Sequence[NDArray[np.float64]], look: Look, name
     traces = []
     wide = ~np.isnan(half)
     if wide.any():
-        edge = np.concatenate([(mean + half)[wide], (mean - half)[wide][::-1]])
+        edge = np.concatenate([(mean + half)[wide], (mean - half)[wide][::-1]]).clip(*can_be(key))
         around = np.concatenate([steps[wide], steps[wide][::-1]])
         fill = {"fill": "toself", "fillcolor": _faint(look.colour(arm)), "line": {"width": 0}, "hoverinfo": "skip"}
         traces.append(go.Scatter(x=around, y=edge.round(5), showlegend=False, mode="lines", **fill, **common))
     line = {**look.line(arm), "width": 2}
     hover = "%{fullData.name}, step %{x}: %{y:.3f}<extra></extra>"
-    text = {"name": arm, "showlegend": named, "hovertemplate": hover}
+    text = {"name": arm, "showlegend": key == next(iter(CURVES)), "hovertemplate": hover}
     return [*traces, go.Scatter(x=steps, y=mean.round(5), mode="lines", line=line, **text, **common)]
 
 
@@ -192,12 +193,13 @@ def coefficients_chart(trained: Mapping[str, Sequence[StudyRun]], look: Look) ->
         contour = go.Contour(
             x=sigma, y=eta, z=surface.numpy().round(4), zmin=low, zmax=low + 2, colorscale=TONES, colorbar=bar
         )
-        contour.update(contours={"start": low, "end": low + 2 if column == 1 else 0, "size": 0.1}, opacity=0.75)
+        contour.update(contours={"start": low, "end": low + 2, "size": 0.1}, opacity=0.75)
         contour.update(hovertemplate=f"σ %{{x:.2f}}, η %{{y:.2f}}: {name} = %{{z:.2f}}<extra></extra>")
         figure.add_trace(contour, row=1, col=column)
         for arm, path in paths.items():
             figure.add_trace(_walk(arm, *path, look, column == 1), row=1, col=column)
-    figure.update_xaxes(title_text="σ (standard deviations)", range=[0, 2])
+    farthest = max(float(sigma.max()) for sigma, _ in paths.values())
+    figure.update_xaxes(title_text="σ (standard deviations)", range=[0, min(2.0, max(0.5, 1.2 * farthest))])
     figure.update_yaxes(title_text="η", range=[0, 1])
     figure.update_xaxes(domain=[0.0, 0.42], row=1, col=1)
     figure.update_xaxes(domain=[0.56, 0.98], row=1, col=2)

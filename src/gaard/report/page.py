@@ -138,7 +138,7 @@ def _section(study: StudyFiles, label: str, prefix: str) -> Section:
         (
             "coefficients",
             "Where the training went.",
-            "The path of the mean η and mean max(σ, 0) over tokens; the large mark is its end.",
+            "The path of mean η and max(σ, 0) over tokens; the large mark is its end; the surfaces go on to σ = 2.",
             coefficients_chart(trained, look),
         ),
     ]

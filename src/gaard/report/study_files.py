@@ -101,6 +101,8 @@ def read_study_files(folder: Path) -> StudyFiles:
         study = results["study"]
         arms = [UNTRAINED, *(arm["name"] for arm in study["arms"])]
         found = {(run["scenario"], run["arm"], run["seed"]): run for run in results["runs"]}
+        if any("frontier" not in one for one in results["scenarios"].values()):
+            raise KeyError("frontier")
         keys = [
             RunKey(scenario, arm, seed) for seed in study["seeds"] for scenario in study["scenarios"] for arm in arms
         ]

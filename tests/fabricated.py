@@ -1,0 +1,99 @@
+"""Studies made up on the spot, in the very files that runs leave, for tests of what is made of them."""
+
+import json
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from gaard.lab.arms import UNTRAINED
+from gaard.lab.collection import collect
+from gaard.lab.compare import Run
+from gaard.lab.frontier import at_kl
+from gaard.lab.study import RunKey, build_study
+
+WORDS = ["The", " film", " was", " a", " story", " of", " great", " joy"]
+
+
+def tokens(rng: np.random.Generator, length: int, looks: bool) -> dict[str, list[Any]]:
+    """The columns of one completion."""
+    words = [WORDS[i] for i in rng.integers(len(WORDS), size=length)]
+    greedy = [WORDS[i] for i in rng.integers(len(WORDS), size=length)]
+    numbers = {"eta": (0, 1), "advantage": (-2, 2), "a": (0, 2), "b": (-1, 0)}
+    if looks:
+        numbers |= {"sigma": (-1, 3), "greedy_advantage": (-2, 2)}
+    columns = {name: rng.uniform(*ends, length).round(4).tolist() for name, ends in numbers.items()}
+    return {"text": words, "greedy": greedy, "hack": [int(word == " story") for word in words], **columns}
+
+
+def metrics(rng: np.random.Generator, steps: int, looks: bool) -> list[dict[str, float]]:
+    """A run that comes to hack."""
+    rise = np.linspace(0, 1, steps)
+    rows = []
+    for step, x in enumerate(rise, 1):
+        row = {"step": step, "hack_rate": x, "true_reward": 0.3 - 0.1 * x, "reward": 0.3 + 0.7 * x}
+        row |= {"kl": 0.8 * x + rng.uniform(0, 0.01), "entropy": 1.7 - x, "eta": 0.4 + 0.4 * x}
+        rows.append(row | ({"sigma_positive": 0.3 * x} if looks else {}))
+    return rows
+
+
+def samples(rng: np.random.Generator, steps: int, looks: bool, kept: int, length: int) -> list[dict[str, Any]]:
+    """The completions that a run kept."""
+    rows = []
+    for step in range(1, steps + 1):
+        for _ in range(kept):
+            columns = tokens(rng, length, looks)
+            row = {"step": step, "prompt": "The movie is", "completion": "".join(columns["text"])}
+            row |= {"reward": 0.5, "true_reward": 0.25, "hacked": " story" in columns["text"], "tokens": columns}
+            rows.append(row)
+    return rows
+
+
+def write(folder: Path, name: str, rows: list[dict[str, Any]]) -> None:
+    """A JSON-lines file."""
+    (folder / name).write_text("".join(json.dumps(row) + "\n" for row in rows), encoding="utf-8")
+
+
+def fabricate(
+    folder: Path,
+    *,
+    scenarios=("capped",),
+    arms=("ppo", "gaa"),
+    seeds: int = 2,
+    steps: int = 6,
+    kept: int = 3,
+    length: int = 8,
+    failed: tuple[RunKey, ...] = (),
+    unfinished: tuple[RunKey, ...] = (),
+    absent: tuple[RunKey, ...] = (),
+) -> Path:
+    """A study's folder; an arm's hack rate is 0.9 for ppo, 0.2 for others, a tenth of its seed added."""
+    study = build_study(list(scenarios), list(arms), list(range(seeds)), {}, "made up")
+    rng, runs = np.random.default_rng(0), []
+    for key in study.specs(folder):
+        if key in absent:
+            continue
+        error = "RewardError: <b>no</b> such word" if key in failed else None
+        own, looks = folder / key.folder, key.arm != "ppo"
+        measured = {
+            "hack_rate": (0.9 if key.arm == "ppo" else 0.2) + 0.01 * key.seed,
+            "true_reward": 0.3 + 0.001 * key.seed**2 * len(key.arm),
+        }
+        measured |= {"proxy_reward": 0.8, "kl": 0.5, "entropy": 1.0 + 0.1 * key.seed}
+        reached = {}
+        if key.arm != UNTRAINED:
+            own.mkdir(parents=True, exist_ok=True)
+            (own / "config.json").write_text(json.dumps({"method": "ppo", "max_steps": steps}))
+            done = steps // 2 if key in unfinished else steps
+            rows = metrics(rng, done, looks)
+            reached = at_kl(rows)
+            write(own, "metrics.jsonl", rows)
+            write(own, "samples.jsonl", samples(rng, done, looks, kept, length))
+        if key not in unfinished:
+            measured = {} if error else measured
+            runs.append(Run(key.scenario, key.arm, key.seed, key.folder, measured, reached, "0" * 12, error))
+    folder.mkdir(parents=True, exist_ok=True)
+    results = collect([asdict(run) for run in runs], study)
+    (folder / "results.json").write_text(json.dumps(results))
+    return folder
