@@ -68,7 +68,7 @@ def fabricate(
     unfinished: tuple[RunKey, ...] = (),
     absent: tuple[RunKey, ...] = (),
 ) -> Path:
-    """A study's folder; an arm's hack rate is 0.9 for ppo, 0.2 for others, a tenth of its seed added."""
+    """A study's folder; the hack rate is 0.9 and two hundredths a seed for ppo, 0.2 and one for others."""
     study = build_study(list(scenarios), list(arms), list(range(seeds)), {}, "made up")
     rng, runs = np.random.default_rng(0), []
     for key in study.specs(folder):
@@ -76,10 +76,8 @@ def fabricate(
             continue
         error = "RewardError: <b>no</b> such word" if key in failed else None
         own, looks = folder / key.folder, key.arm != "ppo"
-        measured = {
-            "hack_rate": (0.9 if key.arm == "ppo" else 0.2) + 0.01 * key.seed,
-            "true_reward": 0.3 + 0.001 * key.seed**2 * len(key.arm),
-        }
+        base, slope = (0.9, 0.02) if key.arm == "ppo" else (0.2, 0.01)
+        measured = {"hack_rate": base + slope * key.seed, "true_reward": 0.3 + 0.001 * key.seed**2 * len(key.arm)}
         measured |= {"proxy_reward": 0.8, "kl": 0.5, "entropy": 1.0 + 0.1 * key.seed}
         reached = {}
         if key.arm != UNTRAINED:

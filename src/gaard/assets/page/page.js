@@ -189,7 +189,11 @@
     tip.hidden = false;
     described = token;
     token.setAttribute("aria-describedby", "tip");
-    const place = token.getBoundingClientRect();
+    follow();
+  };
+  const follow = () => {
+    if (!described) return;
+    const place = described.getBoundingClientRect();
     const above = place.bottom + tip.offsetHeight + 8 > window.innerHeight;
     tip.style.left = `${Math.max(4, Math.min(place.left, window.innerWidth - tip.offsetWidth - 8))}px`;
     tip.style.top = `${above ? Math.max(4, place.top - tip.offsetHeight - 6) : place.bottom + 6}px`;
@@ -200,7 +204,7 @@
     cards.addEventListener(kind, (event) => tokenOf(event) && explain(tokenOf(event)));
   }
   for (const kind of ["mouseout", "focusout"]) cards.addEventListener(kind, hide);
-  window.addEventListener("scroll", hide, { passive: true });
+  window.addEventListener("scroll", follow, { passive: true });
   document.addEventListener("keydown", (event) => {
     if (event.key === "Escape") hide();
     const token = event.target.closest?.(".token");
