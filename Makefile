@@ -3,7 +3,7 @@ PYTHON ?= python3
 BIN := .venv/bin
 READY := .venv/.ready
 
-.PHONY: help setup demo bench test lint format clean
+.PHONY: help setup browser demo bench test lint format clean
 
 help:            ## this list
 	@sed -n 's/^\([a-z]*\):.*## /\1\t/p' $(MAKEFILE_LIST) | expand -t 10
@@ -21,8 +21,14 @@ demo: setup      ## PPO against GAA on a honeypot, with the model that ships wit
 bench: setup     ## what gaard costs against what it could and what others do; ROWS=name,… for some of it
 	$(BIN)/python -m benchmarks $(ROWS)
 
+# The tests of the page open it in Chromium.
+browser:         ## Chromium, where there is none: from Debian's packages, as root
+	@command -v chromium chromium-browser google-chrome google-chrome-stable >/dev/null || [ -n "$$CHROMIUM" ] || \
+	  { apt-get update -qq && apt-get install -y -qq --no-install-recommends chromium >/dev/null; } || \
+	  echo "no Chromium and no way to install it here: the tests of the page will say so"
+
 # One thread a process: the models of the tests are so small that threads only get in each other's way.
-test: setup      ## every test, two at a time
+test: setup browser  ## every test, two at a time
 	OMP_NUM_THREADS=1 $(BIN)/python -m pytest --numprocesses 2 --dist worksteal
 
 lint: setup      ## style, types, and the one way of imports

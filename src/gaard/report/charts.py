@@ -22,7 +22,7 @@ PALETTE = ("#d9622b", "#3b82f6", "#1f9d68", "#a855f7", "#0f9aa3", "#b08504", "#e
 DASHES = ("solid", "dash", "dot", "dashdot")
 SHOWN_AT_FIRST = 6  # arms; the legend shows the others
 MOST_POINTS = 200  # of a curve
-TONES = [[0.0, "#2b6cb0"], [0.5, "#b9c4cf"], [1.0, "#d06220"]]  # turned down, left alone, turned up
+DOWN, SAME, UP = "#2b6cb0", "#b9c4cf", "#d06220"  # what a coefficient does to a token
 
 
 class Look:
@@ -80,16 +80,29 @@ def curves_chart(trained: Mapping[str, Sequence[StudyRun]], look: Look) -> dict[
     """
     figure = make_subplots(2, 3, subplot_titles=list(CURVES.values()), vertical_spacing=0.14, horizontal_spacing=0.06)
     for number, key in enumerate(CURVES):
+        means: list[NDArray[np.float64]] = []
         for arm, runs in trained.items():
             # A measure that a run does not have, such as a gold reward, is no reason to lose the chart.
             curves = [running_mean([row[key] for row in run.metrics if key in row]) for run in runs]
             curves = [curve for curve in curves if len(curve)]
             if curves:
+                means.append(band(curves)[0])
                 for trace in _arm_curve(arm, curves, look, key):
                     figure.add_trace(trace, row=number // 3 + 1, col=number % 3 + 1)
-    figure.update_yaxes(range=[-0.03, 1.03], row=1, col=1)
+        if means:
+            figure.update_yaxes(range=_reach(np.concatenate(means), key), row=number // 3 + 1, col=number % 3 + 1)
     figure.update_xaxes(title_text="training step", row=2)
     return _plain(figure, 620)
+
+
+def _reach(means: NDArray[np.float64], key: str) -> list[float]:
+    """What an axis shows: the means and as much again, lest the band of two seeds flatten them all."""
+    if key == "hack_rate":
+        return [-0.03, 1.03]
+    least, most = can_be(key)
+    low, high = float(means.min()), float(means.max())
+    margin = max(0.5 * (high - low), 0.05)
+    return [max(low - margin, least), min(high + margin, most)]
 
 
 def _arm_curve(arm: str, curves: Sequence[NDArray[np.float64]], look: Look, key: str) -> list[go.Scatter]:
@@ -188,12 +201,11 @@ def coefficients_chart(trained: Mapping[str, Sequence[StudyRun]], look: Look) ->
     )
     sigma, eta = np.linspace(0.0, 2.0, 41), np.linspace(0.0, 1.0, 41)
     surfaces = gaa_coefficients(torch.from_numpy(eta)[:, None], torch.from_numpy(sigma))
-    for column, (surface, low, name) in enumerate(zip(surfaces, (0.0, -1.0), "ab", strict=True), 1):
+    scales = (("a", 0.0, 2.0, [[0.0, DOWN], [0.5, SAME], [1.0, UP]]), ("b", -1.0, 0.0, [[0.0, DOWN], [1.0, SAME]]))
+    for column, (surface, (name, low, high, tones)) in enumerate(zip(surfaces, scales, strict=True), 1):
         bar = {"title": name, "x": 0.44 if column == 1 else 1.0, "thickness": 12}
-        contour = go.Contour(
-            x=sigma, y=eta, z=surface.numpy().round(4), zmin=low, zmax=low + 2, colorscale=TONES, colorbar=bar
-        )
-        contour.update(contours={"start": low, "end": low + 2, "size": 0.1}, opacity=0.75)
+        contour = go.Contour(x=sigma, y=eta, z=surface.numpy().round(4), zmin=low, zmax=high, colorscale=tones)
+        contour.update(colorbar=bar, contours={"start": low, "end": high, "size": 0.1}, opacity=0.75)
         contour.update(hovertemplate=f"σ %{{x:.2f}}, η %{{y:.2f}}: {name} = %{{z:.2f}}<extra></extra>")
         figure.add_trace(contour, row=1, col=column)
         for arm, path in paths.items():
@@ -246,5 +258,7 @@ def _plain(figure: go.Figure, height: int) -> dict[str, Any]:
         template="none", height=height, margin={"l": 56, "r": 16, "t": 36, "b": 48}, legend=legend, font={"size": 13}
     )
     figure.update_annotations(font={"size": 13})
+    figure.update_xaxes(title_font={"size": 13})
+    figure.update_yaxes(title_font={"size": 13})
     found = figure.to_plotly_json()
     return {"traces": found["data"], "layout": found["layout"]}
