@@ -4,6 +4,7 @@ import json
 import shutil
 from pathlib import Path
 
+import pyarrow.parquet as pq
 import pytest
 
 from gaard import GAATrainer, cli
@@ -253,3 +254,30 @@ def test_a_study_without_a_scenario_is_called_custom():
     study = study_of_settings({"prompts": ["a"], "output_dir": "x"}, ["ppo"], [0])
     assert list(study.worlds) == ["custom"]
     assert "output_dir" not in study.record()["settings"]
+
+
+def test_runs_are_told_apart_by_all_that_determines_them(tmp_path):
+    """The same run has the same id wherever it lies, another seed, scenario or setting another."""
+
+    def run(folder, scenario="capped", arms=("ppo",), **settings):
+        study = build_study([scenario], list(arms), [0], {**SHORT, "use_cpu": True, **settings})
+        compare(study, tmp_path / folder)
+        table = pq.read_table(tmp_path / folder / "runs.parquet").to_pylist()
+        assert [row["error"] for row in table] == [None] * len(table)
+        return {row["arm"]: row["id"] for row in table}
+
+    first = run("a")
+    assert run("b", save_steps=1) == first
+    assert len(first["ppo"]) == 12
+    others = [run("c", "clean")["ppo"], run("d", kl_coef=0.7)["ppo"], run("e", max_steps=1)["ppo"], first["untrained"]]
+    assert len({first["ppo"], *others}) == 5
+
+
+def test_where_a_run_stood_at_equal_kl_is_kept_but_not_where_its_reference_moved(tmp_path):
+    arms = ["ppo", {"name": "resets", "base": "ppo", "reference_reset_steps": 1}]
+    settings = {**SHORT, "use_cpu": True, "learning_rate": 1e-3, "max_steps": 6}
+    results = compare(build_study(["capped"], arms, [0], settings), tmp_path)
+    _, ppo, resets = results["runs"]
+    assert "0.02" in ppo["at_kl"]
+    assert resets["at_kl"] == {}
+    assert list(results["scenarios"]["capped"]["frontier"]["0.02"]) == ["ppo"]
