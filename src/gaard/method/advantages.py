@@ -94,6 +94,37 @@ def advantage_gap(advantages: Tensor, greedy_advantages: Tensor, std: Tensor, ep
     return (greedy_advantages - advantages) / (std + eps)
 
 
+def beyond(gap: Tensor, dead_zone: Tensor | float) -> Tensor:
+    """What of a gap lies beyond a dead zone: max(σ − τ, 0).
+
+    From σ = 0 on G7 lowers a and G8 lowers b, but the seed wants "only slightly better: more likely".
+
+    Args:
+        gap: σ, any shape.
+        dead_zone: τ ≥ 0, in the gap's units.
+
+    Returns:
+        The shape of ``gap``, never negative.
+    """
+    return (gap - dead_zone).clamp(min=0.0)
+
+
+def folded(advantages: Tensor, fold: Tensor | float) -> Tensor:
+    """Turn advantages beyond a fold back: A where A ≤ c, else 2c − A.
+
+    What the greedy token is to G7 and G8 the sampled token is here: a little better makes it more likely, much better
+    less.
+
+    Args:
+        advantages: Any shape.
+        fold: c > 0, in their units.
+
+    Returns:
+        The same shape, nowhere more than c.
+    """
+    return torch.minimum(advantages, 2.0 * fold - advantages)
+
+
 def expected_gap(token_values: Tensor, probs: Tensor) -> Tensor:
     """Implements G12, E_x[A(x*) − A(x)] = Σ_{x≠x*} (V(x*) − V(x)) π(x), exactly, over a whole vocabulary.
 

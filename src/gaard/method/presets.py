@@ -15,7 +15,7 @@ from gaard.method.coefficients import (
 from gaard.method.objective import GreedyClip, ScaledTerms
 
 CoefficientsName = Literal["ppo", "gaa", "gaa-a", "gaa-b", "constant"]
-GreedyToken = Literal["greedy", "random"]
+GreedyToken = Literal["greedy", "value", "random"]
 GreedyRatio = Literal["own", "sampled"]
 Method = Literal["ppo", "gaa", "gaa-paper", "gaa-reference"]
 
@@ -38,7 +38,8 @@ class Reading:
         granularity: η and σ per ``token``, or their ``minibatch`` means.
         scaled_terms: Whether a multiplies the ``surrogate`` alone, or the whole ``objective``.
         greedy_clip: ``reference`` or ``pessimistic``.
-        greedy_token: Whether x* is the ``greedy`` token, or a ``random`` one drawn from π in its place.
+        greedy_token: Whether x* is the ``greedy`` token, of the likeliest tokens the one of best ``value``, or a
+            ``random`` one drawn from π.
     """
 
     coefficients: CoefficientsName

@@ -5,9 +5,12 @@ every prefix x_<t are in the rollout's cache already. So all greedy tokens that 
 together: token x*_t stands at the position of x_t, and attends to the prompt, to x_<t in the cache, and to itself.
 """
 
+from dataclasses import replace
+
 import torch
 from torch import Tensor
 
+from gaard.method.advantages import sampled_next_values
 from gaard.method.masking import last_token_mask, position_ids
 from gaard.policy.model import PolicyWithValue
 from gaard.policy.sampling import Samples
@@ -31,6 +34,31 @@ def greedy_values(policy: PolicyWithValue, samples: Samples) -> Tensor:
     if not wanted.any():
         return torch.zeros_like(samples.values)
     return torch.where(wanted, policy.values(greedy_hidden(policy, samples, wanted)), 0.0)
+
+
+@torch.no_grad()
+def best_by_value(policy: PolicyWithValue, samples: Samples) -> Samples:
+    """Put x*_t = argmax V(x_<t, x) over the candidates in the greedy token's place.
+
+    The seed wants the token of best value, and settles for the likeliest since to value every token is dear. Here each
+    candidate costs one greedy branch. After the last token there is no value: there x* stays the likeliest token.
+
+    Args:
+        policy: The policy that drew the samples, unchanged since.
+        samples: The rollout with its cache, which is left as it was found, and with its candidates.
+
+    Returns:
+        Samples with other ``greedy_ids`` and ``greedy_logprobs``.
+    """
+    sampled = sampled_next_values(samples.values)
+    values = []
+    for token in samples.candidate_ids.unbind(-1):
+        branch = greedy_values(policy, replace(samples, greedy_ids=token))
+        values.append(torch.where(token == samples.completion_ids, sampled, branch))
+    best = torch.stack(values, dim=-1).argmax(-1, keepdim=True)
+    best = best.masked_fill(last_token_mask(samples.completion_mask)[..., None], 0)
+    ids, logprobs = (x.gather(-1, best).squeeze(-1) for x in (samples.candidate_ids, samples.candidate_logprobs))
+    return replace(samples, greedy_ids=ids, greedy_logprobs=logprobs)
 
 
 @torch.no_grad()

@@ -25,9 +25,11 @@ class Samples:
         completion_mask: bool, True up to and including the end-of-sequence token.
         logprobs: log π(x_t | x_<t).
         entropy: Nats (G10).
-        greedy_ids: int64, x*_t (G4), or the token drawn in its place.
+        greedy_ids: int64, x*_t (G4), or the token in its place.
         greedy_logprobs: log π(x*_t | x_<t), so that η is its exponential.
         values: V(x_<t) (G2).
+        candidate_ids: int64 [B, T, k], the likeliest tokens, most likely first; k = 0 unless asked for.
+        candidate_logprobs: [B, T, k], log π of each.
         cache: Keys and values of the prompt and of x_1 … x_{T−1}; the last token is never fed.
     """
 
@@ -40,6 +42,8 @@ class Samples:
     greedy_ids: Tensor
     greedy_logprobs: Tensor
     values: Tensor
+    candidate_ids: Tensor
+    candidate_logprobs: Tensor
     cache: RolloutCache
 
 
@@ -52,6 +56,7 @@ def sample(
     eos_token_ids: Sequence[int],
     pad_token_id: int,
     rivals: Tensor | None = None,
+    candidates: int = 0,
 ) -> Samples:
     """Sample a completion of each prompt (G1) and observe the greedy token at each position (G4).
 
@@ -63,6 +68,7 @@ def sample(
         eos_token_ids: Token ids that end a sequence.
         pad_token_id: Written after the end; its content changes no number.
         rivals: As ``uniforms``, for tokens drawn from π that take the place of the greedy ones; None for the greedy.
+        candidates: k, how many of the likeliest tokens to keep at each position.
 
     Returns:
         Samples of length T′ ≤ T, the longest completion drawn.
@@ -72,7 +78,7 @@ def sample(
     ids, mask, prompts = distinct_prompts(prompt_ids, prompt_mask)
     cache = RolloutCache(length + 2 * horizon - 1, prompts)  # the greedy branch stands behind the sampled tokens
     hidden = policy.hidden(ids, mask.long(), position_ids(mask), cache)[prompts, -1]
-    seen = _nothing_seen(policy, batch, horizon, pad_token_id, device)
+    seen = _nothing_seen(policy, (batch, horizon), candidates, pad_token_id, device)
     attention = torch.cat([prompt_mask, seen["completion_mask"]], dim=1)
     position = prompt_mask.sum(-1, keepdim=True)
     # Where no prompt is padded all that came before is seen, which a model needs no mask for; what rows that have ended
@@ -83,7 +89,7 @@ def sample(
     alive = torch.ones(batch, dtype=torch.bool, device=device)  # of these
     for t in range(horizon):
         other = None if rivals is None else rivals[rows, t]
-        columns = _observe(policy, hidden, uniforms[rows, t], other) | {"completion_mask": alive}
+        columns = _observe(policy, hidden, uniforms[rows, t], other, candidates) | {"completion_mask": alive}
         token = columns["completion_ids"] = columns["completion_ids"].where(alive, pad_token_id)
         for name, column in columns.items():
             seen[name][rows, t] = column
@@ -103,22 +109,31 @@ def sample(
 
 
 def _nothing_seen(
-    policy: PolicyWithValue, batch: int, horizon: int, pad_token_id: int, device: torch.device
+    policy: PolicyWithValue, shape: tuple[int, int], candidates: int, pad_token_id: int, device: torch.device
 ) -> dict[str, Tensor]:
-    """Room for what is seen at each token, [B, T]."""
-    shape, dtype = (batch, horizon), torch.promote_types(policy.lm.dtype, torch.float32)
+    """Room for what is seen at each token, [B, T] or [B, T, k]."""
+    dtype = torch.promote_types(policy.lm.dtype, torch.float32)
     numbers = ("logprobs", "entropy", "greedy_logprobs", "values")
     return {
         "completion_ids": torch.full(shape, pad_token_id, device=device),
         "completion_mask": torch.zeros(shape, dtype=torch.bool, device=device),
         "greedy_ids": torch.full(shape, pad_token_id, device=device),
         **{name: torch.zeros(shape, dtype=dtype, device=device) for name in numbers},
+        "candidate_ids": torch.full((*shape, candidates), pad_token_id, device=device),
+        "candidate_logprobs": torch.zeros(*shape, candidates, dtype=dtype, device=device),
     }
 
 
-def _observe(policy: PolicyWithValue, hidden: Tensor, uniforms: Tensor, rivals: Tensor | None) -> dict[str, Tensor]:
-    """Draw a token after each of [b, D] hidden states, and note what else the distribution says; each [b]."""
-    drawn = distributions.draw(policy.logits(hidden), uniforms, rivals)
+def _observe(
+    policy: PolicyWithValue, hidden: Tensor, uniforms: Tensor, rivals: Tensor | None, candidates: int
+) -> dict[str, Tensor]:
+    """Draw a token after each of [b, D] hidden states, and note what else the distribution says; [b] or [b, k]."""
+    logits = policy.logits(hidden)
+    drawn = distributions.draw(logits, uniforms, rivals)
+    likeliest = logits.topk(candidates)
+    beside = drawn.logprobs - logits.gather(-1, drawn.tokens[:, None]).squeeze(
+        -1
+    )  # what makes a logit a log-probability
     return {
         "completion_ids": drawn.tokens,
         "logprobs": drawn.logprobs,
@@ -126,6 +141,8 @@ def _observe(policy: PolicyWithValue, hidden: Tensor, uniforms: Tensor, rivals: 
         "greedy_ids": drawn.greedy_tokens,
         "greedy_logprobs": drawn.greedy_logprobs,
         "values": policy.values(hidden),
+        "candidate_ids": likeliest.indices,
+        "candidate_logprobs": likeliest.values + beside[:, None],
     }
 
 

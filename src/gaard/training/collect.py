@@ -10,7 +10,7 @@ from torch import Tensor
 from transformers import PreTrainedTokenizerBase
 
 from gaard.method.masking import last_token_mask
-from gaard.policy.branch import greedy_values
+from gaard.policy.branch import best_by_value, greedy_values
 from gaard.policy.model import PolicyWithValue, half_copy
 from gaard.policy.packing import packed
 from gaard.policy.sampling import Samples, rescored, sample, score_completions
@@ -92,6 +92,8 @@ class Collector:
         with packed(sampler.lm, len(own.texts)):
             samples = self._sample(sampler, own, uniforms[rows], None if rivals is None else rivals[rows])
             clock.lap("sample")
+            if self.config.greedy_token == "value":
+                samples = best_by_value(sampler, samples)
             branch = greedy_values(sampler, samples) if looks else torch.zeros_like(samples.values)
             clock.lap("branch")
         with self.accelerator.autocast():
@@ -134,6 +136,7 @@ class Collector:
             self.eos_token_ids,
             int(self.tokenizer.pad_token_id or 0),
             None if rivals is None else rivals.to(device),
+            self.config.greedy_candidates if self.config.greedy_token == "value" else 0,
         )
 
     def _scores(self, batch: PromptBatch, samples: Samples, looks: bool) -> dict[str, Tensor]:

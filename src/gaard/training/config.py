@@ -39,7 +39,12 @@ class GAAConfig:
         granularity: Whether η and σ are each token's, or the minibatch's means.
         scaled_terms: Whether a multiplies the surrogate alone, or value loss, KL and entropy too (objective).
         greedy_clip: reference keeps b outside PPO's minimum, pessimistic folds it into the advantage.
-        greedy_token: What x* is: the greedy token, or a random one drawn from the policy in its place.
+        greedy_token: What x* is: the greedy token; the one of best value among the likeliest; or a random one, drawn
+            from the policy.
+        greedy_candidates: How many of the likeliest tokens are valued for greedy_token=value.
+        dead_zone: Gaps count from this many of their standard deviations on: σ ← max(σ − dead_zone·std(σ), 0).
+        advantage_fold: Sampled advantages beyond this many standard deviations are turned back, A ← 2·fold − A: only
+            slightly better becomes more likely, much better less.
         constant_a: The a of coefficients=constant.
         constant_b: The b of coefficients=constant.
         eta_scale: Multiplier of η (G11).
@@ -100,6 +105,9 @@ class GAAConfig:
     scaled_terms: ScaledTerms | None = None
     greedy_clip: GreedyClip | None = None
     greedy_token: GreedyToken | None = None
+    greedy_candidates: int = 8
+    dead_zone: float = 0.0
+    advantage_fold: float | None = None
     constant_a: float = 1.0
     constant_b: float = 0.0
     eta_scale: float = 1.0
@@ -209,11 +217,11 @@ POSITIVE = (
     *("max_steps", "batch_size", "num_ppo_epochs", "num_mini_batches", "max_completion_length", "temperature"),
     *("learning_rate", "value_learning_rate", "adam_epsilon", "max_grad_norm", "cliprange", "cliprange_value"),
     *("save_steps", "save_total_limit", "per_device_train_batch_size"),
-    *("reward_clip", "reference_reset_steps", "kl_budget", "flatness_radius"),
+    *("reward_clip", "reference_reset_steps", "kl_budget", "flatness_radius", "greedy_candidates", "advantage_fold"),
 )
 NOT_NEGATIVE = (
     *("eta_scale", "sigma_scale", "seed", "weight_decay", "warmup_steps", "vf_coef", "entropy_coef", "kl_coef"),
-    *("eval_completions", "log_completions", "flatness_coef"),
+    *("eval_completions", "log_completions", "flatness_coef", "dead_zone"),
 )
 ANY_SIGN = ("constant_a", "constant_b")
 FRACTIONS = ("gamma", "lam")

@@ -40,9 +40,13 @@ def estimate(rollout: Rollout, config: GAAConfig) -> Experience:
         rewards = rewards - config.kl_coef * estimated_kl(rollout.logprobs, rollout.ref_logprobs, "k1") * mask
     advantages = adv.generalized_advantages(values, rewards, mask, config.gamma, config.lam)
     gap = adv.advantage_gap(one_step, greedy, masked_std(one_step, mask))
+    if config.dead_zone:
+        gap = adv.beyond(gap, config.dead_zone * masked_std(gap, mask))
     returns = advantages + values
     if config.whiten_advantages:
         greedy, advantages = _whiten(greedy, one_step, mask), _whiten(advantages, advantages, mask)
+    if config.advantage_fold is not None:
+        advantages = adv.folded(advantages, config.advantage_fold * masked_std(advantages, mask))
     penalised = config.kl_estimator == "k1" and config.kl_coef > 0
     signal = 1.0 if penalised or has_signal(rollout.trained_scores) else 0.0
     eta = rollout.greedy_logprobs.exp()

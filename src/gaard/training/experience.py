@@ -142,7 +142,8 @@ def observed(samples: Samples, **columns: Tensor) -> Rollout:
     Returns:
         This process's part of the rollout.
     """
-    kept = {f.name: getattr(samples, f.name) for f in fields(samples) if f.name != "cache"}
+    spent = ("cache", "candidate_ids", "candidate_logprobs")
+    kept = {f.name: getattr(samples, f.name) for f in fields(samples) if f.name not in spent}
     return Rollout(**kept, **columns)
 
 
