@@ -67,6 +67,9 @@ CHANGES_LEARNING = {
     "flatness": ("sam", {}),
     "flatness_radius": (0.1, {"flatness": "sam"}),
     "flatness_coef": (0.1, {"flatness": "gradient-norm"}),
+    "greedy_candidates": (3, {"greedy_token": "value"}),
+    "dead_zone": (0.5, {}),
+    "advantage_fold": (0.5, {}),
 }
 
 
@@ -233,7 +236,7 @@ CHOICES = [name for name in CHOICES if name != "report_to"]
 
 
 def test_the_kinds_are_found():
-    assert (len(WHOLE), len(REAL), len(FLAGS), len(CHOICES)) == (13, 21, 6, 12)
+    assert (len(WHOLE), len(REAL), len(FLAGS), len(CHOICES)) == (14, 23, 6, 12)
     assert {*WHOLE, *REAL, *FLAGS, *CHOICES} | {"output_dir", "report_to"} == set(FIELDS)
 
 
@@ -281,9 +284,9 @@ def test_a_choice_that_nothing_fills_cannot_be_left_open(name):
 ABOVE_ZERO = ["max_steps", "batch_size", "num_ppo_epochs", "num_mini_batches", "max_completion_length", "temperature"]
 ABOVE_ZERO += ["learning_rate", "value_learning_rate", "adam_epsilon", "max_grad_norm", "cliprange", "cliprange_value"]
 ABOVE_ZERO += ["save_steps", "save_total_limit", "per_device_train_batch_size", "reward_clip", "reference_reset_steps"]
-ABOVE_ZERO += ["kl_budget", "flatness_radius"]
+ABOVE_ZERO += ["kl_budget", "flatness_radius", "greedy_candidates", "advantage_fold"]
 FROM_ZERO = ["eta_scale", "sigma_scale", "seed", "weight_decay", "warmup_steps", "vf_coef", "entropy_coef", "kl_coef"]
-FROM_ZERO += ["eval_completions", "log_completions", "gamma", "lam", "flatness_coef"]
+FROM_ZERO += ["eval_completions", "log_completions", "gamma", "lam", "flatness_coef", "dead_zone"]
 ANY_SIGN = ["constant_a", "constant_b"]
 
 

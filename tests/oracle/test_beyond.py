@@ -1,0 +1,99 @@
+"""Readings beyond the seed: x* by value, a dead zone for the gap, advantages turned back."""
+
+from dataclasses import replace
+
+import pytest
+import torch
+from test_estimate import rollout
+from test_greedy_values import naive_greedy_values
+from test_greedy_values import rollout as rolled_out
+
+from definitions import log_softmax
+from gaard.method.advantages import beyond, folded
+from gaard.method.masking import last_token_mask
+from gaard.policy import sampling
+from gaard.policy.branch import best_by_value, greedy_values
+from gaard.training.config import GAAConfig
+from gaard.training.estimate import estimate
+from tiny import VOCABULARY
+
+
+def with_candidates(monkeypatch, count):
+    """A policy and its samples, the likeliest tokens kept."""
+    plain = sampling.sample
+    monkeypatch.setattr("test_greedy_values.sample", lambda *a, **k: plain(*a, **k, candidates=count))
+    return rolled_out("llama", 9)
+
+
+@torch.no_grad()
+def test_the_candidates_are_the_likeliest_tokens(monkeypatch):
+    policy, samples = with_candidates(monkeypatch, 4)
+    mask = samples.completion_mask
+    hidden = policy.completion_hidden(samples.prompt_ids, samples.prompt_mask, samples.completion_ids, mask)
+    logprobs, ids = log_softmax(policy.logits(hidden[mask])).sort(-1, descending=True)
+    assert torch.equal(samples.candidate_ids[mask], ids[:, :4])
+    torch.testing.assert_close(samples.candidate_logprobs[mask], logprobs[:, :4], atol=1e-9, rtol=0)
+    assert torch.equal(samples.candidate_ids[..., 0][mask], samples.greedy_ids[mask])
+    assert rolled_out("llama", 9)[1].candidate_ids.shape[:2] == mask.shape
+
+
+def test_no_candidates_are_kept_unless_asked_for():
+    assert rolled_out("llama", 9)[1].candidate_ids.shape[-1] == 0
+
+
+@pytest.mark.parametrize("count", [1, 5, VOCABULARY])
+@torch.no_grad()
+def test_x_star_is_the_candidate_of_best_value(monkeypatch, count):
+    """Against a forward of its own for every candidate."""
+    policy, samples = with_candidates(monkeypatch, count)
+    best = best_by_value(policy, samples)
+    mask, last = samples.completion_mask, last_token_mask(samples.completion_mask)
+    tokens = samples.candidate_ids.unbind(-1)
+    values = torch.stack([naive_greedy_values(policy, replace(samples, greedy_ids=ids)) for ids in tokens], -1)
+    chosen = values.argmax(-1, keepdim=True)
+    expected = samples.candidate_ids.gather(-1, chosen)[..., 0]
+    assert torch.equal(best.greedy_ids[mask & ~last], expected[mask & ~last])
+    expected = samples.candidate_logprobs.gather(-1, chosen)[..., 0]
+    torch.testing.assert_close(best.greedy_logprobs[mask & ~last], expected[mask & ~last], atol=1e-9, rtol=0)
+    assert torch.equal(best.greedy_ids[last], samples.greedy_ids[last])  # no value there
+    torch.testing.assert_close(best.greedy_logprobs[last], samples.greedy_logprobs[last], atol=1e-9, rtol=0)
+    differ = (best.greedy_ids != samples.greedy_ids)[mask].any()
+    assert bool(differ) == (count > 1)
+    branch, wanted = greedy_values(policy, best), mask & ~last & (best.greedy_ids != samples.completion_ids)
+    expected = values.gather(-1, chosen)[..., 0]
+    torch.testing.assert_close(branch[wanted], expected[wanted], atol=1e-9, rtol=0)
+
+
+def test_the_gap_counts_from_the_dead_zone_on():
+    assert beyond(torch.tensor([-1.0, 0.5, 1.5, 4.0]), 1.5).tolist() == [0.0, 0.0, 0.0, 2.5]
+
+
+def test_advantages_beyond_the_fold_are_turned_back():
+    """With c = 2: a little better stays, 2.5 counts as 1.5, much better (5) as −1."""
+    assert folded(torch.tensor([-9.0, 1.0, 2.0, 2.5, 5.0]), 2.0).tolist() == [-9.0, 1.0, 2.0, 1.5, -1.0]
+
+
+def test_a_rollouts_dead_zone_is_of_its_own_spread_of_gaps():
+    plain = estimate(rollout(), GAAConfig("x"))
+    mask = plain.rollout.completion_mask
+    gaps = plain.sigma[mask].tolist()
+    mean = sum(gaps) / len(gaps)
+    spread = (sum((gap - mean) ** 2 for gap in gaps) / len(gaps)) ** 0.5
+    found = estimate(rollout(), GAAConfig("x", dead_zone=0.7))
+    assert found.sigma[mask].tolist() == pytest.approx([max(gap - 0.7 * spread, 0.0) for gap in gaps])
+    assert {gap > 0 for gap in found.sigma[mask].tolist()} == {True, False}
+    assert torch.equal(found.advantages, plain.advantages)
+
+
+@pytest.mark.parametrize("whiten", [True, False])
+def test_a_rollouts_fold_is_in_its_own_standard_deviations_and_leaves_the_critic_alone(whiten):
+    plain = estimate(rollout(), GAAConfig("x", whiten_advantages=whiten))
+    mask = plain.rollout.completion_mask
+    advantages = plain.advantages[mask].tolist()
+    mean = sum(advantages) / len(advantages)
+    c = 0.8 * (sum((x - mean) ** 2 for x in advantages) / len(advantages)) ** 0.5
+    found = estimate(rollout(), GAAConfig("x", whiten_advantages=whiten, advantage_fold=0.8))
+    assert found.advantages[mask].tolist() == pytest.approx([x if x <= c else 2 * c - x for x in advantages])
+    assert found.advantages[mask].tolist() != pytest.approx(advantages)
+    assert torch.equal(found.returns, plain.returns)
+    assert torch.equal(found.sigma, plain.sigma)
