@@ -6,6 +6,7 @@ Time is counted within the completion: ``values[:, t]`` is V(x_<t), the value be
 import torch
 from torch import Tensor
 
+from gaard.method.coefficients import gaa_coefficients
 from gaard.method.masking import last_token_mask
 
 
@@ -109,20 +110,26 @@ def beyond(gap: Tensor, dead_zone: Tensor | float) -> Tensor:
     return (gap - dead_zone).clamp(min=0.0)
 
 
-def folded(advantages: Tensor, fold: Tensor | float) -> Tensor:
-    """Turn advantages beyond a fold back: A where A ≤ c, else 2c − A.
+def folded(advantages: Tensor, fold: float, mask: Tensor) -> Tensor:
+    """Turn advantages that stand out into their negative, as G7 and G8 turn those of a token that the policy is sure of.
 
-    What the greedy token is to G7 and G8 the sampled token is here: a little better makes it more likely, much better
-    less.
+    With η = 1 and x* = x the two steps of G9 are one, of weight a + b = 2·(1 − σ/2)^10 − 1. Here σ is how far the sampled
+    token's own advantage lies beyond the fold, so that only slightly better becomes more likely, and much better less.
+    The scale is that of the middle half (median absolute deviation, × 1.4826 as for a normal distribution; Hampel,
+    1974): a few that stand out do not widen it, as they do a standard deviation.
 
     Args:
-        advantages: Any shape.
-        fold: c > 0, in their units.
+        advantages: [B, T].
+        fold: Where that begins, in robust standard deviations of the batch's advantages.
+        mask: bool [B, T].
 
     Returns:
-        The same shape, nowhere more than c.
+        [B, T].
     """
-    return torch.minimum(advantages, 2.0 * fold - advantages)
+    valid = advantages[mask]
+    scale = 1.4826 * (valid - valid.median()).abs().median()
+    a, b = gaa_coefficients(1.0, beyond(advantages / (scale + 1e-8), fold))
+    return (a + b) * advantages
 
 
 def expected_gap(token_values: Tensor, probs: Tensor) -> Tensor:

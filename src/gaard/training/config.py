@@ -43,8 +43,8 @@ class GAAConfig:
             from the policy.
         greedy_candidates: How many of the likeliest tokens are valued for greedy_token=value.
         dead_zone: Gaps count from this many of their standard deviations on: σ ← max(σ − dead_zone·std(σ), 0).
-        advantage_fold: Sampled advantages beyond this many standard deviations are turned back, A ← 2·fold − A: only
-            slightly better becomes more likely, much better less.
+        advantage_fold: Sampled advantages beyond this many robust standard deviations are turned into their negative:
+            only slightly better becomes more likely, much better less.
         constant_a: The a of coefficients=constant.
         constant_b: The b of coefficients=constant.
         eta_scale: Multiplier of η (G11).

@@ -46,7 +46,7 @@ def estimate(rollout: Rollout, config: GAAConfig) -> Experience:
     if config.whiten_advantages:
         greedy, advantages = _whiten(greedy, one_step, mask), _whiten(advantages, advantages, mask)
     if config.advantage_fold is not None:
-        advantages = adv.folded(advantages, config.advantage_fold * masked_std(advantages, mask))
+        advantages = adv.folded(advantages, config.advantage_fold, mask)
     penalised = config.kl_estimator == "k1" and config.kl_coef > 0
     signal = 1.0 if penalised or has_signal(rollout.trained_scores) else 0.0
     eta = rollout.greedy_logprobs.exp()
