@@ -68,9 +68,16 @@ def test_the_gap_counts_from_the_dead_zone_on():
     assert beyond(torch.tensor([-1.0, 0.5, 1.5, 4.0]), 1.5).tolist() == [0.0, 0.0, 0.0, 2.5]
 
 
-def test_advantages_beyond_the_fold_are_turned_back():
-    """With c = 2: a little better stays, 2.5 counts as 1.5, much better (5) as −1."""
-    assert folded(torch.tensor([-9.0, 1.0, 2.0, 2.5, 5.0]), 2.0).tolist() == [-9.0, 1.0, 2.0, 1.5, -1.0]
+def test_advantages_that_stand_out_turn_into_their_negative():
+    """Median 0 and median absolute deviation 1, so 2 lies 2/1.4826 = 1.349 out, 0.349 beyond a fold of 1.
+
+    There (1 − 0.349/2)^10 = 0.14695 and a + b = −0.7061; 10 is far beyond, −1; what is below the mean stays.
+    """
+    advantages = torch.tensor([[-2.0, -1.0, 0.0, 99.0], [1.0, 2.0, 10.0, 99.0]], dtype=torch.float64)
+    mask = advantages < 99.0
+    found = folded(advantages, 1.0, mask)[mask].tolist()
+    assert found == pytest.approx([-2.0, -1.0, 0.0, 1.0, 2 * (2 * (1 - (2 / 1.4826 - 1) / 2) ** 10 - 1), -10.0])
+    assert found[4] == pytest.approx(-1.412, abs=1e-3)
 
 
 def test_a_rollouts_dead_zone_is_of_its_own_spread_of_gaps():
@@ -86,14 +93,14 @@ def test_a_rollouts_dead_zone_is_of_its_own_spread_of_gaps():
 
 
 @pytest.mark.parametrize("whiten", [True, False])
-def test_a_rollouts_fold_is_in_its_own_standard_deviations_and_leaves_the_critic_alone(whiten):
+def test_a_rollouts_fold_leaves_the_critic_and_the_gap_alone(whiten):
     plain = estimate(rollout(), GAAConfig("x", whiten_advantages=whiten))
     mask = plain.rollout.completion_mask
-    advantages = plain.advantages[mask].tolist()
-    mean = sum(advantages) / len(advantages)
-    c = 0.8 * (sum((x - mean) ** 2 for x in advantages) / len(advantages)) ** 0.5
-    found = estimate(rollout(), GAAConfig("x", whiten_advantages=whiten, advantage_fold=0.8))
-    assert found.advantages[mask].tolist() == pytest.approx([x if x <= c else 2 * c - x for x in advantages])
-    assert found.advantages[mask].tolist() != pytest.approx(advantages)
+    found = estimate(rollout(), GAAConfig("x", whiten_advantages=whiten, advantage_fold=0.3))
+    expected = folded(plain.advantages, 0.3, mask)
+    torch.testing.assert_close(found.advantages[mask], expected[mask], rtol=0, atol=0)
+    turned = (found.advantages * plain.advantages)[mask] < 0
+    assert turned.any()
+    assert (plain.advantages[mask][turned] > 0).all()
     assert torch.equal(found.returns, plain.returns)
     assert torch.equal(found.sigma, plain.sigma)

@@ -111,10 +111,10 @@ def beyond(gap: Tensor, dead_zone: Tensor | float) -> Tensor:
 
 
 def folded(advantages: Tensor, fold: float, mask: Tensor) -> Tensor:
-    """Turn advantages that stand out into their negative, as G7 and G8 turn those of a token that the policy is sure of.
+    """Turn advantages that stand out into their negative, as G7 and G8 turn a token's that the policy is sure of.
 
-    With η = 1 and x* = x the two steps of G9 are one, of weight a + b = 2·(1 − σ/2)^10 − 1. Here σ is how far the sampled
-    token's own advantage lies beyond the fold, so that only slightly better becomes more likely, and much better less.
+    With η = 1 and x* = x the two steps of G9 are one, of weight a + b = 2·(1 − σ/2)^10 − 1. Here σ is how far the
+    sampled token's own advantage lies beyond the fold: slightly better becomes more likely, much better less.
     The scale is that of the middle half (median absolute deviation, × 1.4826 as for a normal distribution; Hampel,
     1974): a few that stand out do not widen it, as they do a standard deviation.
 
