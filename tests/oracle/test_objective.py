@@ -286,12 +286,13 @@ def test_without_a_gap_the_loss_is_ppos_to_the_last_bit(coefficients, greedy_cli
 
 def test_presets_are_the_readings_of_the_table():
     expected = {
-        "ppo": ("ppo", "own", "token", "surrogate", "reference", "greedy"),
-        "gaa": ("gaa", "own", "token", "surrogate", "reference", "greedy"),
-        "gaa-paper": ("gaa", "own", "token", "surrogate", "reference", "greedy"),
-        "gaa-reference": ("gaa", "sampled", "minibatch", "objective", "reference", "greedy"),
+        "ppo": ("ppo", "own", "token", "surrogate", "reference", "greedy", 0.0),
+        "gaa": ("gaa", "own", "token", "surrogate", "reference", "greedy", 0.0),
+        "gaa-paper": ("gaa", "own", "token", "surrogate", "reference", "greedy", 0.0),
+        "gaa-reference": ("gaa", "sampled", "minibatch", "objective", "reference", "greedy", 0.0),
     }
     fields = ("coefficients", "greedy_ratio", "granularity", "scaled_terms", "greedy_clip", "greedy_token")
+    fields += ("advantage_fold",)
     assert {name: tuple(getattr(reading, f) for f in fields) for name, reading in PRESETS.items()} == expected
     assert tuple(Reading.__dataclass_fields__) == fields  # an option without a row here is an option untested
     assert COEFFICIENTS["ppo"] is ppo_coefficients

@@ -59,7 +59,7 @@ def planted(trainer) -> Experience:
     rollout = experience.rollout
     object.__setattr__(rollout, "completion_mask", rollout.completion_mask & differs)
     ones = torch.ones_like(experience.sigma)
-    return Experience(rollout, 0 * ones, 1.5 * ones, rollout.values, experience.eta, 2.0 * ones)
+    return Experience(rollout, 0 * ones, 1.5 * ones, rollout.values, experience.eta, 2.0 * ones, experience.turned)
 
 
 def greedy_logprob(trainer, experience) -> torch.Tensor:

@@ -284,9 +284,9 @@ def test_a_choice_that_nothing_fills_cannot_be_left_open(name):
 ABOVE_ZERO = ["max_steps", "batch_size", "num_ppo_epochs", "num_mini_batches", "max_completion_length", "temperature"]
 ABOVE_ZERO += ["learning_rate", "value_learning_rate", "adam_epsilon", "max_grad_norm", "cliprange", "cliprange_value"]
 ABOVE_ZERO += ["save_steps", "save_total_limit", "per_device_train_batch_size", "reward_clip", "reference_reset_steps"]
-ABOVE_ZERO += ["kl_budget", "flatness_radius", "greedy_candidates", "advantage_fold"]
+ABOVE_ZERO += ["kl_budget", "flatness_radius", "greedy_candidates"]
 FROM_ZERO = ["eta_scale", "sigma_scale", "seed", "weight_decay", "warmup_steps", "vf_coef", "entropy_coef", "kl_coef"]
-FROM_ZERO += ["eval_completions", "log_completions", "gamma", "lam", "flatness_coef", "dead_zone"]
+FROM_ZERO += ["eval_completions", "log_completions", "gamma", "lam", "flatness_coef", "dead_zone", "advantage_fold"]
 ANY_SIGN = ["constant_a", "constant_b"]
 
 

@@ -40,6 +40,8 @@ class Reading:
         greedy_clip: ``reference`` or ``pessimistic``.
         greedy_token: Whether x* is the ``greedy`` token, of the likeliest tokens the one of best ``value``, or a
             ``random`` one drawn from π.
+        advantage_fold: From how many robust standard deviations on a sampled advantage is turned into its negative; 0
+            turns none.
     """
 
     coefficients: CoefficientsName
@@ -48,6 +50,7 @@ class Reading:
     scaled_terms: ScaledTerms = "surrogate"
     greedy_clip: GreedyClip = "reference"
     greedy_token: GreedyToken = "greedy"
+    advantage_fold: float = 0.0
 
     @property
     def observes(self) -> bool:

@@ -44,7 +44,7 @@ class GAAConfig:
         greedy_candidates: How many of the likeliest tokens are valued for greedy_token=value.
         dead_zone: Gaps count from this many of their standard deviations on: σ ← max(σ − dead_zone·std(σ), 0).
         advantage_fold: Sampled advantages beyond this many robust standard deviations are turned into their negative:
-            only slightly better becomes more likely, much better less.
+            only slightly better becomes more likely, much better less. 0 turns none.
         constant_a: The a of coefficients=constant.
         constant_b: The b of coefficients=constant.
         eta_scale: Multiplier of η (G11).
@@ -217,11 +217,11 @@ POSITIVE = (
     *("max_steps", "batch_size", "num_ppo_epochs", "num_mini_batches", "max_completion_length", "temperature"),
     *("learning_rate", "value_learning_rate", "adam_epsilon", "max_grad_norm", "cliprange", "cliprange_value"),
     *("save_steps", "save_total_limit", "per_device_train_batch_size"),
-    *("reward_clip", "reference_reset_steps", "kl_budget", "flatness_radius", "greedy_candidates", "advantage_fold"),
+    *("reward_clip", "reference_reset_steps", "kl_budget", "flatness_radius", "greedy_candidates"),
 )
 NOT_NEGATIVE = (
     *("eta_scale", "sigma_scale", "seed", "weight_decay", "warmup_steps", "vf_coef", "entropy_coef", "kl_coef"),
-    *("eval_completions", "log_completions", "flatness_coef", "dead_zone"),
+    *("eval_completions", "log_completions", "flatness_coef", "dead_zone", "advantage_fold"),
 )
 ANY_SIGN = ("constant_a", "constant_b")
 FRACTIONS = ("gamma", "lam")

@@ -45,12 +45,14 @@ def estimate(rollout: Rollout, config: GAAConfig) -> Experience:
     returns = advantages + values
     if config.whiten_advantages:
         greedy, advantages = _whiten(greedy, one_step, mask), _whiten(advantages, advantages, mask)
-    if config.advantage_fold is not None:
+    honest = advantages
+    if config.advantage_fold:
         advantages = adv.folded(advantages, config.advantage_fold, mask)
     penalised = config.kl_estimator == "k1" and config.kl_coef > 0
     signal = 1.0 if penalised or has_signal(rollout.trained_scores) else 0.0
     eta = rollout.greedy_logprobs.exp()
-    return Experience(rollout, advantages * signal, greedy * signal, returns, eta, gap * signal)
+    turned = (honest > 0) & (advantages < 0)
+    return Experience(rollout, advantages * signal, greedy * signal, returns, eta, gap * signal, turned)
 
 
 def has_signal(scores: Tensor) -> bool:

@@ -108,6 +108,7 @@ class Experience:
         returns: Targets of the value head.
         eta: η_t = π_old(x*_t) (G6).
         sigma: σ_t, the gap (G6).
+        turned: bool, where ``advantage_fold`` made a good advantage a bad one.
     """
 
     rollout: Rollout
@@ -116,6 +117,7 @@ class Experience:
     returns: Tensor
     eta: Tensor
     sigma: Tensor
+    turned: Tensor
 
     def rows(self, index: Tensor) -> "Experience":
         """Some of the batch, cut to its longest completion.

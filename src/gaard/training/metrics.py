@@ -67,6 +67,7 @@ def step_metrics(
         raised = ((experience.sigma > 0) & (experience.greedy_advantages < 0)).double()
         metrics["greedy_raised"] = float(masked_mean(raised, mask))
         metrics["greedy_advantage"] = float(masked_mean(experience.greedy_advantages, mask))
+    metrics["turned"] = float(masked_mean(experience.turned.double(), mask))
     for key in figures[0]:
         metrics[key] = float(torch.stack([f[key].double() for f in figures]).mean())
     metrics["learning_rate"] = optimizer.param_groups[0]["lr"]

@@ -65,6 +65,8 @@ def _token_columns(experience: Experience, config: GAAConfig) -> dict[str, Tenso
     """What is known of every token, [B, T] each; a and b as if the whole rollout were one minibatch."""
     weight = weights(experience, config)
     columns = {"eta": experience.eta, "advantage": experience.advantages, "a": weight.a, "b": weight.b}
+    if config.advantage_fold:
+        columns["turned"] = experience.turned
     if config.reading.observes:
         columns |= {"sigma": experience.sigma, "greedy_advantage": experience.greedy_advantages}
     return columns

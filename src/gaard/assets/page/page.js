@@ -185,6 +185,7 @@
     for (const [name, label] of Object.entries(NUMBERS)) {
       line(label, tokens[name] ? tokens[name][i].toFixed(3) : "not looked at");
     }
+    if (tokens.turned && tokens.turned[i]) line("turned", "too good: pushed down");
     hide();
     tip.hidden = false;
     described = token;
