@@ -79,10 +79,10 @@ def compare(words: list[str]) -> int:
     from gaard.report.page import write_page
     from gaard.report.tables import comparison_tables
 
-    study, folder, jobs = _study_file(words) if _names_a_study(words) else _study_of_options(words)
+    study, folder, how = _study_file(words) if _names_a_study(words) else _study_of_options(words)
     log = Console(stderr=True)
     say = partial(log.print, markup=False, highlight=False)  # an error may hold brackets
-    results = run_study(study, folder, jobs=jobs, announce=say)
+    results = run_study(study, folder, **how, announce=say)
     for table in comparison_tables(results):
         _show(table)
     figures = comparison_figures(results, folder)
@@ -113,22 +113,23 @@ def _names_a_study(words: Sequence[str]) -> bool:
     )
 
 
-def _study_file(words: list[str]) -> tuple[Any, Path, int]:
-    """``gaard compare STUDY.yaml``: the study, its folder and how many runs at once."""
+def _study_file(words: list[str]) -> tuple[Any, Path, dict[str, Any]]:
+    """``gaard compare STUDY.yaml``: the study, its folder and how it is carried out."""
     from gaard.lab.study import read_study
 
     parser = _parser("compare", "Run a study; the same command goes on with an unfinished one.")
     parser.add_argument("study", type=str, help="YAML file with scenarios, arms, seeds and settings")
     parser.add_argument("--out", type=str | None, default=None, help="folder of the study; default: runs/NAME")
     parser.add_argument("--overwrite", action="store_true", help="delete the runs that are there and start again")
-    _add_jobs(parser)
+    _add_engine(parser)
     arguments = parser.parse_args(words)
     folder = Path(arguments.out or Path("runs") / Path(arguments.study).stem)
     study = read_study(arguments.study)
-    return replace(study, settings={**study.settings, "overwrite": arguments.overwrite}), folder, arguments.jobs
+    study = replace(study, settings={**study.settings, "overwrite": arguments.overwrite})
+    return study, folder, {"jobs": arguments.jobs, "engine": arguments.engine}
 
 
-def _study_of_options(words: list[str]) -> tuple[Any, Path, int]:
+def _study_of_options(words: list[str]) -> tuple[Any, Path, dict[str, Any]]:
     """``gaard compare --arms …``: one scenario, or a world that the settings state."""
     from gaard.lab.study import study_of_settings
 
@@ -136,20 +137,22 @@ def _study_of_options(words: list[str]) -> tuple[Any, Path, int]:
     parser.set_defaults(output_dir="runs/compare")
     parser.add_argument("--arms", type=str, default="ppo,gaa", help="names (gaard arms), separated by commas")
     parser.add_argument("--seeds", type=int, default=3, help="how many seeds, counted from the setting 'seed'")
-    _add_jobs(parser)
+    _add_engine(parser)
     parser.add_argument("--out", type=str | None, default=None, help="folder of the comparison; default: output_dir")
     settings = _parse_settings(parser, words)
-    arms, seeds, jobs, out = (settings.pop(key) for key in ("arms", "seeds", "jobs", "out"))
+    how = {key: settings.pop(key) for key in ("jobs", "engine")}
+    arms, seeds, out = (settings.pop(key) for key in ("arms", "seeds", "out"))
     if seeds < 1:
         raise ConfigError(f"seeds={seeds} must be at least 1")
     folder, first = Path(out or settings["output_dir"]), settings["seed"]
     names = [arm.strip() for arm in arms.split(",") if arm.strip()]
-    return study_of_settings(settings, names, range(first, first + seeds)), folder, jobs
+    return study_of_settings(settings, names, range(first, first + seeds)), folder, how
 
 
-def _add_jobs(parser: ArgumentParser) -> None:
-    """How many runs at once."""
+def _add_engine(parser: ArgumentParser) -> None:
+    """How many runs at once, and where."""
     parser.add_argument("--jobs", type=int, default=1, help="how many runs at once, each with its share of the cores")
+    parser.add_argument("--engine", type=str, default="processes", help="where: processes (this machine), or ray")
 
 
 def arms(words: list[str]) -> int:
@@ -259,7 +262,7 @@ def _parse_settings(parser: ArgumentParser, words: list[str]) -> dict[str, Any]:
     from gaard.lab.spec import RunSpec, read_config
     from gaard.training.config import check_keys
 
-    known = [*(f.name for f in fields(RunSpec)), "config", "help", "arms", "seeds", "jobs", "out"]
+    known = [*(f.name for f in fields(RunSpec)), "config", "help", "arms", "seeds", "jobs", "engine", "out"]
     options = [word[2:].partition("=") for word in words if word.startswith("--")]
     check_keys([name.partition(".")[0] for name, _, _ in options], known, "command line")
     for path in _config_paths(words):

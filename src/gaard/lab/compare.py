@@ -3,27 +3,46 @@
 import json
 import os
 import traceback
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Generator, Iterator, Mapping
+from contextlib import AbstractContextManager, closing, nullcontext
 from dataclasses import asdict, dataclass, field, replace
-from functools import partial
 from pathlib import Path
+from platform import node
 from statistics import median
-from typing import Any
+from typing import Any, NamedTuple
 
 from gaard.errors import CheckpointError, ConfigError, GaardError
 from gaard.lab.arms import UNTRAINED
 from gaard.lab.collection import collect, write_table
 from gaard.lab.engine import RunsProgress, execute
 from gaard.lab.frontier import at_kl
+from gaard.lab.ray_engine import connected, execute_on_ray
 from gaard.lab.spec import RunSpec, build_trainer
 from gaard.lab.study import RunKey, Study
 from gaard.training.checkpoint import write_file
-from gaard.training.config import difference, fingerprint
+from gaard.training.config import difference, fingerprint, suggest
 from gaard.training.runlog import CONFIG, METRICS, TIMINGS, read_jsonl
 
 RESULTS, TABLE, TRACE = "results.json", "runs.parquet", "error.txt"
 NOT_STATED = ("prompts",)  # a run's configuration has their hash in the place of what was given
 WARM_UP_STEPS = 1  # left out of seconds_per_step where there are more
+
+
+class Engine(NamedTuple):
+    """Where runs are carried out.
+
+    Attributes:
+        execute: Calls tasks several at once, as :func:`gaard.lab.engine.execute` does.
+        session: What is held open from the first run to the last, for so many at once.
+        here: Whether a run that goes on alone does so in this process.
+    """
+
+    execute: Callable[..., Iterator[tuple[int, Any]]]
+    session: Callable[[int], AbstractContextManager[Any]]
+    here: bool
+
+
+ENGINES = {"processes": Engine(execute, nullcontext, True), "ray": Engine(execute_on_ray, connected, False)}
 
 
 @dataclass(frozen=True)
@@ -56,6 +75,7 @@ def compare(
     folder: Path,
     *,
     jobs: int = 1,
+    engine: str = "processes",
     announce: Callable[[str], None] = lambda text: None,
 ) -> dict[str, Any]:
     """Run every arm with every seed in every scenario, or take up what an earlier call left, and collect the results.
@@ -68,6 +88,8 @@ def compare(
         jobs: How many runs at once, each in a process of its own with its share of the threads; a script that asks
             for several has to do so under ``if __name__ == "__main__":``. Sums over another
             number of threads may round otherwise: compare figures of one ``jobs`` where the last digit counts.
+        engine: Where: ``processes`` of this machine, or the machines of a ``ray`` cluster, which all have to see the
+            folder at the same path (:mod:`gaard.lab.ray_engine`).
         announce: Told which run begins or ends.
 
     Returns:
@@ -76,21 +98,23 @@ def compare(
     Raises:
         ConfigError: For settings that no run could use.
         CheckpointError: If the folder holds a run of this name under other settings; it is left as it is.
+        GaardError: If a process died, or the engine cannot be used.
     """
-    _check_jobs(jobs)
-    specs = study.specs(folder)
+    _check_engine(jobs, engine)
+    specs, chosen = study.specs(folder), ENGINES[engine]
     _check_earlier(specs)
-    folder.mkdir(parents=True, exist_ok=True)
-    known = _earlier_runs(folder)
     runs: dict[RunKey, Run] = {}
-    if not known:  # what is to come, for who looks while the first run goes on
-        _write(collect([], study), folder)
-    for key, run in _carried_out(specs, folder, jobs, announce):
-        runs[key] = run
-        results = collect([asdict(runs[key]) for key in specs if key in runs], study)
-        # Taking up finished runs must not leave less than there was, should it be interrupted.
-        if len(runs) >= min(known, len(specs)):
-            _write(results, folder)
+    with chosen.session(jobs), closing(_carried_out(specs, folder, jobs, chosen, announce)) as outcomes:
+        folder.mkdir(parents=True, exist_ok=True)
+        known = _earlier_runs(folder)
+        if not known:  # what is to come, for who looks while the first run goes on
+            _write(collect([], study), folder)
+        for key, run in outcomes:
+            runs[key] = run
+            results = collect([asdict(runs[key]) for key in specs if key in runs], study)
+            # Taking up finished runs must not leave less than there was, should it be interrupted.
+            if len(runs) >= min(known, len(specs)):
+                _write(results, folder)
     return results
 
 
@@ -101,13 +125,15 @@ def _write(results: Mapping[str, Any], folder: Path) -> None:
         write_table(results["runs"], folder / TABLE)
 
 
-def _check_jobs(jobs: int) -> None:
-    """Several jobs on one machine, or several processes on one job."""
+def _check_engine(jobs: int, engine: str) -> None:
+    """Several jobs on one machine or cluster, or several processes on one job."""
+    if engine not in ENGINES:
+        raise ConfigError(f"engine={engine!r} is not known: {suggest(str(engine), ENGINES)}")
     if isinstance(jobs, bool) or not isinstance(jobs, int) or jobs < 1:
         raise ConfigError(f"jobs={jobs!r} must be a whole number, 1 or more")
     launched = int(os.environ.get("WORLD_SIZE", "1"))
-    if jobs > 1 and launched > 1:
-        raise ConfigError(f"jobs={jobs} under {launched} launched processes: use one or the other")
+    if launched > 1 and (jobs > 1 or engine != "processes"):
+        raise ConfigError(f"jobs={jobs}, engine={engine!r} under {launched} launched processes: use one or the other")
 
 
 def _check_earlier(specs: Mapping[RunKey, RunSpec]) -> None:
@@ -136,49 +162,66 @@ def _earlier_runs(folder: Path) -> int:
 
 
 def _carried_out(
-    specs: Mapping[RunKey, RunSpec], folder: Path, jobs: int, announce: Callable[[str], None]
-) -> Iterator[tuple[RunKey, Run]]:
+    specs: Mapping[RunKey, RunSpec], folder: Path, jobs: int, engine: Engine, announce: Callable[[str], None]
+) -> Generator[tuple[RunKey, Run], None, None]:
     """Key and outcome of each run as it ends; the first alone, since what stops it would stop them all."""
-    keys = list(specs)
-    tasks = [partial(_run, key, spec, folder) for key, spec in specs.items()]
-    announce(f"run 1/{len(tasks)}: {keys[0]}")
-    yield keys[0], tasks[0](alone=True)
-    if jobs == 1:
-        for number, (key, task) in enumerate(zip(keys[1:], tasks[1:], strict=True), 2):
-            announce(f"run {number}/{len(tasks)}: {key}")
-            yield key, task()
+    tasks = [_Task(key, spec, folder) for key, spec in specs.items()]
+    first, rest, jobs = replace(tasks[0], alone=True), tasks[1:], min(jobs, len(tasks) - 1)
+    announce(f"run 1/{len(tasks)}: {first}")
+    if engine.here:
+        yield first.key, first()
+    else:
+        yield from ((first.key, run) for _, run in engine.execute([first.silent()], jobs))
+    if engine.here and jobs == 1:
+        for number, task in enumerate(rest, 2):
+            announce(f"run {number}/{len(tasks)}: {task}")
+            yield task.key, task()
         return
     trained = [spec for key, spec in specs.items() if key.arm != UNTRAINED]
-    quiet = [partial(task, progress=False) for task in tasks[1:]]
     with RunsProgress(trained, jobs) as progress:
-        for index, run in execute(quiet, min(jobs, len(quiet)), progress.look):
+        for index, run in engine.execute([task.silent() for task in rest], jobs, progress.look):
             progress.look()
-            announce(f"run {index + 2}/{len(tasks)}: {keys[index + 1]}: {run.error or 'done'}")
-            yield keys[index + 1], run
+            announce(f"run {index + 2}/{len(tasks)}: {rest[index]}: {run.error or 'done'}")
+            yield rest[index].key, run
 
 
-def _run(key: RunKey, spec: RunSpec, folder: Path, *, alone: bool = False, progress: bool = True) -> Run:
-    """Train and measure one run, unless that is done; raise what stops it if it is alone, else keep it."""
-    spec = replace(spec, progress=spec.progress and progress)
-    run = Run(key.scenario, key.arm, key.seed, key.folder, {})
-    try:
-        trainer = build_trainer(spec)
-        trainer.claim_folder()
-        if key.arm != UNTRAINED:
-            trainer.train()
-        run = replace(
-            run, id=fingerprint(trainer.record()), measures=_measures(Path(spec.output_dir), trainer.evaluated)
-        )
-        (Path(spec.output_dir) / TRACE).unlink(missing_ok=True)  # of an earlier failure
-        if spec.reference_reset_steps:
-            return run  # its KL is to a reference that moved: it has no place among equals
-        return replace(run, at_kl=at_kl(read_jsonl(Path(spec.output_dir) / METRICS)))
-    except Exception as error:
-        if alone:
-            raise
-        if not isinstance(error, GaardError):  # a defect, or out of memory: the rest goes on, the trace is kept
-            write_file(Path(spec.output_dir) / TRACE, traceback.format_exc())
-        return replace(run, error=f"{type(error).__name__}: {error}")
+@dataclass(frozen=True)
+class _Task:
+    """Trains and measures one run, unless that is done; raises what stops it if it is alone, else keeps it."""
+
+    key: RunKey
+    spec: RunSpec
+    folder: Path
+    alone: bool = False
+
+    def __str__(self) -> str:
+        return str(self.key)
+
+    def silent(self) -> "_Task":
+        """The same without a progress bar of its own."""
+        return replace(self, spec=replace(self.spec, progress=False))
+
+    def __call__(self) -> Run:
+        if not self.folder.is_dir():  # a machine that does not share it would train where nobody looks
+            raise GaardError(f"{self.folder} is not there on {node()}: each machine has to see it at the same path")
+        run = Run(self.key.scenario, self.key.arm, self.key.seed, self.key.folder, {})
+        try:
+            trainer = build_trainer(self.spec)
+            trainer.claim_folder()
+            if self.key.arm != UNTRAINED:
+                trainer.train()
+            measures = _measures(Path(self.spec.output_dir), trainer.evaluated)
+            run = replace(run, id=fingerprint(trainer.record()), measures=measures)
+            (Path(self.spec.output_dir) / TRACE).unlink(missing_ok=True)  # of an earlier failure
+            if self.spec.reference_reset_steps:
+                return run  # its KL is to a reference that moved: it has no place among equals
+            return replace(run, at_kl=at_kl(read_jsonl(Path(self.spec.output_dir) / METRICS)))
+        except Exception as error:
+            if self.alone:
+                raise
+            if not isinstance(error, GaardError):  # a defect, or out of memory: the rest goes on, the trace is kept
+                write_file(Path(self.spec.output_dir) / TRACE, traceback.format_exc())
+            return replace(run, error=f"{type(error).__name__}: {error}")
 
 
 def _measures(folder: Path, evaluated: Callable[[], dict[str, float]]) -> dict[str, float]:

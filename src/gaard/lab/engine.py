@@ -92,7 +92,9 @@ class RunsProgress:
         columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TextColumn("steps"))
         times = (TimeElapsedColumn(), TimeRemainingColumn())
         self._bar = Progress(*columns, *times, console=console, disable=not (visible and console.is_terminal))
-        self._task = self._bar.add_task(f"{jobs} runs at once", total=sum(run.max_steps for run in runs))
+        self._task = self._bar.add_task(
+            f"{jobs} run{'s' * (jobs > 1)} at once", total=sum(run.max_steps for run in runs)
+        )
 
     def __enter__(self) -> "RunsProgress":
         self._bar.start()
