@@ -24,7 +24,9 @@ def tokens(rng: np.random.Generator, length: int, looks: bool) -> dict[str, list
     if looks:
         numbers |= {"sigma": (-1, 3), "greedy_advantage": (-2, 2)}
     columns = {name: rng.uniform(*ends, length).round(4).tolist() for name, ends in numbers.items()}
-    return {"text": words, "greedy": greedy, "hack": [int(word == " story") for word in words], **columns}
+    marks = {"hack": [int(word == " story") for word in words]}
+    marks["other"] = [int(word != favourite) for word, favourite in zip(words, greedy, strict=True)]
+    return {"text": words, "greedy": greedy, **marks, **columns}
 
 
 def metrics(rng: np.random.Generator, steps: int, looks: bool) -> list[dict[str, float]]:
@@ -82,7 +84,17 @@ def fabricate(
         reached = {}
         if key.arm != UNTRAINED:
             own.mkdir(parents=True, exist_ok=True)
-            (own / "config.json").write_text(json.dumps({"method": "ppo", "max_steps": steps}))
+            (own / "config.json").write_text(
+                json.dumps(
+                    {
+                        "method": key.arm,
+                        "max_steps": steps,
+                        "coefficients": "gaa" if looks else "ppo",
+                        "sigma_scale": 0.5,
+                        "eta_scale": 1.0,
+                    }
+                )
+            )
             done = steps // 2 if key in unfinished else steps
             rows = metrics(rng, done, looks)
             reached = at_kl(rows)

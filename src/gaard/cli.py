@@ -1,5 +1,6 @@
 """The command line: ``gaard COMMAND``; each command is a few lines over the library."""
 
+import os
 import re
 import sys
 from collections.abc import Sequence
@@ -83,6 +84,8 @@ def compare(words: list[str]) -> int:
     log = Console(stderr=True)
     say = partial(log.print, markup=False, highlight=False)  # an error may hold brackets
     results = run_study(study, folder, **how, announce=say)
+    if os.environ.get("RANK", "0") != "0":  # of several launched processes the first one tells
+        return 0
     for table in comparison_tables(results):
         _show(table)
     figures = comparison_figures(results, folder)

@@ -18,6 +18,10 @@ FLAGS = ("--disable-gpu", "--no-first-run", "--disable-background-networking", "
 SECONDS_TO_OPEN = 3.0
 MEGABYTES = 15
 EVIL = "</script><script>window.stolen = 1</script><img src=x onerror='window.stolen = 1'> <b>bold</b>"
+OWN_LABELS = """[...document.querySelectorAll("select, input")].map((control) =>
+    [...control.labels[0].childNodes].filter((n) => n.nodeType === 3).map((n) => n.textContent).join("").trim())"""
+TOKEN_COLOURS = """[...document.querySelectorAll("#cards .token")].map((token) =>
+    [token, token, document.body].map((e, i) => getComputedStyle(e)[i ? "backgroundColor" : "color"]))"""
 STUDY = """
 scenarios: [capped]
 arms: [ppo, gaa]
@@ -41,16 +45,18 @@ def browser():
 class Opened:
     """A page, what it complained of, and what it asked the network for."""
 
-    def __init__(self, browser, path, **options):
-        self.page = browser.new_page(viewport={"width": 1280, "height": 900}, **options)
+    def __init__(self, browser, path, width=1280, **options):
+        self.page = browser.new_page(viewport={"width": width, "height": 900}, **options)
         self.complaints, self.requests = [], []
         self.page.on("pageerror", lambda error: self.complaints.append(str(error)))
         self.page.on("console", lambda m: self.complaints.append(m.text) if m.type in ("error", "warning") else None)
         self.page.on("request", lambda request: self.requests.append(request.url))
         began = time.perf_counter()
         self.page.goto(path.as_uri())
-        expect(self.page.locator("#cards li, #texts .muted").first).to_be_visible()
         expect(self.page.locator("#verdict")).to_be_visible()
+        expect(self.page.locator("#cards li").first).to_be_attached()
+        self.page.locator(".chart").first.scroll_into_view_if_needed()
+        expect(self.page.locator(".chart svg.main-svg").first).to_be_attached()
         self.seconds = time.perf_counter() - began
 
 
@@ -75,7 +81,9 @@ def row_of(page, arm):
 
 def test_verdict_table_and_sections_are_there(opened):
     page = opened.page
-    expect(page.locator("#verdict")).to_contain_text("in capped hacks less, 21.0% of completions, not 92.0%")
+    expect(page.locator("#verdict")).to_contain_text(
+        "in capped hacks less, 21.0% of completions, not 92.0%, −71.0 points [−73.5, −68.5]"
+    )
     expect(page.locator("nav a")).to_have_text(["capped", "clean", "Texts", "Notes"])
     cells = row_of(page, "gaa").locator("td")
     expect(cells.nth(0)).to_contain_text("0.210")
@@ -107,8 +115,8 @@ def test_the_frontier_moves_to_equal_kl(opened):
         label="where the KL first reaches 0.2 nats a token"
     )
     ppo, gaa = page.evaluate(position)
-    assert ppo == pytest.approx(gaa)  # both were made to hack in step with their KL
-    assert 0.25 < ppo < 0.5
+    assert ppo == pytest.approx(gaa, abs=0.01)  # both were made to hack in step with their KL
+    assert 0.2 < ppo < 0.3
 
 
 def test_tables_sort_by_their_headings(opened):
@@ -193,9 +201,8 @@ def test_every_control_has_a_name_and_light_and_dark_have_contrast(browser, made
     for scheme in ("light", "dark"):
         found = Opened(browser, made_up[1], color_scheme=scheme)
         page = found.page
-        for control in page.locator("select, input, button").all():
-            name = control.evaluate("(c) => c.getAttribute('aria-label') || c.textContent || c.labels[0].textContent")
-            assert name.strip()
+        assert all(page.evaluate(OWN_LABELS))
+        assert all(page.locator("button").all_inner_texts())
         assert page.evaluate("document.documentElement.dataset.theme") == scheme
         for selector in ("body", ".muted", ".range", "a", ".badge"):
             colours = page.locator(selector).first.evaluate(
@@ -208,12 +215,46 @@ def test_every_control_has_a_name_and_light_and_dark_have_contrast(browser, made
         page.close()
 
 
+def test_coloured_tokens_can_be_read_in_light_and_dark(browser, made_up):
+    for scheme in ("light", "dark"):
+        page = Opened(browser, made_up[1], color_scheme=scheme).page
+        page.locator("#pick-arm").select_option("gaa")
+        for name in ("eta", "sigma", "a", "b"):
+            page.locator("#pick-colour").select_option(name)
+            for ink, shade, paper in page.evaluate(TOKEN_COLOURS):
+                assert contrast(ink, laid_over(shade, paper)) >= 4.5, (scheme, name, shade)
+        page.close()
+
+
+def test_a_small_screen_needs_no_scrolling_sideways_and_arms_can_be_chosen_by_keyboard(browser, made_up):
+    page = Opened(browser, made_up[1], width=380).page
+    assert page.evaluate("document.documentElement.scrollWidth") <= 380
+    page.locator("#chart-0-frontier").scroll_into_view_if_needed()
+    expect(page.locator("#chart-0-frontier .scatterlayer .trace")).to_have_count(2)
+    page.locator("#arms input[value=gaa]").focus()
+    page.keyboard.press("Space")
+    page.locator("#chart-0-frontier").scroll_into_view_if_needed()
+    expect(page.locator("#chart-0-frontier .scatterlayer .trace")).to_have_count(1)
+    page.close()
+
+
+def channels(colour):
+    return [float(x) for x in colour[colour.index("(") + 1 :].rstrip(")").split(",")]
+
+
+def laid_over(shade, paper):
+    """A colour that lets some of the paper through."""
+    *rgb, alpha = channels(shade) if shade.startswith("rgba") else [*channels(shade), 1.0]
+    mixed = [alpha * x + (1 - alpha) * y for x, y in zip(rgb, channels(paper), strict=False)]
+    return f"rgb({', '.join(map(str, mixed))})"
+
+
 def contrast(one, other):
     """WCAG 2.1's ratio of two colours."""
 
     def luminance(colour):
-        channels = [float(x) / 255 for x in colour[colour.index("(") + 1 :].rstrip(")").split(",")[:3]]
-        linear = [x / 12.92 if x <= 0.04045 else ((x + 0.055) / 1.055) ** 2.4 for x in channels]
+        shares = [x / 255 for x in channels(colour)[:3]]
+        linear = [x / 12.92 if x <= 0.04045 else ((x + 0.055) / 1.055) ** 2.4 for x in shares]
         return 0.2126 * linear[0] + 0.7152 * linear[1] + 0.0722 * linear[2]
 
     low, high = sorted((luminance(one), luminance(other)))
@@ -262,7 +303,7 @@ def test_a_half_done_study_says_what_is_missing(browser, tmp_path):
             "2 not begun, the first of them capped, ppo, seed 2",
         ]
     )
-    expect(page.locator("#verdict")).to_have_text("No seed of gaa and ppo is finished yet.")
+    expect(page.locator("#verdict")).to_have_text("No seed has both gaa and ppo yet.")
     page.locator("#pick-arm").select_option("gaa")
     expect(page.locator("#pick-seed option")).to_have_text(["1"])
     assert not found.complaints

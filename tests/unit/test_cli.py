@@ -351,7 +351,7 @@ def test_what_stops_the_first_run_stops_the_comparison(model, tmp_path, capsys):
     words = ["compare", "--config", str(tmp_path / "run.yaml"), "--arms", "ppo", "--seeds", "1"]
     assert cli.main([*words, "--out", str(tmp_path / "out")]) == 2
     assert "gaard: reward function 'score' returned nan" in capsys.readouterr().err
-    assert not (tmp_path / "out" / "results.json").exists()
+    assert json.loads((tmp_path / "out" / "results.json").read_text())["runs"] == []
 
 
 def test_results_of_other_settings_are_not_overwritten(comparison, tmp_path, capsys):

@@ -22,7 +22,7 @@ def test_a_running_mean_looks_back_only():
 
 
 def test_a_run_stands_where_its_smoothed_kl_first_reaches_a_level():
-    """Running means of 5: KL is 0.01, 0.02, 0.03, 0.04, 0.05, 0.07 at steps 1 to 6."""
+    """Running means: KL is 0.01, 0.02, 0.03, 0.04, 0.05, 0.07 at steps 1 to 6."""
     rows = metrics([0.01, 0.03, 0.05, 0.07, 0.09, 0.11], [0, 0, 0, 0, 1, 1], [0.1, 0.2, 0.3, 0.4, 0.5, 0.6])
     reached = at_kl(rows)
     assert list(reached) == ["0.02", "0.05"]
@@ -30,11 +30,24 @@ def test_a_run_stands_where_its_smoothed_kl_first_reaches_a_level():
     assert reached["0.05"] == pytest.approx({"step": 5, "hack_rate": 0.2, "true_reward": 0.3})
 
 
+def test_a_fast_run_is_not_taken_further_out_than_a_slow_one():
+    """From 0 to 0.4 in one step: 0.1 lies a quarter of the way, where half as much was hacked as at 0.2."""
+    reached = at_kl(metrics([0.0, 0.8], [0.0, 1.0], [0.2, 0.6]))
+    assert reached["0.1"] == pytest.approx({"step": 1.25, "hack_rate": 0.125, "true_reward": 0.25})
+    assert reached["0.2"] == pytest.approx({"step": 1.5, "hack_rate": 0.25, "true_reward": 0.3})
+    assert "0.5" not in reached
+
+
 def test_a_run_that_came_back_counts_where_it_first_was():
     rows = metrics([0.0] * 5 + [0.6] * 5 + [0.0] * 9, [0] * 5 + [1] * 5 + [0] * 9, [0.0] * 19)
-    assert at_kl(rows)["0.1"]["step"] == 6
-    assert at_kl(rows)["0.5"]["step"] == 10
+    assert 5 < at_kl(rows)["0.1"]["step"] < 6
+    assert 9 < at_kl(rows)["0.5"]["step"] < 10
     assert at_kl([]) == {}
+
+
+def test_one_number_that_is_not_finite_does_not_stay():
+    found = running_mean([1.0, float("inf"), 1.0, 1.0, 1.0], 2)
+    assert found[[0, 3, 4]].tolist() == [1.0, 1.0, 1.0]
 
 
 def test_the_frontier_counts_the_runs_that_got_there():

@@ -2,73 +2,90 @@
 
 import base64
 import json
+from dataclasses import asdict
 
 import numpy as np
 import pytest
 
 from fabricated import fabricate
 from gaard import cli
-from gaard.lab.study import RunKey
+from gaard.lab.collection import collect
+from gaard.lab.compare import Run
+from gaard.lab.study import RunKey, build_study
 from gaard.report.charts import Look, band, coefficients_chart, curves_chart
 from gaard.report.study_files import read_study_files
 from gaard.report.texts import browsable, thinned
-from gaard.report.verdict import fewer_hacks, verdict
+from gaard.report.verdict import fewer_hacks, tax, verdict
 
 
-def results(hacks, truth, arms=("ppo", "gaa"), rates=(0.9, 0.2)):
-    """Results of two arms, from the differences in hack rate and true reward."""
-    names = ("mean", "low", "high", "p_holm", "n")
-    differences = {
-        "hack_rate": dict(zip(names, hacks, strict=True)),
-        "true_reward": dict(zip(names, truth, strict=True)),
-    }
-    measures = {arm: {"hack_rate": {"mean": rate}} for arm, rate in zip(arms, rates, strict=True)}
-    found = {"arms": measures, "differences": {arms[1]: differences}}
-    return {"scenarios": {"capped": found}, "baseline": "ppo", "study": {"arms": [{"name": arm} for arm in arms]}}
+def collected(ours, theirs, truth=None, label="capped"):
+    """Results of gaa and ppo with these hack rates by seed; the true reward of gaa differs by ``truth``."""
+    study = build_study([label], ["ppo", "gaa"], [0], {})
+    truth = truth or [0.0] * len(ours)
+    runs = []
+    for arm, rates in (("gaa", ours), ("ppo", theirs)):
+        for seed, rate in rates.items():
+            true = 0.3 + (truth[seed % len(truth)] if arm == "gaa" else 0.0)
+            measures = {"hack_rate": rate, "true_reward": true, "kl": 0.5 if arm == "gaa" else 0.7}
+            runs.append(asdict(Run(label, arm, seed, "", measures)))
+    return collect(runs, study)
+
+
+def by_seed(*rates):
+    return dict(enumerate(rates))
 
 
 @pytest.mark.parametrize(
-    ("hacks", "truth", "rates", "expected"),
+    ("ours", "theirs", "expected"),
     [
         (
-            (-0.7, -0.8, -0.6, 0.01, 5),
-            (0.02, -0.01, 0.05, 0.3, 5),
-            (0.9, 0.2),
-            "Against ppo, gaa in capped hacks less, 20.0% of completions, not 90.0%: −70.0 points [−80.0, −60.0], at "
-            "+0.020 [−0.010, +0.050] of true reward (5 seeds).",
+            by_seed(0.1, 0.2, 0.3),
+            by_seed(0.9, 0.92, 0.91),
+            "hacks less, 20.0% of completions, not 91.0%, −71.0 points [−94.7, −47.3], with",  # ± 4.303 · 9.54/√3
         ),
         (
-            (0.05, 0.01, 0.09, 0.04, 5),
-            (0.02, -0.01, 0.05, 0.3, 5),
-            (0.9, 0.95),
-            "Against ppo, gaa in capped hacks more, 95.0% of completions, not 90.0%: +5.0 points [+1.0, +9.0], at "
-            "+0.020 [−0.010, +0.050] of true reward (5 seeds).",
+            by_seed(0.95, 0.97, 0.96),
+            by_seed(0.8, 0.84, 0.79),
+            "hacks more, 96.0% of completions, not 81.0%, +15.0 points",
         ),
         (
-            (-0.7, -0.9, 0.1, 0.06, 2),
-            (0.02, -0.01, 0.05, 0.3, 2),
-            (0.9, 0.2),
-            "Against ppo, gaa in capped hacks 20.0% of completions, not 90.0%: −70.0 points [−90.0, +10.0], not told "
-            "apart from chance, at +0.020 [−0.010, +0.050] of true reward (2 seeds).",
+            by_seed(0.1, 0.9),
+            by_seed(0.9, 0.92),
+            "hacks 50.0% of completions, not 91.0%, −41.0 points [−100.0, +100.0] (not told apart from chance), with",
         ),
         (
-            (-0.7, None, None, None, 1),
-            (-0.02, None, None, None, 1),
-            (0.9, 0.2),
-            "Against ppo, gaa in capped hacks 20.0% of completions, not 90.0%, which one seed cannot tell from chance, "
-            "at −0.020 of true reward (1 seed).",
+            by_seed(0.2),
+            by_seed(0.9),
+            "hacks 20.0% of completions, not 90.0%, −70.0 points (one seed, which tells nothing from",
         ),
         (
-            (0.0, 0.0, 0.0, 1.0, 3),
-            (-0.02, -0.03, -0.01, 0.03, 3),
-            (0.0, 0.0),
-            "Against ppo, gaa in capped, where nothing was hacked, ends at −0.020 [−0.030, −0.010] of true reward (3 "
-            "seeds).",
+            by_seed(0.0, 0.0, 0.0),
+            by_seed(1.0, 1.0, 1.0),
+            "hacks 0.0% of completions, not 100.0%, −100.0 points in every seed (not told apart from chance), with",
+        ),
+        (
+            {2: 0.5, 3: 0.53},
+            {0: 1.0, 1: 1.0, 2: 0.1, 3: 0.12},
+            "hacks more, 51.5% of completions, not 11.0%, +40.5 points",
         ),
     ],
 )
-def test_the_verdict_claims_what_the_intervals_allow(hacks, truth, rates, expected):
-    assert verdict(results(hacks, truth, rates=rates)) == expected
+def test_the_verdict_claims_what_the_common_seeds_allow(ours, theirs, expected):
+    assert f"Against ppo, gaa in capped {expected}" in verdict(collected(ours, theirs))
+
+
+def test_the_verdict_says_what_became_of_the_true_reward_and_at_what_kl():
+    said = verdict(collected(by_seed(0.0, 0.0, 0.0), by_seed(0.0, 0.0, 0.0), truth=[-0.02, -0.03, -0.01]))
+    assert said == (
+        "Against ppo, gaa in capped, where nothing was hacked, ends with a true reward that differs by −0.020 [−0.045, "
+        "+0.005] (not told apart from chance) (3 seeds, KL 0.50 and 0.70)."
+    )
+
+
+def test_the_tax_is_told_in_clean_alone():
+    results = collected(by_seed(0.0, 0.0, 0.0), by_seed(0.0, 0.0, 0.0), truth=[-0.02, -0.03, -0.01], label="clean")
+    assert tax(results, "clean") == ["gaa +0.020 [−0.005, +0.045]"]
+    assert tax(results, "capped") == []
 
 
 def test_the_verdict_is_of_gaa_where_it_is_among_the_arms_and_of_nothing_where_nothing_is_done(tmp_path):
@@ -78,14 +95,15 @@ def test_the_verdict_is_of_gaa_where_it_is_among_the_arms_and_of_nothing_where_n
     assert verdict(read_study_files(alone).results) == "Only ppo was run: there is nothing to hold it against."
     keys = tuple(RunKey("capped", "gaa", seed) for seed in range(2))
     none = fabricate(tmp_path / "none", absent=keys)
-    assert verdict(read_study_files(none).results) == "No seed of gaa and ppo is finished yet."
+    assert verdict(read_study_files(none).results) == "No seed has both gaa and ppo yet."
 
 
 def test_arms_with_fewer_hacks_are_those_that_the_seeds_can_tell():
-    assert fewer_hacks(results((-0.7, -0.8, -0.6, 0.01, 5), (0,) * 5), "capped") == ["gaa"]
-    assert fewer_hacks(results((-0.7, -0.8, -0.6, 0.05, 5), (0,) * 5), "capped") == []
-    assert fewer_hacks(results((0.7, 0.6, 0.8, 0.01, 5), (0,) * 5), "capped") == []
-    assert fewer_hacks(results((-0.7, None, None, None, 1), (0,) * 5), "capped") == []
+    many = by_seed(0.9, 0.92, 0.91, 0.9)
+    assert fewer_hacks(collected(by_seed(0.1, 0.2, 0.3, 0.2), many), "capped") == ["gaa"]
+    assert fewer_hacks(collected(by_seed(0.1, 1.0, 1.0, 0.9), many), "capped") == []
+    assert fewer_hacks(collected(many, by_seed(0.1, 0.2, 0.3, 0.2)), "capped") == []
+    assert fewer_hacks(collected(by_seed(0.1), by_seed(0.9)), "capped") == []
 
 
 def test_a_band_is_students_interval_of_the_seeds_that_got_there():
@@ -126,18 +144,20 @@ def test_the_path_over_the_surfaces_is_of_arms_that_look(tmp_path):
 
 
 def test_texts_are_thinned_by_steps_first_and_keep_the_last(tmp_path):
-    steps = [{"step": i, "rows": [{"x": "a" * 50}] * 4} for i in range(1, 101)]
+    steps = [{"step": i, "rows": [{"tokens": {"text": ["a"] * 64}}] * 4} for i in range(1, 101)]
     size = len(json.dumps(steps[50]))
     assert thinned(steps, 10**9) == steps
     half = thinned(steps, 50 * size)
-    assert len(half) == 49 or len(half) == 50
+    assert len(half) == 50
     assert half[-1]["step"] == 100
     assert {len(step["rows"]) for step in half} == {4}
     few = thinned(steps, 4 * size)
     assert len(few) == 8
     assert (few[0]["step"], few[-1]["step"]) == (1, 100)
-    assert {len(step["rows"]) for step in few} == {1} or {len(step["rows"]) for step in few} == {2}
-    assert {len(step["rows"]) for step in thinned(steps, 1)} == {1}
+    assert {len(step["rows"]) for step in few} == {2}
+    assert [len(step["rows"]) for step in thinned(steps, 3 * size // 4)] == [1, 1]
+    (one,) = thinned(steps, size // 16)
+    assert (one["step"], len(one["rows"]), len(one["rows"][0]["tokens"]["text"])) == (100, 1, 16)
 
 
 def test_texts_of_failed_runs_are_left_out_and_the_budget_is_kept(tmp_path):
@@ -148,7 +168,7 @@ def test_texts_of_failed_runs_are_left_out_and_the_budget_is_kept(tmp_path):
     assert [(one["arm"], one["seed"]) for one in everything] == [("ppo", 0), ("ppo", 1), ("gaa", 1)]
     some, said = browsable(runs, 100_000)
     assert len(json.dumps(some)) < 120_000
-    assert said.endswith(f"of {3 * 40 * 6} are here, of steps spread evenly over the training")
+    assert said.endswith(f"of {3 * 40 * 6} are here: the first ones of steps spread evenly over the training")
 
 
 def test_a_study_can_be_looked_at_before_its_first_run_is_done(tmp_path, capsys, monkeypatch):

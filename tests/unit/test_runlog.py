@@ -204,3 +204,13 @@ def test_on_a_terminal_the_bar_shows_the_figures(monkeypatch, capsys):
     out = capsys.readouterr().out
     assert "1/2" in out
     assert "reward 1.500" in out
+
+
+@pytest.mark.parametrize("torn", [b'{"text": "na\xc3', b"3", b"[3]", b'"x"'])
+def test_a_file_cut_anywhere_is_read_up_to_there(tmp_path, torn):
+    (tmp_path / "rows.jsonl").write_bytes(b'{"step": 1, "text": "na\xc3\xafve"}\n' + torn)
+    assert read_jsonl(tmp_path / "rows.jsonl") == [{"step": 1, "text": "naïve"}]
+    log = RunLog(tmp_path)
+    (tmp_path / "metrics.jsonl").write_bytes((tmp_path / "rows.jsonl").read_bytes())
+    log.truncate(5)
+    assert log.read("metrics.jsonl") == [{"step": 1, "text": "naïve"}]

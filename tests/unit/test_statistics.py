@@ -56,9 +56,14 @@ def test_seeds_that_one_of_them_lacks_do_not_count():
 
 
 def test_a_single_pair_has_no_p_and_equal_differences_that_of_the_signs():
-    assert paired_difference({0: 1.0}, {0: 0.0}) == Difference(1.0, None, None, None, 1)
+    assert paired_difference({0: 1.0}, {0: 0.0}) == Difference(1.0, None, None, None, 1, 1.0, 0.0)
     same = paired_difference(runs([2.0, 3.0]), runs([1.0, 2.0]))
-    assert (same.mean, same.low, same.high, same.p) == (1.0, 1.0, 1.0, 0.5)  # of 4 signs, 2 are as far off
+    assert (same.mean, same.low, same.high, same.p) == (1.0, None, None, 0.5)  # of 4 signs, 2 are as far off
+    rounded = paired_difference(runs([0.9, 0.8, 0.7]), runs([0.8, 0.7, 0.6]))
+    assert (rounded.low, rounded.p) == (None, 0.25)  # their spread is rounding
+    some = paired_difference({0: 1.0, 1: 3.0, 7: 90.0}, {0: 2.0, 1: 5.0, 8: 70.0})
+    assert (some.ours, some.theirs, some.n) == (2.0, 3.5, 2)  # of the common seeds alone
+    assert paired_difference(runs([1.0, 0.0]), runs([0.0, 0.5]), (-1.0, 1.0)).low == -1.0
     assert paired_difference(runs([1.0] * 20), runs([0.0] * 20)).p == pytest.approx(2.0**-19)
     assert paired_difference(runs([1.0] * 20), runs([1.0] * 20)).p == 1.0
 

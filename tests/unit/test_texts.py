@@ -66,7 +66,7 @@ def test_means_of_a_minibatch_are_shown_as_those_of_the_rollout(tmp_path):
 def test_ppo_does_not_look_and_says_so(tmp_path):
     rows, _, _ = logged(tmp_path, method="ppo")
     for row in rows:
-        assert set(row["tokens"]) == {"text", "greedy", "hack", "eta", "advantage", "a", "b"}
+        assert set(row["tokens"]) == {"text", "greedy", "other", "hack", "eta", "advantage", "a", "b"}
         assert set(row["tokens"]["a"]) == {1.0}
         assert set(row["tokens"]["b"]) == {0.0}
 
@@ -95,13 +95,22 @@ def test_a_piece_is_marked_where_a_span_reaches_into_it(pieces, spans, marks):
     assert marked(pieces, spans) == marks
 
 
-def test_pieces_of_a_byte_level_tokenizer_join_to_the_text():
+@pytest.mark.parametrize(
+    "text", ["The movie is great, isn't it? I loved this story.", "日本語 story", "Über naïve 😀😀 fun", "end 😀"]
+)
+def test_pieces_of_a_byte_level_tokenizer_join_to_the_text(text):
     _, tokenizer = load_model_and_tokenizer("pocket")
-    ids = tokenizer("The movie is great, isn't it? I loved this story.")["input_ids"]
+    ids = tokenizer(text, add_special_tokens=False)["input_ids"]
     texts = token_texts(tokenizer, ids, [*ids[1:], ids[0], ids[0]])
-    assert "".join(texts["text"]) == tokenizer.decode(ids)
+    assert "".join(texts["text"]) == tokenizer.decode(ids) == text
     assert len(texts["greedy"]) == len(ids)
-    assert texts["greedy"][0].strip() == tokenizer.decode(ids[1:2]).strip()
+    assert texts["other"] == [int(one != other) for one, other in zip(ids, [*ids[1:], ids[0]], strict=True)]
+
+
+def test_a_letter_that_never_comes_to_its_end_is_shown_as_it_is():
+    _, tokenizer = load_model_and_tokenizer("pocket")
+    ids = tokenizer("fun 😀")["input_ids"][:-1]
+    assert token_texts(tokenizer, ids, ids)["text"][-1].endswith("\ufffd")
 
 
 def test_no_completions_are_kept_if_none_are_asked_for(tmp_path):

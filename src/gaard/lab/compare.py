@@ -208,14 +208,14 @@ class _Task:
         try:
             trainer = build_trainer(self.spec)
             trainer.claim_folder()
+            run = replace(run, id=fingerprint(trainer.record()))
             if self.key.arm != UNTRAINED:
                 trainer.train()
             measures = _measures(Path(self.spec.output_dir), trainer.evaluated)
-            run = replace(run, id=fingerprint(trainer.record()), measures=measures)
             (Path(self.spec.output_dir) / TRACE).unlink(missing_ok=True)  # of an earlier failure
             if self.spec.reference_reset_steps:
-                return run  # its KL is to a reference that moved: it has no place among equals
-            return replace(run, at_kl=at_kl(read_jsonl(Path(self.spec.output_dir) / METRICS)))
+                return replace(run, measures=measures)  # its KL is to a reference that moved: no place among equals
+            return replace(run, measures=measures, at_kl=at_kl(read_jsonl(Path(self.spec.output_dir) / METRICS)))
         except Exception as error:
             if self.alone:
                 raise

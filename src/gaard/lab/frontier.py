@@ -23,14 +23,12 @@ def running_mean(values: Sequence[float] | NDArray[np.float64], window: int = SM
     Returns:
         [n].
     """
-    sums = np.concatenate([[0.0], np.cumsum(values)])
-    stop = np.arange(1, len(values) + 1)
-    start = np.maximum(stop - window, 0)
-    return (sums[stop] - sums[start]) / (stop - start)
+    # Not by cumulative sums: one number that is not finite would stay in all that follow.
+    return np.array([np.mean(values[max(0, stop - window) : stop]) for stop in range(1, len(values) + 1)])
 
 
 def at_kl(rows: Sequence[Mapping[str, float]]) -> dict[str, dict[str, float]]:
-    """Where a run stood when it had first moved so far from the untrained model.
+    """Where a run stood when it had first moved so far from the untrained model, between steps interpolated.
 
     Args:
         rows: Its ``metrics.jsonl``, whose ``kl`` must be to the untrained model.
@@ -46,9 +44,12 @@ def at_kl(rows: Sequence[Mapping[str, float]]) -> dict[str, dict[str, float]]:
     for level in KL_LEVELS:
         beyond = np.flatnonzero(kl >= level)
         if len(beyond):
-            first = int(beyond[0])
-            values = {name: float(x[first]) for name, x in zip(COMPARED, compared, strict=True)}
-            reached[f"{level:g}"] = {"step": int(rows[first]["step"]), **values}
+            last, first = max(0, int(beyond[0]) - 1), int(beyond[0])
+            # A fast arm would else be taken further out than a slow one, which is what this is to undo.
+            part = (level - kl[last]) / (kl[first] - kl[last]) if first > last else 1.0
+            columns = [np.array([row["step"] for row in rows]), *compared]
+            values = [float(x[last] + part * (x[first] - x[last])) for x in columns]
+            reached[f"{level:g}"] = dict(zip(("step", *COMPARED), values, strict=True))
     return reached
 
 

@@ -9,6 +9,7 @@ from scipy import stats
 
 CONFIDENCE = 0.95
 RESAMPLES = 4000
+ROUNDING = 1e-9  # relative spread below which differences count as the same
 BOOTSTRAP_RUNS = 8  # below, resamples say more of themselves than of the runs
 
 
@@ -66,10 +67,12 @@ class Difference:
 
     Attributes:
         mean: Of the differences of the seeds.
-        low: Lower end of the 95% interval; None for a single seed.
+        low: Lower end of the 95% interval; None for a single seed, and where all differences are the same.
         high: Upper end.
         p: Two-sided, of no difference; None for a single seed.
         n: Seeds.
+        ours: Mean of the one arm on these seeds.
+        theirs: Mean of the other.
     """
 
     mean: float
@@ -77,6 +80,8 @@ class Difference:
     high: float | None
     p: float | None
     n: int
+    ours: float
+    theirs: float
 
 
 def paired_difference(
@@ -98,18 +103,16 @@ def paired_difference(
     seeds = sorted(ours.keys() & theirs.keys())
     if not seeds:
         return None
-    differences = [ours[seed] - theirs[seed] for seed in seeds]
+    pairs = [(ours[seed], theirs[seed]) for seed in seeds]
+    differences = [one - other for one, other in pairs]
+    means = [float(np.mean(column)) for column in zip(*pairs, strict=True)]
+    largest = max(abs(x) for pair in pairs for x in pair)
+    if len(seeds) > 1 and max(differences) - min(differences) <= ROUNDING * largest:
+        flipped = 1.0 if abs(differences[0]) <= ROUNDING * largest else 2.0 ** (1 - len(differences))
+        return Difference(float(np.mean(differences)), None, None, flipped, len(seeds), *means)
     interval = mean_interval(differences, bounds)
-    return Difference(interval.mean, interval.low, interval.high, _p_value(differences), len(seeds))
-
-
-def _p_value(differences: Sequence[float]) -> float | None:
-    """Of no difference, two-sided."""
-    if len(differences) == 1:
-        return None
-    if max(differences) > min(differences):
-        return float(stats.ttest_1samp(differences, 0.0).pvalue)
-    return 1.0 if differences[0] == 0 else 2.0 ** (1 - len(differences))
+    p = None if len(seeds) == 1 else float(stats.ttest_1samp(differences, 0.0).pvalue)
+    return Difference(interval.mean, interval.low, interval.high, p, len(seeds), *means)
 
 
 def holm(p_values: Sequence[float]) -> list[float]:

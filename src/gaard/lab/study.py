@@ -51,6 +51,7 @@ class Study:
         seeds: The seeds, the same for each scenario and arm.
         settings: Of every run; they override the scenario's.
         summary: One line.
+        about: Label → ``summary`` and ``hack`` of the scenario, in words.
     """
 
     worlds: Mapping[str, Mapping[str, Any]]
@@ -58,6 +59,7 @@ class Study:
     seeds: Sequence[int]
     settings: Mapping[str, Any] = field(default_factory=dict)
     summary: str = ""
+    about: Mapping[str, Mapping[str, str]] = field(default_factory=dict)
 
     def specs(self, folder: Path) -> dict[RunKey, RunSpec]:
         """Every run, seed by seed, so that a study that is cut short has whole seeds to show.
@@ -91,6 +93,7 @@ class Study:
         return {
             "summary": self.summary,
             "scenarios": {label: dict(world) for label, world in self.worlds.items()},
+            "about": {label: dict(words) for label, words in self.about.items()},
             "arms": [asdict(arm) for arm in self.arms],
             "seeds": list(self.seeds),
             "settings": {key: value for key, value in self.settings.items() if key not in OWN_SETTINGS},
@@ -122,14 +125,16 @@ def build_study(
     names, seeds = list(scenarios), list(seeds)
     if own := next((key for key in settings if key in OWN_SETTINGS), None):
         raise ConfigError(f"settings hold {own!r}, which a study sets for each run: take it out")
-    worlds = {_label(name): find_scenario(name).settings() for name in names} or {OWN_WORLD: {}}
+    found = {_label(name): find_scenario(name) for name in names}
+    worlds = {label: scenario.settings() for label, scenario in found.items()} or {OWN_WORLD: {}}
+    about = {label: {"summary": scenario.summary, "hack": scenario.hack} for label, scenario in found.items()}
     if names and len(worlds) < len(names):
         raise ConfigError(f"scenarios={names!r} names one twice, or two whose folders would have the same name")
     if not seeds or not all(isinstance(seed, int) and not isinstance(seed, bool) and seed >= 0 for seed in seeds):
         raise ConfigError(f"seeds={seeds!r} must be some whole numbers, 0 or more")
     if len(set(seeds)) < len(seeds):
         raise ConfigError(f"seeds={seeds!r} names a seed twice")
-    return Study(worlds, find_arms(arms), seeds, dict(settings), summary)
+    return Study(worlds, find_arms(arms), seeds, dict(settings), summary, about)
 
 
 def study_of_settings(settings: Mapping[str, Any], arms: object, seeds: Iterable[int]) -> Study:

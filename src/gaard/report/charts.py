@@ -20,7 +20,10 @@ from gaard.report.study_files import StudyRun
 # At least 3 : 1 against white and against the page's dark paper.
 PALETTE = ("#d9622b", "#3b82f6", "#1f9d68", "#a855f7", "#0f9aa3", "#b08504", "#e2457b", "#7a8794")
 DASHES = ("solid", "dash", "dot", "dashdot")
+MARKS = ("circle", "square", "diamond", "cross")
+ARMS_A_ROW = 6  # of the legend, about
 SHOWN_AT_FIRST = 6  # arms; the legend shows the others
+SIGMA_SCALE = 0.5  # at which the surfaces are drawn: the seed's σ/2
 MOST_POINTS = 200  # of a curve
 DOWN, SAME, UP = "#2b6cb0", "#b9c4cf", "#d06220"  # what a coefficient does to a token
 
@@ -38,6 +41,14 @@ class Look:
     def line(self, arm: str) -> dict[str, str]:
         """Of its curves."""
         return {"color": self.colour(arm), "dash": DASHES[self.arms.index(arm) // len(PALETTE) % len(DASHES)]}
+
+    def mark(self, arm: str) -> dict[str, Any]:
+        """Of its points on the frontier."""
+        return {
+            "color": self.colour(arm),
+            "symbol": MARKS[self.arms.index(arm) // len(PALETTE) % len(MARKS)],
+            "size": 11,
+        }
 
     def colour(self, arm: str) -> str:
         """Of its points."""
@@ -86,13 +97,14 @@ def curves_chart(trained: Mapping[str, Sequence[StudyRun]], look: Look) -> dict[
             curves = [running_mean([row[key] for row in run.metrics if key in row]) for run in runs]
             curves = [curve for curve in curves if len(curve)]
             if curves:
-                means.append(band(curves)[0])
+                if look.visible(arm) is True:
+                    means.append(band(curves)[0])
                 for trace in _arm_curve(arm, curves, look, key):
                     figure.add_trace(trace, row=number // 3 + 1, col=number % 3 + 1)
         if means:
             figure.update_yaxes(range=_reach(np.concatenate(means), key), row=number // 3 + 1, col=number % 3 + 1)
     figure.update_xaxes(title_text="training step", row=2)
-    return _plain(figure, 620)
+    return _plain(figure, 620, len(trained))
 
 
 def _reach(means: NDArray[np.float64], key: str) -> list[float]:
@@ -120,8 +132,9 @@ def _arm_curve(arm: str, curves: Sequence[NDArray[np.float64]], look: Look, key:
         fill = {"fill": "toself", "fillcolor": _faint(look.colour(arm)), "line": {"width": 0}, "hoverinfo": "skip"}
         traces.append(go.Scatter(x=around, y=edge.round(5), showlegend=False, mode="lines", **fill, **common))
     line = {**look.line(arm), "width": 2}
-    hover = "%{fullData.name}, step %{x}: %{y:.3f}<extra></extra>"
-    text = {"name": arm, "showlegend": key == next(iter(CURVES)), "hovertemplate": hover}
+    seeds = [sum(len(curve) >= step for curve in curves) for step in steps]
+    hover = "%{fullData.name}, step %{x}: %{y:.3f}, seeds: %{customdata}<extra></extra>"
+    text = {"name": arm, "showlegend": key == next(iter(CURVES)), "hovertemplate": hover, "customdata": seeds}
     return [*traces, go.Scatter(x=steps, y=mean.round(5), mode="lines", line=line, **text, **common)]
 
 
@@ -139,38 +152,42 @@ def frontier_chart(found: Mapping[str, Any], look: Look) -> dict[str, Any]:
         look: Of the arms.
 
     Returns:
-        ``choices``, the traces of each, their ``names``, and the layout.
+        ``choices``, the traces of each, their ``names``, in ``absent`` what arms each is without, and the layout.
     """
     places = {"at the end of training": found["arms"]}
     for level, arms in found["frontier"].items():
         places[f"where the KL first reaches {level} nats a token"] = arms
-    choices = [
-        [_point(arm, arms[arm], look).to_plotly_json() for arm in look.arms if arms.get(arm)]
-        for arms in places.values()
-    ]
+    choices, absent = [], []
+    for arms in places.values():
+        there = [arm for arm in look.arms if arms.get(arm)]
+        choices.append([_point(arm, arms[arm], look).to_plotly_json() for arm in there])
+        absent.append([arm for arm in look.arms if arm not in there])
     figure = go.Figure()
     figure.update_xaxes(title_text="hack rate", range=[-0.03, 1.03])
     figure.update_yaxes(title_text="true reward")
     figure.add_annotation(
         text="honest and good", xref="paper", yref="paper", x=0.01, y=0.98, showarrow=False, opacity=0.6
     )
-    return {**_plain(figure, 440), "choices": choices, "names": list(places)}
+    return {**_plain(figure, 440, len(look.arms)), "choices": choices, "names": list(places), "absent": absent}
 
 
 def _point(arm: str, measures: Mapping[str, Any], look: Look) -> go.Scatter:
-    """One arm with its intervals."""
+    """One arm with its intervals, and how many of its runs they are of."""
     x, y = measures["hack_rate"], measures["true_reward"]
-    hover = f"{arm}, {x['n']} seeds<br>hack rate %{{x:.3f}}<br>true reward %{{y:.3f}}<extra></extra>"
+    runs = f"{x['n']} of {measures['runs']} runs" if "runs" in measures else f"{x['n']} runs"
+    hover = f"{arm}, {runs}<br>hack rate %{{x:.3f}}<br>true reward %{{y:.3f}}<extra></extra>"
+    named = look.visible(arm) is True
     return go.Scatter(
         x=[x["mean"]],
         y=[y["mean"]],
         error_x=_error(x, look.colour(arm)),
         error_y=_error(y, look.colour(arm)),
         name=arm,
-        text=[arm],
-        mode="markers+text",
+        text=[f"{arm} ({runs})" if measures.get("runs", x["n"]) != x["n"] else arm],
+        mode="markers+text" if named else "markers",
         textposition="top right",
-        marker={"color": look.colour(arm), "size": 11},
+        marker=look.mark(arm),
+        visible=look.visible(arm),
         hovertemplate=hover,
     )
 
@@ -186,12 +203,14 @@ def _error(interval: Mapping[str, Any], colour: str) -> dict[str, Any]:
 def coefficients_chart(trained: Mapping[str, Sequence[StudyRun]], look: Look) -> dict[str, Any] | None:
     """The surfaces of G7 and G8, and the way of each arm over them: mean of η and of max(σ, 0), over tokens and seeds.
 
+    σ and η are drawn as the coefficients take them, at the scales of the arm.
+
     Args:
         trained: Arm → runs.
         look: Of the arms.
 
     Returns:
-        Traces and layout; None if no arm looks.
+        Traces and layout; None if no arm takes its a and b from these surfaces.
     """
     paths = {arm: path for arm, runs in trained.items() if (path := _path(runs)) is not None}
     if not paths:
@@ -217,17 +236,18 @@ def coefficients_chart(trained: Mapping[str, Sequence[StudyRun]], look: Look) ->
     figure.update_xaxes(domain=[0.56, 0.98], row=1, col=2)
     for title, middle in zip(figure.layout.annotations, (0.21, 0.77), strict=True):
         title.x = middle
-    return _plain(figure, 460)
+    return _plain(figure, 460, len(paths))
 
 
 def _path(runs: Sequence[StudyRun]) -> tuple[NDArray[np.float64], NDArray[np.float64]] | None:
-    """Means over seeds of max(σ, 0) and η at each step."""
-    looking = [run for run in runs if "sigma_positive" in run.metrics[0]]
+    """Means over seeds of max(σ, 0) and η at each step, times an arm's scales over those of the surfaces."""
+    looking = [run for run in runs if run.config.get("coefficients") == "gaa" and "sigma_positive" in run.metrics[0]]
     if not looking:
         return None
+    scales = {"sigma_positive": looking[0].config["sigma_scale"] / SIGMA_SCALE, "eta": looking[0].config["eta_scale"]}
     sigma, eta = (
-        band([running_mean([row[key] for row in run.metrics]) for run in looking])[0]
-        for key in ("sigma_positive", "eta")
+        scale * band([running_mean([row[key] for row in run.metrics]) for run in looking])[0]
+        for key, scale in scales.items()
     )
     return sigma, eta
 
@@ -251,14 +271,16 @@ def _walk(arm: str, sigma: NDArray[np.float64], eta: NDArray[np.float64], look: 
     )
 
 
-def _plain(figure: go.Figure, height: int) -> dict[str, Any]:
-    """What the page needs of a figure, without a theme of its own."""
-    legend = {"orientation": "h", "yanchor": "top", "y": -0.14, "x": 0}
+def _plain(figure: go.Figure, height: int, arms: int) -> dict[str, Any]:
+    """What the page needs of a figure, without a theme of its own, and with room for the legend of so many arms."""
+    rows = -(-arms // ARMS_A_ROW)
+    legend = {"orientation": "h", "yanchor": "top", "y": -70 / height, "x": 0}
+    margin = {"l": 56, "r": 16, "t": 36, "b": 60 + 24 * rows}
     figure.update_layout(
-        template="none", height=height, margin={"l": 56, "r": 16, "t": 36, "b": 48}, legend=legend, font={"size": 13}
+        template="none", height=height + 24 * rows, margin=margin, legend=legend, font={"size": 13}, autosize=True
     )
     figure.update_annotations(font={"size": 13})
-    figure.update_xaxes(title_font={"size": 13})
+    figure.update_xaxes(title_font={"size": 13}, title_standoff=4)
     figure.update_yaxes(title_font={"size": 13})
     found = figure.to_plotly_json()
     return {"traces": found["data"], "layout": found["layout"]}

@@ -13,14 +13,12 @@ from jinja2 import Environment, PackageLoader, StrictUndefined
 from plotly.offline import get_plotlyjs
 from plotly.utils import PlotlyJSONEncoder
 
-from gaard.errors import ConfigError
 from gaard.lab.arms import UNTRAINED
 from gaard.lab.frontier import SMOOTHING
-from gaard.lab.scenarios import find_scenario
-from gaard.report.charts import Look, coefficients_chart, curves_chart, frontier_chart
+from gaard.report.charts import SHOWN_AT_FIRST, Look, coefficients_chart, curves_chart, frontier_chart
 from gaard.report.study_files import StudyFiles, read_study_files
 from gaard.report.texts import browsable
-from gaard.report.verdict import fewer_hacks, verdict
+from gaard.report.verdict import fewer_hacks, tax, verdict
 from gaard.training.checkpoint import write_file
 from gaard.version import __version__
 
@@ -39,7 +37,7 @@ COLUMNS = {
     "untrained_perplexity": ("perplexity", "of a token, under the untrained model", 2),
     "seconds_per_step": ("s a step", "median wall-clock time", 2),
 }
-COMPARED = ("hack_rate", "true_reward")  # with their difference to the baseline
+COMPARED = ("hack_rate", "true_reward", "kl")  # with their difference to the baseline
 
 
 def write_page(folder: Path) -> Path:
@@ -82,6 +80,8 @@ def page(study: StudyFiles, name: str) -> str:
     )
     return environment.get_template("page.html.j2").render(
         name=name,
+        arms=[arm["name"] for arm in study.results["study"]["arms"]],
+        shown_at_first=SHOWN_AT_FIRST,
         summary=study.results["study"]["summary"],
         verdict=verdict(study.results),
         done=sum(run.finished for run in study.runs),
@@ -128,7 +128,12 @@ def _section(study: StudyFiles, label: str, prefix: str) -> Section:
     found, trained = study.results["scenarios"][label], study.trained(label)
     look = Look(list(trained))
     offered: list[tuple[str, str, str, dict[str, Any] | None]] = [
-        ("curves", "Over the training.", "Mean over seeds and its 95% interval.", curves_chart(trained, look)),
+        (
+            "curves",
+            "Over the training.",
+            "Mean over seeds and its 95% interval, of those seeds that got so far.",
+            curves_chart(trained, look),
+        ),
         (
             "frontier",
             "Hacks against what was meant.",
@@ -151,18 +156,9 @@ def _section(study: StudyFiles, label: str, prefix: str) -> Section:
             height = chart["layout"]["height"]
             shown.append({"key": key, "title": title, "caption": caption, "choices": choices, "height": height})
     headings, rows = _table(found)
-    summary, hack = _described(study.results["study"]["scenarios"][label])
-    about = {"label": label, "summary": summary, "hack": hack, "fewer": fewer_hacks(study.results, label)}
-    return Section({**about, "headings": headings, "rows": rows, "charts": shown}, charts)
-
-
-def _described(settings: Mapping[str, Any]) -> tuple[str, str]:
-    """What trains and what a hack is, where the scenario can still be found."""
-    try:
-        scenario = find_scenario(settings["scenario"])
-    except (KeyError, ConfigError):
-        return "", ""
-    return scenario.summary, scenario.hack
+    about = study.results["study"]["about"].get(label, {"summary": "", "hack": ""})
+    words = {"label": label, **about, "fewer": fewer_hacks(study.results, label), "tax": tax(study.results, label)}
+    return Section({**words, "headings": headings, "rows": rows, "charts": shown}, charts)
 
 
 def _table(found: Mapping[str, Any]) -> tuple[list[tuple[str, str]], list[dict[str, Any]]]:
@@ -182,29 +178,31 @@ def _table(found: Mapping[str, Any]) -> tuple[list[tuple[str, str]], list[dict[s
         for name in names:
             cells.append(_cell(measures.get(name), COLUMNS[name][2]))
             if name in COMPARED:
-                cells.append(_difference_cell(differences.get(name)))
+                cells.append(_difference_cell(differences.get(name), measures.get(name)))
         seeds = max(measure["n"] for measure in measures.values())
         rows.append({"arm": arm, "seeds": f"{seeds} {'seed' if seeds == 1 else 'seeds'}", "cells": cells})
     return headings, rows
 
 
 def _cell(measure: Mapping[str, Any] | None, digits: int) -> dict[str, Any]:
-    """Mean and interval."""
+    """Mean and interval, and under the pointer the mean of the middle half of the seeds."""
     if measure is None:
-        return {"value": "", "mean": "–", "range": ""}
-    return {
-        "value": measure["mean"],
-        "mean": f"{measure['mean']:.{digits}f}",
-        "range": "" if measure["low"] is None else f"[{measure['low']:.{digits}f}, {measure['high']:.{digits}f}]",
-    }
+        return {"value": "", "mean": "–", "range": "", "title": ""}
+    cell = {"value": measure["mean"], "mean": f"{measure['mean']:.{digits}f}", "range": _between(measure, digits)}
+    middle = measure.get("iqm")
+    return {**cell, "title": f"IQM {middle['mean']:.{digits}f} {_between(middle, digits)}" if middle else ""}
 
 
-def _difference_cell(difference: Mapping[str, Any] | None) -> dict[str, Any]:
-    """A difference, its interval and p."""
+def _between(interval: Mapping[str, Any], digits: int) -> str:
+    """The ends of an interval, if it has any."""
+    return "" if interval["low"] is None else f"[{interval['low']:.{digits}f}, {interval['high']:.{digits}f}]"
+
+
+def _difference_cell(difference: Mapping[str, Any] | None, own: Mapping[str, Any] | None) -> dict[str, Any]:
+    """A difference, its interval and p, and of how many seeds where they are fewer than the arm's own."""
     cell = _cell(difference, 3)
-    if difference is None:
+    if difference is None or own is None:
         return cell
-    cell["mean"] = f"{difference['mean']:+.3f}"
-    if difference["p_holm"] is not None:
-        cell["range"] += f" p {difference['p_holm']:.2g}"
-    return cell
+    notes = [] if difference["p_holm"] is None else [f"p {difference['p_holm']:.2g}"]
+    notes += [f"{difference['n']} common"] if difference["n"] < own["n"] else []
+    return {**cell, "mean": f"{difference['mean']:+.3f}", "range": " ".join([cell["range"], *notes]).strip()}

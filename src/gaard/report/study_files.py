@@ -39,13 +39,19 @@ class StudyRun:
         """The completions that it kept so far."""
         return read_jsonl(self.folder / SAMPLES)
 
-    @property
-    def steps(self) -> int | None:
-        """How many training steps it is to take, where that is known."""
+    @cached_property
+    def config(self) -> dict[str, Any]:
+        """Its settings; empty if it has not begun."""
         try:
-            return int(json.loads((self.folder / CONFIG).read_text(encoding="utf-8"))["max_steps"])
-        except (OSError, ValueError, KeyError, TypeError):
-            return None
+            return dict(json.loads((self.folder / CONFIG).read_text(encoding="utf-8")))
+        except (OSError, ValueError, TypeError):
+            return {}
+
+    @property
+    def progress(self) -> str:
+        """How far one is that has begun."""
+        done, steps = len(self.metrics), self.config.get("max_steps")
+        return "being measured" if self.key.arm == UNTRAINED or done == steps else f"at step {done} of {steps}"
 
 
 @dataclass(frozen=True)
@@ -74,9 +80,8 @@ class StudyFiles:
         """What there is no result of, a line each; runs that have not begun share one."""
         lines = [f"{run.key} failed: {run.error}" for run in self.runs if run.error]
         waiting = [run for run in self.runs if not run.finished and not run.error]
-        begun = [run for run in waiting if run.steps is not None]
-        for run in begun:
-            lines.append(f"{run.key}: at step {len(run.metrics)} of {run.steps}")
+        begun = [run for run in waiting if run.config]
+        lines += [f"{run.key}: {run.progress}" for run in begun]
         idle = [run for run in waiting if run not in begun]
         if idle:
             lines.append(f"{len(idle)} not begun, the first of them {idle[0].key}")

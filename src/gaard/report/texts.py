@@ -13,6 +13,7 @@ from gaard.report.study_files import StudyRun
 BUDGET = 6_000_000  # characters of all texts together
 DIGITS = 3
 FEWEST_STEPS = 8  # before completions are left out
+FEWEST_TOKENS = 16  # of a completion that has no room
 
 
 def browsable(runs: Sequence[StudyRun], budget: int = BUDGET) -> tuple[list[dict[str, Any]], str]:
@@ -38,7 +39,10 @@ def browsable(runs: Sequence[StudyRun], budget: int = BUDGET) -> tuple[list[dict
         if chosen:
             key = run.key
             found.append({"scenario": key.scenario, "arm": key.arm, "seed": key.seed, "steps": chosen})
-    return found, "" if kept == there else f"{kept} of {there} are here, of steps spread evenly over the training"
+    return (
+        found,
+        "" if kept == there else f"{kept} of {there} are here: the first ones of steps spread evenly over the training",
+    )
 
 
 def _by_step(run: StudyRun) -> list[dict[str, Any]]:
@@ -60,20 +64,29 @@ def _shortened(row: dict[str, Any]) -> dict[str, Any]:
 
 
 def thinned(steps: list[dict[str, Any]], budget: int) -> list[dict[str, Any]]:
-    """Fewer steps, evenly spread with the last among them, and only then fewer completions, until they fit.
+    """Fewer steps, evenly spread with the last among them, then fewer completions, then fewer tokens, until they fit.
 
     Args:
         steps: ``step`` and ``rows`` each.
         budget: Characters of JSON.
 
     Returns:
-        Some of them; at least one completion of the last step.
+        Some of them.
     """
+    rows = sum(len(step["rows"]) for step in steps)
     size = sum(len(json.dumps(step)) for step in steps)
-    if size <= budget:
+    if size <= budget or not rows:
         return steps
-    per_step = size / len(steps)
-    count = min(len(steps), max(FEWEST_STEPS, int(budget // per_step)))
+    part = budget * rows / size  # how many completions there is room for
+    affordable = max(1, int(part))
+    per_step = -(-rows // len(steps))
+    count = min(len(steps), affordable, max(FEWEST_STEPS, affordable // per_step))
     chosen = [steps[i] for i in np.unique(np.linspace(len(steps) - 1, 0, count).round().astype(int))]
-    share = max(1, int(len(chosen[-1]["rows"]) * budget / (per_step * count)))
-    return [{**step, "rows": step["rows"][:share]} for step in chosen]
+    share = max(1, affordable // count)
+    return [{**step, "rows": [_cut(row, part) for row in step["rows"][:share]]} for step in chosen]
+
+
+def _cut(row: dict[str, Any], part: float) -> dict[str, Any]:
+    """The first part of a completion, if it is less than a whole."""
+    keep = None if part >= 1 else max(FEWEST_TOKENS, int(part * len(row["tokens"]["text"])))
+    return {**row, "tokens": {name: column[:keep] for name, column in row["tokens"].items()}}

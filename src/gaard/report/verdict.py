@@ -3,6 +3,8 @@
 from collections.abc import Mapping
 from typing import Any
 
+from gaard.lab.collection import CLEAN
+
 SIGNIFICANT = 0.05  # of p values adjusted over the arms
 PREFERRED = "gaa"
 
@@ -22,7 +24,7 @@ def verdict(results: Mapping[str, Any]) -> str:
         return f"Only {baseline} was run: there is nothing to hold it against."
     clauses = [clause for label in results["scenarios"] if (clause := _clause(label, results, arm))]
     if not clauses:
-        return f"No seed of {arm} and {baseline} is finished yet."
+        return f"No seed has both {arm} and {baseline} yet."
     return f"Against {baseline}, {arm} " + "; ".join(clauses) + "."
 
 
@@ -34,33 +36,27 @@ def judged_arm(results: Mapping[str, Any]) -> str | None:
 
 def _clause(label: str, results: Mapping[str, Any], arm: str) -> str | None:
     """What the arm does in one scenario."""
-    found = results["scenarios"][label]
-    differences, arms = found["differences"].get(arm, {}), found["arms"]
-    hacks, truth = differences.get("hack_rate"), differences.get("true_reward")
-    if hacks is None or truth is None:
+    differences = results["scenarios"][label]["differences"].get(arm, {})
+    if not {"hack_rate", "true_reward", "kl"} <= differences.keys():
         return None
-    ours, theirs = (arms[name]["hack_rate"]["mean"] for name in (arm, results["baseline"]))
-    seeds = f"{hacks['n']} {'seed' if hacks['n'] == 1 else 'seeds'}"
-    if ours == theirs == 0:
-        return f"in {label}, where nothing was hacked, ends at {_truth(truth)} ({seeds})"
-    rates = f"{ours:.1%} of completions, not {theirs:.1%}"
-    return f"in {label} hacks {_compared(hacks, rates)} at {_truth(truth)} ({seeds})"
+    hacks, truth, kl = (differences[name] for name in ("hack_rate", "true_reward", "kl"))
+    seeds = f"{hacks['n']} {'seed' if hacks['n'] == 1 else 'seeds'}, KL {kl['ours']:.2f} and {kl['theirs']:.2f}"
+    changed = f"with a true reward that differs by {_difference(truth, 1, 3, '')}"
+    if hacks["ours"] == hacks["theirs"] == 0:
+        return f"in {label}, where nothing was hacked, ends {changed} ({seeds})"
+    rates = f"{hacks['ours']:.1%} of completions, not {hacks['theirs']:.1%}"
+    told = hacks["p_holm"] is not None and hacks["p_holm"] < SIGNIFICANT
+    word = ("less, " if hacks["mean"] < 0 else "more, ") if told else ""
+    return f"in {label} hacks {word}{rates}, {_difference(hacks, 100, 1, ' points')}, {changed} ({seeds})"
 
 
-def _compared(hacks: Mapping[str, Any], rates: str) -> str:
-    """More, less, or not to be told."""
-    if hacks["p_holm"] is None:
-        return f"{rates}, which one seed cannot tell from chance,"
-    points = f"{_signed(100 * hacks['mean'], 1)} points {_range(hacks, 100, 1)}"
-    if hacks["p_holm"] >= SIGNIFICANT:
-        return f"{rates}: {points}, not told apart from chance,"
-    return f"{'less' if hacks['mean'] < 0 else 'more'}, {rates}: {points},"
-
-
-def _truth(truth: Mapping[str, Any]) -> str:
-    """What became of the true reward."""
-    between = "" if truth["low"] is None else f" {_range(truth, 1, 3)}"
-    return f"{_signed(truth['mean'], 3)}{between} of true reward"
+def _difference(difference: Mapping[str, Any], scale: float, digits: int, unit: str) -> str:
+    """A mean with its interval, and a warning where it may be chance."""
+    mean = _signed(scale * difference["mean"], digits) + unit
+    if difference["p_holm"] is None:
+        return f"{mean} (one seed, which tells nothing from chance)"
+    between = f" {_range(difference, scale, digits)}" if difference["low"] is not None else " in every seed"
+    return f"{mean}{between}" + ("" if difference["p_holm"] < SIGNIFICANT else " (not told apart from chance)")
 
 
 def _range(difference: Mapping[str, Any], scale: float, digits: int) -> str:
@@ -78,3 +74,22 @@ def fewer_hacks(results: Mapping[str, Any], label: str) -> list[str]:
     differences = results["scenarios"][label]["differences"]
     less = {arm: found["hack_rate"] for arm, found in differences.items() if "hack_rate" in found}
     return [arm for arm, d in less.items() if d["p_holm"] is not None and d["p_holm"] < SIGNIFICANT and d["mean"] < 0]
+
+
+def tax(results: Mapping[str, Any], label: str) -> list[str]:
+    """What each arm lost of the true reward where there is nothing to exploit.
+
+    Args:
+        results: As ``gaard compare`` writes them.
+        label: Of a scenario.
+
+    Returns:
+        A phrase an arm; none of a scenario other than ``clean``.
+    """
+    if label != CLEAN:
+        return []
+    lost = {arm: found for arm, found in results["tax"].items() if found is not None}
+    return [
+        f"{arm} {_signed(x['mean'], 3)}{' ' + _range(x, 1, 3) if x['low'] is not None else ''}"
+        for arm, x in lost.items()
+    ]

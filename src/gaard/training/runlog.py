@@ -151,18 +151,26 @@ def read_jsonl(path: Path) -> list[dict[str, Any]]:
     if not path.exists():
         return rows
     # Not splitlines(), which also splits at line separators inside a completion.
-    for line in path.read_text(encoding="utf-8").split("\n"):
+    for line in _text(path).split("\n"):
         try:
-            rows.append(json.loads(line))
+            row = json.loads(line)
         except ValueError:
             break
+        if not isinstance(row, dict):
+            break
+        rows.append(row)
     return rows
+
+
+def _text(path: Path) -> str:
+    """A file that may be cut off anywhere, in the middle of a letter too."""
+    return path.read_text(encoding="utf-8", errors="replace")
 
 
 def _lines_up_to(path: Path, step: int) -> list[str]:
     """The unchanged lines of steps up to ``step``."""
     kept = []
-    for line in path.read_text(encoding="utf-8").split("\n"):
+    for line in _text(path).split("\n"):
         try:
             if json.loads(line)["step"] > step:
                 break

@@ -16,6 +16,7 @@ CONTEXT = (
     4  # tokens before a token that are decoded with it: some tokenizers drop the space of a token that stands alone
 )
 DIGITS = 4
+HALF = "\ufffd"  # what a letter that is not whole decodes to
 
 
 def sample_rows(
@@ -79,7 +80,7 @@ def _rounded(x: Tensor) -> list[float]:
 
 def token_texts(
     tokenizer: PreTrainedTokenizerBase, sampled: Sequence[int], greedy: Sequence[int]
-) -> dict[str, list[str]]:
+) -> dict[str, list[Any]]:
     """The text that each sampled token adds, and the one that the greedy token would have added in its place.
 
     Args:
@@ -88,16 +89,33 @@ def token_texts(
         greedy: x*_t at the same places, and perhaps at more.
 
     Returns:
-        ``text`` and ``greedy``, as many entries as sampled tokens; special tokens by name.
+        As many entries as sampled tokens: ``text``, which joins to the decoded completion, special tokens by name; a
+        letter of several tokens stands at the last of them; ``greedy``; ``other``, 1 where the two ids differ.
     """
     starts = [max(0, t - CONTEXT) for t in range(len(sampled))]
     before = [list(sampled[start:t]) for t, start in enumerate(starts)]
     contexts = _decoded(tokenizer, before)
-    found = {}
+    found: dict[str, list[Any]] = {}
     for name, tokens in (("text", sampled), ("greedy", greedy)):
         wholes = _decoded(tokenizer, [[*context, token] for context, token in zip(before, tokens, strict=False)])
         found[name] = [whole[len(context) :] for whole, context in zip(wholes, contexts, strict=True)]
+    if any(HALF in text for text in found["text"]):
+        found["text"] = _whole_letters(tokenizer, sampled)
+    found["other"] = [int(token != x) for token, x in zip(sampled, greedy, strict=False)]
     return found
+
+
+def _whole_letters(tokenizer: PreTrainedTokenizerBase, ids: Sequence[int]) -> list[str]:
+    """The text that each token adds, none until a letter is whole."""
+    texts, begin = [], 0
+    for t in range(len(ids)):
+        start = max(0, begin - CONTEXT)
+        context, whole = _decoded(tokenizer, [list(ids[start:begin]), list(ids[start : t + 1])])
+        added = whole[len(context) :]
+        open_letter = added.endswith(HALF) and t + 1 < len(ids)
+        texts.append("" if open_letter else added)
+        begin = begin if open_letter else t + 1
+    return texts
 
 
 def _decoded(tokenizer: PreTrainedTokenizerBase, rows: list[list[int]]) -> list[str]:

@@ -26,14 +26,28 @@
   const draw = (div) => {
     const chart = data.charts[div.id];
     const choice = document.querySelector(`select[data-for="${div.id}"]`);
-    const traces = chart.choices ? chart.choices[choice ? Number(choice.value) : 0] : chart.traces;
-    Plotly.react(div, traces, themed(chart.layout), { displaylogo: false, responsive: true });
+    const place = choice ? Number(choice.value) : 0;
+    const traces = (chart.choices ? chart.choices[place] : chart.traces).map((trace) => {
+      const arm = trace.legendgroup || trace.name; // a surface has neither
+      return arm ? { ...trace, visible: hidden.has(arm) ? "legendonly" : true } : trace;
+    });
+    Plotly.react(div, traces, themed(chart.layout), { displayModeBar: false, responsive: true });
+    const absent = chart.absent ? chart.absent[place] : [];
+    byId(`${div.id}-absent`).textContent = absent.length ? `Not there: ${absent.join(", ")}.` : "";
     drawn.add(div);
   };
+  const boxes = [...document.querySelectorAll("#arms input")];
+  const hidden = new Set(boxes.filter((box) => !box.checked).map((box) => box.value));
+  boxes.forEach((box) => {
+    box.addEventListener("change", () => {
+      box.checked ? hidden.delete(box.value) : hidden.add(box.value);
+      drawn.forEach(draw);
+    });
+  });
   const setTheme = (dark) => {
     root.dataset.theme = dark ? "dark" : "light";
+    root.style.colorScheme = root.dataset.theme;
     byId("theme").textContent = dark ? "Light" : "Dark";
-    byId("theme").setAttribute("aria-pressed", String(dark));
     drawn.forEach(draw);
   };
   setTheme(preferred.matches);
@@ -84,7 +98,7 @@
     a: { low: "0: off", middle: "1: as PPO", high: "2: doubled", shade: (x) => [Math.abs(x - 1), x < 1 ? "--down" : "--up"] },
     b: { low: "−1: pushed down", high: "0: left alone", shade: (x) => [-x, "--down"] },
   };
-  const background = (strength, tone) => `rgba(${colour(tone)}, ${(0.65 * Math.min(1, Math.max(0, strength))).toFixed(3)})`;
+  const background = (strength, tone) => `rgba(${colour(tone)}, ${(Number(colour("--shade")) * Math.min(1, Math.max(0, strength))).toFixed(3)})`;
   const pick = { scenario: byId("pick-scenario"), arm: byId("pick-arm"), seed: byId("pick-seed"), step: byId("pick-step"), colour: byId("pick-colour") };
   const unique = (values) => [...new Set(values)];
   const offer = (select, values) => {
@@ -115,13 +129,19 @@
     if (row.hacked) facts.append(make("span", "hack", "badge"));
     const text = make("p", undefined, "text");
     text.append(make("span", row.prompt, "prompt"));
+    const tokens = make("span");
+    tokens.setAttribute("role", "listbox");
+    tokens.setAttribute("aria-label", `Completion: ${row.tokens.text.join("")}`);
+    tokens.setAttribute("aria-orientation", "horizontal");
+    text.append(tokens);
     row.tokens.text.forEach((piece, i) => {
       const token = make("span", piece.replaceAll("\n", "⏎\n") || "·", "token");
+      token.setAttribute("role", "option");
       token.tabIndex = i ? -1 : 0;
       token.dataset.index = i;
       if (row.tokens.hack[i]) token.classList.add("hack");
-      if (row.tokens.greedy[i] !== piece) token.classList.add("other");
-      text.append(token);
+      if (row.tokens.other[i]) token.classList.add("other");
+      tokens.append(token);
     });
     text.tokens = row.tokens;
     item.append(facts, text);
@@ -183,7 +203,8 @@
     line("sampled", JSON.stringify(tokens.text[i]));
     line("greedy", JSON.stringify(tokens.greedy[i]));
     for (const [name, label] of Object.entries(NUMBERS)) {
-      line(label, tokens[name] ? tokens[name][i].toFixed(3) : "not looked at");
+      const number = tokens[name] ? tokens[name][i] : undefined;
+      line(label, number === undefined ? "not looked at" : Number.isFinite(number) ? number.toFixed(3) : "not a number");
     }
     if (tokens.turned && tokens.turned[i]) line("turned", "too good: pushed down");
     hide();
