@@ -140,7 +140,7 @@
       token.tabIndex = i ? -1 : 0;
       token.dataset.index = i;
       if (row.tokens.hack[i]) token.classList.add("hack");
-      if (row.tokens.other[i]) token.classList.add("other");
+      if (row.tokens.other ? row.tokens.other[i] : row.tokens.greedy[i] !== piece) token.classList.add("other");
       tokens.append(token);
     });
     text.tokens = row.tokens;
