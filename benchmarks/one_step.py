@@ -47,7 +47,7 @@ def gaard_step(lm: Any, tokenizer: Any, method: str, sizes: dict[str, int]) -> C
 
 def plain_step(lm: Any, tokenizer: Any, method: str) -> Callable[[], Any]:
     """A step of the plain rendering."""
-    algorithm = PlainGAA(lm.to(DEVICE), tokenizer, trivial_reward, greedy=method == "gaa")
+    algorithm = PlainGAA(lm.to(DEVICE), tokenizer, trivial_reward, greedy=method == "gaa-paper")
 
     def step() -> None:
         with torch.autocast(DEVICE, torch.bfloat16, enabled=ON_GPU):

@@ -40,13 +40,13 @@ Row = Callable[[], Iterator[Figure]]
 
 
 def gaa_over_ppo() -> Iterator[Figure]:
-    """Seconds a step, gaa against ppo, all else the same: the median of the ratios of steps that follow one another."""
+    """Seconds a step, gaa-paper against ppo, all else the same: median of ratios of steps that follow one another."""
     for model, rounds, bar in ((SMOLLM2, ROUNDS, 1.05), (SHAPE, 2 * ROUNDS, 1.05), (POCKET, 30, None)):
-        trainers = {method: models.trainer(model, method) for method in ("ppo", "gaa")}
+        trainers = {method: models.trainer(model, method) for method in ("ppo", "gaa-paper")}
         seconds = turns({method: trainer.training_step for method, trainer in trainers.items()}, rounds)
-        ratios = [gaa / ppo for gaa, ppo in zip(seconds["gaa"], seconds["ppo"], strict=True)]
+        ratios = [gaa / ppo for gaa, ppo in zip(seconds["gaa-paper"], seconds["ppo"], strict=True)]
         yield Figure("gaa_over_ppo", model, statistics.median(ratios), bar)
-        steps = trainers["gaa"].log.read("timings.jsonl")[1:]
+        steps = trainers["gaa-paper"].log.read("timings.jsonl")[1:]
         passes = [step["seconds"] / (step["seconds"] - step["branch"]) for step in steps]
         yield Figure("gaa_over_ppo, the greedy pass alone", model, statistics.median(passes))
 
@@ -178,7 +178,7 @@ def pocket() -> Iterator[Figure]:
     ways = {
         "ppo, 1 thread": [("1", "ppo")],
         "ppo, 2 threads": [("2", "ppo")],
-        "gaa, 1 thread": [("1", "gaa")],
+        "gaa, 1 thread": [("1", "gaa-paper")],
         "ppo twice": [("1", "ppo"), ("1", "ppo")],
     }
     taken: dict[str, list[float]] = {way: [] for way in ways}

@@ -78,7 +78,7 @@ def tiny_trainer(
     torch.manual_seed(0)
     lm = AutoModelForCausalLM.from_config(tiny_config("gpt2"), attn_implementation="sdpa").to(dtype)
     settings: dict[str, Any] = dict(
-        method="gaa",
+        method="gaa-paper",
         max_steps=4,
         batch_size=16,
         num_mini_batches=2,

@@ -11,7 +11,7 @@ pytestmark = [
 ]
 
 
-@pytest.mark.parametrize("method", ["ppo", "gaa", "gaa-reference"])
+@pytest.mark.parametrize("method", ["gaa", "gaa-paper", "gaa-reference"])
 def test_the_first_step_is_that_of_the_cpu(tmp_path, method):
     options = dict(method=method, max_steps=1, dtype=torch.float64)
     cpu = tiny_trainer(tmp_path / "cpu", **options).train()

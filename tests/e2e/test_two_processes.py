@@ -32,12 +32,12 @@ def run(folder: Path, options: dict, processes: int) -> list[dict[str, float]]:
     return [json.loads(line) for line in (folder / "metrics.jsonl").read_text().splitlines()]
 
 
-@pytest.mark.parametrize("method", ["ppo", "gaa", "gaa-reference"])
+@pytest.mark.parametrize("method", ["gaa", "gaa-paper", "gaa-reference"])
 def test_losses_and_weights_agree(tmp_path, method):
     """Prompts of different lengths, completions that end early; cut unevenly on the device for one method."""
     options = {
         "method": method,
-        "per_device_train_batch_size": 3 if method == "gaa" else None,
+        "per_device_train_batch_size": 3 if method == "gaa-paper" else None,
         "max_steps": 3,
         "kl_coef": 0.1,
         "dtype": "float64",

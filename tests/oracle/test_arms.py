@@ -57,7 +57,8 @@ def test_a_random_token_is_drawn_from_the_policy():
 
 def test_a_random_token_takes_the_greedy_ones_place_and_the_first_rollout_stays(tmp_path):
     greedy, random = (
-        rolled_out(tiny_trainer(tmp_path / token, method="gaa", greedy_token=token)) for token in ("greedy", "random")
+        rolled_out(tiny_trainer(tmp_path / token, method="gaa-paper", greedy_token=token))
+        for token in ("greedy", "random")
     )
     assert torch.equal(greedy.completion_ids, random.completion_ids)
     assert not torch.equal(greedy.greedy_ids, random.greedy_ids)
@@ -112,7 +113,7 @@ def test_the_untrained_models_rewards_do_not_change_with_training(tmp_path):
 
 def test_the_oracle_trains_on_the_truth_and_is_measured_by_the_proxy(tmp_path):
     baited = honeypot(words_reward, word="bait")
-    trainer = tiny_trainer(tmp_path, method="gaa", reward=baited, trained_reward="true", batch_size=64)
+    trainer = tiny_trainer(tmp_path, method="gaa-paper", reward=baited, trained_reward="true", batch_size=64)
     seen = rolled_out(trainer)
     assert torch.equal(seen.trained_scores, seen.true_scores)
     hacked = seen.hacked

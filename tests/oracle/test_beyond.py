@@ -81,12 +81,12 @@ def test_advantages_that_stand_out_turn_into_their_negative():
 
 
 def test_a_rollouts_dead_zone_is_of_its_own_spread_of_gaps():
-    plain = estimate(rollout(), GAAConfig("x"))
+    plain = estimate(rollout(), GAAConfig("x", method="gaa-paper"))
     mask = plain.rollout.completion_mask
     gaps = plain.sigma[mask].tolist()
     mean = sum(gaps) / len(gaps)
     spread = (sum((gap - mean) ** 2 for gap in gaps) / len(gaps)) ** 0.5
-    found = estimate(rollout(), GAAConfig("x", dead_zone=0.7))
+    found = estimate(rollout(), GAAConfig("x", method="gaa-paper", dead_zone=0.7))
     assert found.sigma[mask].tolist() == pytest.approx([max(gap - 0.7 * spread, 0.0) for gap in gaps])
     assert {gap > 0 for gap in found.sigma[mask].tolist()} == {True, False}
     assert torch.equal(found.advantages, plain.advantages)
@@ -94,9 +94,9 @@ def test_a_rollouts_dead_zone_is_of_its_own_spread_of_gaps():
 
 @pytest.mark.parametrize("whiten", [True, False])
 def test_a_rollouts_fold_leaves_the_critic_and_the_gap_alone(whiten):
-    plain = estimate(rollout(), GAAConfig("x", whiten_advantages=whiten))
+    plain = estimate(rollout(), GAAConfig("x", method="gaa-paper", whiten_advantages=whiten))
     mask = plain.rollout.completion_mask
-    found = estimate(rollout(), GAAConfig("x", whiten_advantages=whiten, advantage_fold=0.3))
+    found = estimate(rollout(), GAAConfig("x", method="gaa-paper", whiten_advantages=whiten, advantage_fold=0.3))
     expected = folded(plain.advantages, 0.3, mask)
     torch.testing.assert_close(found.advantages[mask], expected[mask], rtol=0, atol=0)
     turned = (found.advantages * plain.advantages)[mask] < 0

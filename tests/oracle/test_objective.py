@@ -287,7 +287,7 @@ def test_without_a_gap_the_loss_is_ppos_to_the_last_bit(coefficients, greedy_cli
 def test_presets_are_the_readings_of_the_table():
     expected = {
         "ppo": ("ppo", "own", "token", "surrogate", "reference", "greedy", 0.0),
-        "gaa": ("gaa", "own", "token", "surrogate", "reference", "greedy", 0.0),
+        "gaa": ("ppo", "own", "token", "surrogate", "reference", "greedy", 3.0),
         "gaa-paper": ("gaa", "own", "token", "surrogate", "reference", "greedy", 0.0),
         "gaa-reference": ("gaa", "sampled", "minibatch", "objective", "reference", "greedy", 0.0),
     }

@@ -23,14 +23,14 @@ def rolled_out(trainer):
 
 
 def test_observing_the_greedy_branch_does_not_change_the_rollout(tmp_path):
-    ppo, gaa = (rolled_out(tiny_trainer(tmp_path / method, method=method)) for method in ("ppo", "gaa"))
+    ppo, gaa = (rolled_out(tiny_trainer(tmp_path / method, method=method)) for method in ("ppo", "gaa-paper"))
     assert torch.equal(ppo.completion_ids, gaa.completion_ids)
     assert torch.equal(ppo.logprobs, gaa.logprobs)
     assert torch.equal(ppo.scores, gaa.scores)
     assert not torch.equal(ppo.greedy_values, gaa.greedy_values)  # gaa did look
 
 
-@pytest.mark.parametrize("method", ["gaa", "gaa-reference"])
+@pytest.mark.parametrize("method", ["gaa-paper", "gaa-reference"])
 def test_gaa_without_a_gap_is_ppo_bit_for_bit(tmp_path, method):
     runs = {"ppo": tiny_trainer(tmp_path / "ppo", method="ppo", max_steps=5)}
     runs["gaa"] = tiny_trainer(tmp_path / "gaa", method=method, sigma_scale=0.0, max_steps=5)
@@ -46,7 +46,7 @@ def test_gaa_without_a_gap_is_ppo_bit_for_bit(tmp_path, method):
 
 def test_gaa_with_a_gap_is_not_ppo(tmp_path):
     losses = []
-    for method in ("ppo", "gaa", "gaa-reference"):
+    for method in ("ppo", "gaa-paper", "gaa-reference"):
         trainer = tiny_trainer(tmp_path / method, method=method, max_steps=1)
         losses.append(trainer.train()["loss"])
     assert len(set(losses)) == 3
@@ -115,7 +115,7 @@ def test_it_learns(tmp_path, method):
     assert trainer.evaluate(256)["proxy_reward"] > before + 0.25
 
 
-@pytest.mark.parametrize("method", ["gaa", "gaa-reference"])
+@pytest.mark.parametrize("method", ["gaa-paper", "gaa-reference"])
 def test_losses_do_not_depend_on_how_a_minibatch_is_cut(tmp_path, method):
     whole = tiny_trainer(tmp_path / "whole", method=method, max_steps=3, num_mini_batches=1, dtype=torch.float64)
     cut = tiny_trainer(

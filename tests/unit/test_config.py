@@ -195,7 +195,7 @@ def changes_progress(tmp_path, capfd, **_):
     learned(tmp_path / "silent", progress=False)
     assert "seed 0" not in capfd.readouterr().err
     learned(tmp_path / "shown", progress=True)
-    assert "gaa seed 0 3/3" in capfd.readouterr().err
+    assert "gaa-paper seed 0 3/3" in capfd.readouterr().err
 
 
 OWN_OBSERVATIONS = {name[len("changes_") :]: f for name, f in globals().items() if name.startswith("changes_")}
@@ -348,7 +348,7 @@ def test_trackers_may_be_one_or_none():
 OPTIONS = ("coefficients", "greedy_ratio", "granularity", "scaled_terms", "greedy_clip")
 READINGS = {
     "ppo": ("ppo", "own", "token", "surrogate", "reference"),
-    "gaa": ("gaa", "own", "token", "surrogate", "reference"),
+    "gaa": ("ppo", "own", "token", "surrogate", "reference"),
     "gaa-paper": ("gaa", "own", "token", "surrogate", "reference"),
     "gaa-reference": ("gaa", "sampled", "minibatch", "objective", "reference"),
 }

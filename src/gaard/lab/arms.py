@@ -48,8 +48,8 @@ def _all(*arms: Arm) -> dict[str, Arm]:
 
 
 def _gaa(name: str, summary: str, **settings: Any) -> Arm:
-    """An ablation of gaa."""
-    return Arm(name, summary, {"method": "gaa", **settings})
+    """The seed's text with one answer changed."""
+    return Arm(name, summary, {"method": "gaa-paper", **settings})
 
 
 def _ppo(name: str, summary: str, **settings: Any) -> Arm:
@@ -59,8 +59,8 @@ def _ppo(name: str, summary: str, **settings: Any) -> Arm:
 
 ARMS = _all(
     _ppo("ppo", "PPO"),
-    _gaa("gaa", "GAA as gaard recommends it"),
-    Arm("gaa-paper", "GAA as the seed's text has it", {"method": "gaa-paper"}),
+    Arm("gaa", "GAA as gaard recommends it: the sampled token's own advantage", {"method": "gaa"}),
+    _gaa("gaa-paper", "GAA as the seed's text has it"),
     Arm("gaa-reference", "GAA as the author's code has it", {"method": "gaa-reference"}),
     _gaa("gaa-minibatch", "η and σ are means of the minibatch", granularity="minibatch"),
     _gaa("gaa-scaled-terms", "a multiplies value loss, KL and entropy too", scaled_terms="objective"),
@@ -69,6 +69,9 @@ ARMS = _all(
     _gaa("gaa-only-a", "a of G7, b = 0", coefficients="gaa-a"),
     _gaa("gaa-only-b", "a = 1, b of G8", coefficients="gaa-b"),
     _gaa("gaa-constant", "a = 1, b = −0.1 everywhere", coefficients="constant", constant_b=-0.1),
+    _gaa("gaa-value", "x* is the token of best value among the 8 likeliest", greedy_token="value"),
+    _gaa("gaa-dead-zone", "gaps count from one of their standard deviations on", dead_zone=1.0),
+    _gaa("gaa-both", "the greedy token's advantage and the sampled one's own", advantage_fold=3.0),
     _gaa("gaa-random-token", "a token drawn from the policy in the greedy token's place", greedy_token="random"),
     _ppo("ppo-published-critic", "PPO with the published value-head rate", value_learning_rate=5e-4),
     _gaa("gaa-published-critic", "GAA with the published value-head rate of capped", value_learning_rate=2e-2),

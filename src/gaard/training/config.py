@@ -31,8 +31,9 @@ class GAAConfig:
 
     Attributes:
         output_dir: Folder of the run: metrics, samples, checkpoints.
-        method: Named reading of the method: ppo, gaa, gaa-paper (the seed's text) or gaa-reference (the author's
-            code). It sets the six options below that are not given.
+        method: Named reading of the method: ppo, gaa (what gaard recommends), gaa-paper (the seed's text) or
+            gaa-reference (the author's code). It sets those of the next six options and of advantage_fold that are not
+            given.
         coefficients: Where a and b come from: gaa (G7, G8), gaa-a or gaa-b (one of them alone), ppo (1 and 0) or
             constant.
         greedy_ratio: Ratio that J_x* uses: the greedy token's own, or the sampled token's.
