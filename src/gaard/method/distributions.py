@@ -29,13 +29,13 @@ class Draw(NamedTuple):
     entropy: Tensor
 
 
-def draw(logits: Tensor, uniforms: Tensor, rivals: Tensor | None = None) -> Draw:
+def draw(logits: Tensor, uniforms: Tensor, second_uniforms: Tensor | None = None) -> Draw:
     """Draw a token of each row.
 
     Args:
         logits: [B, V], at least float32.
         uniforms: float64 [B], in [0, 1).
-        rivals: Further such numbers, for a second draw that takes the place of the greedy token.
+        second_uniforms: Further such numbers, for a second draw that takes the place of the greedy token.
 
     Returns:
         The tokens and what was seen.
@@ -45,8 +45,8 @@ def draw(logits: Tensor, uniforms: Tensor, rivals: Tensor | None = None) -> Draw
     weights = below.exp()
     total = weights.sum(-1)
     tokens, log_total = sample(weights, uniforms), total.log()
-    if rivals is not None:
-        greedy = sample(weights, rivals)
+    if second_uniforms is not None:
+        greedy = sample(weights, second_uniforms)
     logprobs, greedy_logprobs = (below.gather(-1, x[:, None]).squeeze(-1) - log_total for x in (tokens, greedy))
     entropy = log_total - (weights * below).sum(-1) / total
     return Draw(tokens, logprobs, greedy, greedy_logprobs, entropy)

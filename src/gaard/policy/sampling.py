@@ -55,7 +55,7 @@ def sample(
     uniforms: Tensor,
     eos_token_ids: Sequence[int],
     pad_token_id: int,
-    rivals: Tensor | None = None,
+    second_uniforms: Tensor | None = None,
     candidates: int = 0,
 ) -> Samples:
     """Sample a completion of each prompt (G1) and observe the greedy token at each position (G4).
@@ -67,7 +67,7 @@ def sample(
         uniforms: float64 [B, T], in [0, 1): the only randomness. T is the longest completion.
         eos_token_ids: Token ids that end a sequence.
         pad_token_id: Written after the end; its content changes no number.
-        rivals: As ``uniforms``, for tokens drawn from π that take the place of the greedy ones; None for the greedy.
+        second_uniforms: As ``uniforms``, for tokens drawn from π that take the place of the greedy ones; None for the greedy.
         candidates: k, how many of the likeliest tokens to keep at each position.
 
     Returns:
@@ -88,7 +88,7 @@ def sample(
     rows = torch.arange(batch, device=device)  # those still in the batch
     alive = torch.ones(batch, dtype=torch.bool, device=device)  # of these
     for t in range(horizon):
-        other = None if rivals is None else rivals[rows, t]
+        other = None if second_uniforms is None else second_uniforms[rows, t]
         columns = _observe(policy, hidden, uniforms[rows, t], other, candidates) | {"completion_mask": alive}
         token = columns["completion_ids"] = columns["completion_ids"].where(alive, pad_token_id)
         for name, column in columns.items():
@@ -125,11 +125,11 @@ def _nothing_seen(
 
 
 def _observe(
-    policy: PolicyWithValue, hidden: Tensor, uniforms: Tensor, rivals: Tensor | None, candidates: int
+    policy: PolicyWithValue, hidden: Tensor, uniforms: Tensor, second_uniforms: Tensor | None, candidates: int
 ) -> dict[str, Tensor]:
     """Draw a token after each of [b, D] hidden states, and note what else the distribution says; [b] or [b, k]."""
     logits = policy.logits(hidden)
-    drawn = distributions.draw(logits, uniforms, rivals)
+    drawn = distributions.draw(logits, uniforms, second_uniforms)
     likeliest = logits.topk(candidates)
     beside = drawn.logprobs - logits.gather(-1, drawn.tokens[:, None]).squeeze(
         -1

@@ -85,12 +85,12 @@ class Collector:
         size, horizon = len(batch.texts), self.config.max_completion_length
         uniforms = torch.rand(size, horizon, generator=generator, dtype=torch.float64)
         random = self.config.greedy_token == "random"
-        rivals = torch.rand(size, horizon, generator=generator, dtype=torch.float64) if random else None
+        second = torch.rand(size, horizon, generator=generator, dtype=torch.float64) if random else None
         rows = shard(size, self.accelerator)
         own = batch.rows(rows.start, rows.stop)
         sampler, looks = self._sampler(), self.config.reading.observes
         with packed(sampler.lm, len(own.texts)):
-            samples = self._sample(sampler, own, uniforms[rows], None if rivals is None else rivals[rows])
+            samples = self._sample(sampler, own, uniforms[rows], None if second is None else second[rows])
             clock.lap("sample")
             if self.config.greedy_token == "value":
                 samples = best_by_value(sampler, samples)
@@ -124,7 +124,7 @@ class Collector:
         return self.half
 
     def _sample(
-        self, sampler: PolicyWithValue, batch: PromptBatch, uniforms: Tensor, rivals: Tensor | None = None
+        self, sampler: PolicyWithValue, batch: PromptBatch, uniforms: Tensor, second: Tensor | None = None
     ) -> Samples:
         """One process's completions."""
         device = self.accelerator.device
@@ -135,7 +135,7 @@ class Collector:
             uniforms.to(device),
             self.eos_token_ids,
             int(self.tokenizer.pad_token_id or 0),
-            None if rivals is None else rivals.to(device),
+            None if second is None else second.to(device),
             self.config.greedy_candidates if self.config.greedy_token == "value" else 0,
         )
 
