@@ -67,7 +67,7 @@ def sample(
         uniforms: float64 [B, T], in [0, 1): the only randomness. T is the longest completion.
         eos_token_ids: Token ids that end a sequence.
         pad_token_id: Written after the end; its content changes no number.
-        second_uniforms: As ``uniforms``, for tokens drawn from π that take the place of the greedy ones; None for the greedy.
+        second_uniforms: As ``uniforms``, for tokens drawn from π in the greedy ones' place; None for the greedy.
         candidates: k, how many of the likeliest tokens to keep at each position.
 
     Returns:
