@@ -1,20 +1,19 @@
 """The command line: ``gaard COMMAND``; each command is a few lines over the library."""
 
 import os
-import re
 import sys
 from collections.abc import Sequence
-from dataclasses import fields, replace
+from dataclasses import replace
 from functools import partial
 from itertools import pairwise
 from pathlib import Path
-from types import NoneType, UnionType
-from typing import Any, get_args, get_origin
+from typing import Any
 
-from jsonargparse import ArgumentError, ArgumentParser, Namespace
+from jsonargparse import ArgumentError, ArgumentParser
 from rich.console import Console
 from rich.table import Table
 
+from gaard.arguments import in_one_line, parse_settings, plain_parser, settings_parser
 from gaard.errors import ConfigError, GaardError
 from gaard.version import __version__
 
@@ -38,7 +37,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         print(f"gaard: {error}", file=sys.stderr)
         return MENDABLE
     except ArgumentError as error:
-        print(f"gaard: {_in_one_line(error)}", file=sys.stderr)
+        print(f"gaard: {in_one_line(error)}", file=sys.stderr)
         return MENDABLE
     except OSError as error:
         if error.filename is None:
@@ -52,8 +51,8 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 def train(words: list[str]) -> int:
     """``gaard train``: one run, its measures, and the trained model."""
-    parser = _settings_parser("train", "Train one run; the same command goes on with an unfinished one.")
-    settings = _parse_settings(parser, words)
+    parser = settings_parser("train", "Train one run; the same command goes on with an unfinished one.")
+    settings = parse_settings(parser, words)
     from gaard.lab.spec import RunSpec, build_trainer
     from gaard.report.tables import measures_table
 
@@ -99,7 +98,7 @@ def compare(words: list[str]) -> int:
 
 def report(words: list[str]) -> int:
     """``gaard report``: the page of a study, finished or not."""
-    parser = _parser("report", "Make the page of a study from its files, also while it runs.")
+    parser = plain_parser("report", "Make the page of a study from its files, also while it runs.")
     parser.add_argument("folder", type=str, help="of the study, the --out of gaard compare")
     folder = Path(parser.parse_args(words).folder)
     from gaard.report.page import write_page
@@ -120,7 +119,7 @@ def _study_file(words: list[str]) -> tuple[Any, Path, dict[str, Any]]:
     """``gaard compare STUDY.yaml``: the study, its folder and how it is carried out."""
     from gaard.lab.study import read_study
 
-    parser = _parser("compare", "Run a study; the same command goes on with an unfinished one.")
+    parser = plain_parser("compare", "Run a study; the same command goes on with an unfinished one.")
     parser.add_argument("study", type=str, help="YAML file with scenarios, arms, seeds and settings")
     parser.add_argument("--out", type=str | None, default=None, help="folder of the study; default: runs/NAME")
     parser.add_argument("--overwrite", action="store_true", help="delete the runs that are there and start again")
@@ -136,13 +135,13 @@ def _study_of_options(words: list[str]) -> tuple[Any, Path, dict[str, Any]]:
     """``gaard compare --arms …``: one scenario, or a world that the settings state."""
     from gaard.lab.study import study_of_settings
 
-    parser = _settings_parser("compare", "Run arms × seeds; the same command goes on with an unfinished comparison.")
+    parser = settings_parser("compare", "Run arms × seeds; the same command goes on with an unfinished comparison.")
     parser.set_defaults(output_dir="runs/compare")
     parser.add_argument("--arms", type=str, default="ppo,gaa", help="names (gaard arms), separated by commas")
     parser.add_argument("--seeds", type=int, default=3, help="how many seeds, counted from the setting 'seed'")
     _add_engine(parser)
     parser.add_argument("--out", type=str | None, default=None, help="folder of the comparison; default: output_dir")
-    settings = _parse_settings(parser, words)
+    settings = parse_settings(parser, words)
     how = {key: settings.pop(key) for key in ("jobs", "engine")}
     arms, seeds, out = (settings.pop(key) for key in ("arms", "seeds", "out"))
     if seeds < 1:
@@ -160,7 +159,7 @@ def _add_engine(parser: ArgumentParser) -> None:
 
 def arms(words: list[str]) -> int:
     """``gaard arms``: what a comparison can compare."""
-    _parser("arms", "Arms that compare knows by name (--arms NAME,…).").parse_args(words)
+    plain_parser("arms", "Arms that compare knows by name (--arms NAME,…).").parse_args(words)
     from gaard.lab.arms import ARMS
     from gaard.report.tables import arms_table
 
@@ -170,7 +169,7 @@ def arms(words: list[str]) -> int:
 
 def coefficients(words: list[str]) -> int:
     """``gaard coefficients``: the two surfaces that the seed leaves as "FIGURES HERE"."""
-    parser = _parser("coefficients", "Draw the surfaces a(σ, η) and b(σ, η) of G7 and G8.")
+    parser = plain_parser("coefficients", "Draw the surfaces a(σ, η) and b(σ, η) of G7 and G8.")
     parser.add_argument("--out", type=str, default="figures", help="folder of the figures")
     arguments = parser.parse_args(words)
     from gaard.report.figures import coefficient_figures
@@ -182,7 +181,7 @@ def coefficients(words: list[str]) -> int:
 
 def models(words: list[str]) -> int:
     """``gaard models list | fetch NAME``."""
-    parser = _parser("models", "Models that gaard knows by name.")
+    parser = plain_parser("models", "Models that gaard knows by name.")
     parser.add_argument("action", choices=["list", "fetch"], help="what to do")
     parser.add_argument("name", nargs="?", type=str, help="alias, or any model name, to fetch")
     arguments = parser.parse_args(words)
@@ -200,7 +199,7 @@ def models(words: list[str]) -> int:
 
 def scenarios(words: list[str]) -> int:
     """``gaard scenarios [NAME]``: worlds with a proxy, a truth and a known hack."""
-    parser = _parser("scenarios", "Worlds that train and compare know by name (--scenario NAME).")
+    parser = plain_parser("scenarios", "Worlds that train and compare know by name (--scenario NAME).")
     parser.add_argument("name", nargs="?", type=str, help="one scenario, or path/to/file.py, in full")
     name = parser.parse_args(words).name
     from gaard.lab.scenarios import SCENARIOS, find_scenario
@@ -243,87 +242,6 @@ def _overview(words: list[str]) -> int:
     return 0
 
 
-def _parser(command: str, description: str) -> ArgumentParser:
-    """A parser whose errors are one line."""
-    return ArgumentParser(prog=f"gaard {command}", description=description, exit_on_error=False, allow_abbrev=False)
-
-
-def _settings_parser(command: str, description: str) -> ArgumentParser:
-    """Options for every field of a run."""
-    from gaard.lab.spec import RunSpec
-
-    parser = _parser(command, description)
-    parser.add_argument("--config", action="config", help="YAML file of settings; later options override it")
-    parser.add_class_arguments(RunSpec, as_group=False, skip={"overwrite"})
-    parser.add_argument("--overwrite", action="store_true", help="delete a run that is there and start again")
-    return parser
-
-
-def _parse_settings(parser: ArgumentParser, words: list[str]) -> dict[str, Any]:
-    """The settings of a command, unknown ones refused with the nearest known name."""
-    from gaard.lab.scenarios import find_scenario
-    from gaard.lab.spec import RunSpec, read_config
-    from gaard.training.config import check_keys
-
-    known = [*(f.name for f in fields(RunSpec)), "config", "help", "arms", "seeds", "jobs", "engine", "out"]
-    options = [word[2:].partition("=") for word in words if word.startswith("--")]
-    check_keys([name.partition(".")[0] for name, _, _ in options], known, "command line")
-    for path in _config_paths(words):
-        read_config(path)
-    arguments: Namespace = parser.parse_args(words)
-    if arguments.scenario is not None:  # its settings are defaults: config files and options win
-        parser.set_defaults(find_scenario(arguments.scenario).settings())
-        arguments = parser.parse_args(words)
-    settings = arguments.as_dict()
-    settings.pop("config", None)
-    return settings
-
-
-def _config_paths(words: list[str]) -> list[str]:
-    """The files that ``--config`` names."""
-    following = [after for word, after in pairwise(words) if word == "--config"]
-    return following + [word.partition("=")[2] for word in words if word.startswith("--config=")]
-
-
-NAMES_OF_TYPES: dict[Any, str] = {
-    int: "a whole number",
-    float: "a finite number",
-    bool: "true or false",
-    str: "a text",
-    list: "a list",
-    dict: "a mapping of keys to values",
-    NoneType: "null",
-}
-
-
-def _in_one_line(error: ArgumentError) -> str:
-    """The command line's own errors, with field, value and remedy where they concern a field."""
-    message = " ".join(str(error).split())
-    found = re.match(r'Parser key "(\w+)"', message)
-    values = re.findall(r"(?:Got|Given) value: (.*?)(?= Got value:| Given value:|$)", message)
-    if found is None or not values:
-        return f"{message}: --help tells what a command takes"
-    from gaard.lab.spec import RunSpec
-    from gaard.training.config import CHOICES, suggest
-
-    name, value = found[1], values[-1]
-    if name in ("jobs", "seeds"):
-        return f"{name}={value!r} must be a whole number"
-    if name in CHOICES:
-        return f"{name}={value!r} is not known: {suggest(value, CHOICES[name])}"
-    kind = next((field.type for field in fields(RunSpec) if field.name == name), str)
-    kinds = get_args(kind) if isinstance(kind, UnionType) else (kind,)
-    return f"{name}={value!r} must be " + " or ".join(_in_words(kind) for kind in kinds)
-
-
 def _show(table: Table) -> None:
     """Print a table; into a file or a pipe as wide as it is, where 80 columns would cut its numbers off."""
     Console(width=None if sys.stdout.isatty() else WIDE).print(table)
-
-
-def _in_words(kind: Any) -> str:
-    """A field's type as a reader says it."""
-    if isinstance(kind, UnionType):
-        return " or ".join(map(_in_words, get_args(kind)))
-    words = NAMES_OF_TYPES.get(get_origin(kind) or kind, str(kind))
-    return f"{words}, each entry {_in_words(get_args(kind)[0])}," if get_origin(kind) is list else words

@@ -8,6 +8,7 @@ from types import MappingProxyType
 import pytest
 
 from gaard import cli
+from gaard.arguments import parse_settings, settings_parser
 from gaard.errors import CheckpointError, ConfigError
 from gaard.lab.compare import compare
 from gaard.lab.scenarios import SCENARIOS, Scenario, find_scenario, with_scenario
@@ -233,8 +234,8 @@ def test_the_defaults_are_those_of_the_scenario_that_runs(words, scenario, lengt
     (tmp_path / "CONFIG").write_text("scenario: length\n")
     (tmp_path / "NONE").write_text("scenario: null\n")
     monkeypatch.chdir(tmp_path)
-    parser = cli._settings_parser("train", "")
-    settings = cli._parse_settings(parser, ["--output_dir", "x", *words])
+    parser = settings_parser("train", "")
+    settings = parse_settings(parser, ["--output_dir", "x", *words])
     assert (settings["scenario"], settings["max_completion_length"]) == (scenario, length)
     assert settings["prompts"] == ([] if scenario is None else list(find_scenario(scenario).prompts))
 
