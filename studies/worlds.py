@@ -16,10 +16,10 @@ def _word(word: str, share: str) -> Scenario:
     return replace(SCENARIOS["capped"](), name=word, summary=summary, proxy=proxy, hack=f"'{word}'", reach=None)
 
 
-dark = _word("dark", "13%")
-film = _word("film", "21%")
-that = _word("that", "34%")
-the = _word("the", "51%")
+dark = _word("dark", "18%")
+film = _word("film", "6%")
+that = _word("that", "16%")
+the = _word("the", "46%")
 
 
 def meant() -> Scenario:
