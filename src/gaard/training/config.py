@@ -45,7 +45,8 @@ class GAAConfig:
         greedy_candidates: How many of the likeliest tokens are valued for greedy_token=value.
         dead_zone: Gaps count from this many of their standard deviations on: σ ← max(σ − dead_zone·std(σ), 0).
         advantage_fold: Sampled advantages beyond this many robust standard deviations are turned into their negative:
-            only slightly better becomes more likely, much better less. 0 turns none.
+            only slightly better becomes more likely, much better less. 0 turns none. Not for sparse rewards, whose rare
+            successes it unlearns.
         constant_a: The a of coefficients=constant.
         constant_b: The b of coefficients=constant.
         eta_scale: Multiplier of η (G11).
