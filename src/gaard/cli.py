@@ -1,6 +1,5 @@
 """The command line: ``gaard COMMAND``; each command is a few lines over the library."""
 
-import os
 import sys
 from collections.abc import Sequence
 from dataclasses import replace
@@ -73,7 +72,7 @@ def train(words: list[str]) -> int:
 
 def compare(words: list[str]) -> int:
     """``gaard compare``: a study, or arms × seeds of one scenario; tables, results.json and plots."""
-    from gaard.lab.compare import RESULTS
+    from gaard.lab.compare import RESULTS, is_first_process
     from gaard.lab.compare import compare as run_study
     from gaard.report.figures import comparison_figures
     from gaard.report.page import write_page
@@ -83,7 +82,7 @@ def compare(words: list[str]) -> int:
     log = Console(stderr=True)
     say = partial(log.print, markup=False, highlight=False)  # an error may hold brackets
     results = run_study(study, folder, **how, announce=say)
-    if os.environ.get("RANK", "0") != "0":  # of several launched processes the first one tells
+    if not is_first_process():
         return 0
     for table in comparison_tables(results):
         _show(table)

@@ -120,9 +120,14 @@ def compare(
 
 def _write(results: Mapping[str, Any], folder: Path) -> None:
     """The results as JSON, and the runs as a table."""
-    if os.environ.get("RANK", "0") == "0":  # PartialState would settle the device before a run can
+    if is_first_process():
         write_file(folder / RESULTS, json.dumps(results, indent=2) + "\n")
         write_table(results["runs"], folder / TABLE)
+
+
+def is_first_process() -> bool:
+    """Whether this is the one of several launched processes that writes and tells."""
+    return os.environ.get("RANK", "0") == "0"  # PartialState would settle the device before a run can
 
 
 def _check_engine(jobs: int, engine: str) -> None:

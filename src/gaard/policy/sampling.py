@@ -130,20 +130,20 @@ def _observe(
     """Draw a token after each of [b, D] hidden states, and note what else the distribution says; [b] or [b, k]."""
     logits = policy.logits(hidden)
     drawn = distributions.draw(logits, uniforms, second_uniforms)
-    likeliest = logits.topk(candidates)
-    beside = drawn.logprobs - logits.gather(-1, drawn.tokens[:, None]).squeeze(
-        -1
-    )  # what makes a logit a log-probability
-    return {
+    seen = {
         "completion_ids": drawn.tokens,
         "logprobs": drawn.logprobs,
         "entropy": drawn.entropy,
         "greedy_ids": drawn.greedy_tokens,
         "greedy_logprobs": drawn.greedy_logprobs,
         "values": policy.values(hidden),
-        "candidate_ids": likeliest.indices,
-        "candidate_logprobs": likeliest.values + beside[:, None],
     }
+    if candidates:
+        likeliest = logits.topk(candidates)
+        # What makes a logit a log-probability is the same for all tokens of a row.
+        shift = drawn.logprobs[:, None] - logits.gather(-1, drawn.tokens[:, None])
+        seen |= {"candidate_ids": likeliest.indices, "candidate_logprobs": likeliest.values + shift}
+    return seen
 
 
 @torch.no_grad()

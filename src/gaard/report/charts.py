@@ -16,6 +16,7 @@ from gaard.lab.statistics import CONFIDENCE
 from gaard.method.coefficients import gaa_coefficients
 from gaard.report.figures import CURVES
 from gaard.report.study_files import StudyRun
+from gaard.report.thinning import evenly
 
 # At least 3 : 1 against white and against the page's dark paper.
 PALETTE = ("#d9622b", "#3b82f6", "#1f9d68", "#a855f7", "#0f9aa3", "#b08504", "#e2457b", "#7a8794")
@@ -40,19 +41,19 @@ class Look:
 
     def line(self, arm: str) -> dict[str, str]:
         """Of its curves."""
-        return {"color": self.colour(arm), "dash": DASHES[self.arms.index(arm) // len(PALETTE) % len(DASHES)]}
+        return {"color": self.colour(arm), "dash": DASHES[self._lap(arm) % len(DASHES)]}
 
     def mark(self, arm: str) -> dict[str, Any]:
         """Of its points on the frontier."""
-        return {
-            "color": self.colour(arm),
-            "symbol": MARKS[self.arms.index(arm) // len(PALETTE) % len(MARKS)],
-            "size": 11,
-        }
+        return {"color": self.colour(arm), "symbol": MARKS[self._lap(arm) % len(MARKS)], "size": 11}
 
     def colour(self, arm: str) -> str:
         """Of its points."""
         return PALETTE[self.arms.index(arm) % len(PALETTE)]
+
+    def _lap(self, arm: str) -> int:
+        """How often all colours were used up before it."""
+        return self.arms.index(arm) // len(PALETTE)
 
     def visible(self, arm: str) -> bool | str:
         """Whether it is shown before the legend is touched."""
@@ -97,9 +98,10 @@ def curves_chart(trained: Mapping[str, Sequence[StudyRun]], look: Look) -> dict[
             curves = [running_mean([row[key] for row in run.metrics if key in row]) for run in runs]
             curves = [curve for curve in curves if len(curve)]
             if curves:
+                mean, half = band(curves)
                 if look.visible(arm) is True:
-                    means.append(band(curves)[0])
-                for trace in _arm_curve(arm, curves, look, key):
+                    means.append(mean)
+                for trace in _arm_curve(arm, mean, half, [len(curve) for curve in curves], look, key):
                     figure.add_trace(trace, row=number // 3 + 1, col=number % 3 + 1)
         if means:
             figure.update_yaxes(range=_reach(np.concatenate(means), key), row=number // 3 + 1, col=number % 3 + 1)
@@ -117,12 +119,12 @@ def _reach(means: NDArray[np.float64], key: str) -> list[float]:
     return [max(low - margin, least), min(high + margin, most)]
 
 
-def _arm_curve(arm: str, curves: Sequence[NDArray[np.float64]], look: Look, key: str) -> list[go.Scatter]:
-    """Band and mean of one arm."""
-    mean, half = band(curves)
-    steps = np.arange(1, len(mean) + 1)
-    chosen = np.unique(np.linspace(0, len(mean) - 1, min(len(mean), MOST_POINTS)).round().astype(int))
-    steps, mean, half = steps[chosen], mean[chosen], half[chosen]
+def _arm_curve(
+    arm: str, mean: NDArray[np.float64], half: NDArray[np.float64], lengths: Sequence[int], look: Look, key: str
+) -> list[go.Scatter]:
+    """Band and mean of one arm, whose seeds got so far."""
+    chosen = evenly(len(mean), MOST_POINTS)
+    steps, mean, half = chosen + 1, mean[chosen], half[chosen]
     common = {"legendgroup": arm, "visible": look.visible(arm)}
     traces = []
     wide = ~np.isnan(half)
@@ -132,7 +134,7 @@ def _arm_curve(arm: str, curves: Sequence[NDArray[np.float64]], look: Look, key:
         fill = {"fill": "toself", "fillcolor": _faint(look.colour(arm)), "line": {"width": 0}, "hoverinfo": "skip"}
         traces.append(go.Scatter(x=around, y=edge.round(5), showlegend=False, mode="lines", **fill, **common))
     line = {**look.line(arm), "width": 2}
-    seeds = [sum(len(curve) >= step for curve in curves) for step in steps]
+    seeds = [sum(length >= step for length in lengths) for step in steps]
     hover = "%{fullData.name}, step %{x}: %{y:.3f}, seeds: %{customdata}<extra></extra>"
     text = {"name": arm, "showlegend": key == next(iter(CURVES)), "hovertemplate": hover, "customdata": seeds}
     return [*traces, go.Scatter(x=steps, y=mean.round(5), mode="lines", line=line, **text, **common)]
@@ -254,7 +256,7 @@ def _path(runs: Sequence[StudyRun]) -> tuple[NDArray[np.float64], NDArray[np.flo
 
 def _walk(arm: str, sigma: NDArray[np.float64], eta: NDArray[np.float64], look: Look, named: bool) -> go.Scatter:
     """A line from the first step to the last, which has the large mark."""
-    chosen = np.unique(np.linspace(0, len(eta) - 1, min(len(eta), MOST_POINTS)).round().astype(int))
+    chosen = evenly(len(eta), MOST_POINTS)
     sizes = np.where(chosen == len(eta) - 1, 12, 3)
     return go.Scatter(
         x=sigma[chosen].round(4),

@@ -17,6 +17,7 @@ from gaard.lab.arms import UNTRAINED
 from gaard.lab.frontier import SMOOTHING
 from gaard.report.charts import SHOWN_AT_FIRST, Look, coefficients_chart, curves_chart, frontier_chart
 from gaard.report.study_files import StudyFiles, read_study_files
+from gaard.report.tables import seeds_behind
 from gaard.report.texts import browsable
 from gaard.report.verdict import fewer_hacks, tax, verdict
 from gaard.training.checkpoint import write_file
@@ -179,8 +180,7 @@ def _table(found: Mapping[str, Any]) -> tuple[list[tuple[str, str]], list[dict[s
             cells.append(_cell(measures.get(name), COLUMNS[name][2]))
             if name in COMPARED:
                 cells.append(_difference_cell(differences.get(name), measures.get(name)))
-        seeds = max(measure["n"] for measure in measures.values())
-        rows.append({"arm": arm, "seeds": f"{seeds} {'seed' if seeds == 1 else 'seeds'}", "cells": cells})
+        rows.append({"arm": arm, "seeds": seeds_behind(measures), "cells": cells})
     return headings, rows
 
 

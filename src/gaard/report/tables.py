@@ -54,20 +54,31 @@ def _scenario_results(label: str, found: Mapping[str, Any]) -> Table:
         for name in shown:
             table.add_column(name, justify="right", overflow="fold")
         for arm, measures in columns.items():
-            table.add_row(f"{arm}\n{_seeds(measures)}", *(interval(measures.get(name)) for name in shown))
+            table.add_row(f"{arm}\n{seeds_behind(measures)}", *(interval(measures.get(name)) for name in shown))
         return table
     table.add_column("measure")
     for arm, measures in columns.items():
-        table.add_column(f"{arm}\n{_seeds(measures)}", justify="right", overflow="fold")
+        table.add_column(f"{arm}\n{seeds_behind(measures)}", justify="right", overflow="fold")
     for name in shown:
         table.add_row(name, *(interval(measures.get(name)) for measures in columns.values()))
     return table
 
 
-def _seeds(measures: Mapping[str, Any]) -> str:
-    """How many runs stand behind an arm's figures."""
-    seeds = max((measure["n"] for measure in measures.values()), default=0)
-    return f"{seeds} {'seed' if seeds == 1 else 'seeds'}"
+def seeds_behind(measures: Mapping[str, Any]) -> str:
+    """How many runs stand behind an arm's figures, in words.
+
+    Args:
+        measures: Measure → interval.
+
+    Returns:
+        For example ``3 seeds``.
+    """
+    return in_seeds(max((measure["n"] for measure in measures.values()), default=0))
+
+
+def in_seeds(count: int) -> str:
+    """A number of seeds in words."""
+    return f"{count} {'seed' if count == 1 else 'seeds'}"
 
 
 def arms_table(arms: Iterable[Arm]) -> Table:

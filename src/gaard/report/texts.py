@@ -4,11 +4,11 @@ import json
 from collections.abc import Sequence
 from typing import Any
 
-import numpy as np
 from rich.console import Console
 from rich.progress import track
 
 from gaard.report.study_files import StudyRun
+from gaard.report.thinning import evenly
 
 BUDGET = 6_000_000  # characters of all texts together
 DIGITS = 3
@@ -39,10 +39,8 @@ def browsable(runs: Sequence[StudyRun], budget: int = BUDGET) -> tuple[list[dict
         if chosen:
             key = run.key
             found.append({"scenario": key.scenario, "arm": key.arm, "seed": key.seed, "steps": chosen})
-    return (
-        found,
-        "" if kept == there else f"{kept} of {there} are here: the first ones of steps spread evenly over the training",
-    )
+    part = f"{kept} of {there} are here: the first ones of steps spread evenly over the training"
+    return found, "" if kept == there else part
 
 
 def _by_step(run: StudyRun) -> list[dict[str, Any]]:
@@ -81,7 +79,7 @@ def thinned(steps: list[dict[str, Any]], budget: int) -> list[dict[str, Any]]:
     affordable = max(1, int(part))
     per_step = -(-rows // len(steps))
     count = min(len(steps), affordable, max(FEWEST_STEPS, affordable // per_step))
-    chosen = [steps[i] for i in np.unique(np.linspace(len(steps) - 1, 0, count).round().astype(int))]
+    chosen = [steps[i] for i in evenly(len(steps), count)]
     share = max(1, affordable // count)
     return [{**step, "rows": [_cut(row, part) for row in step["rows"][:share]]} for step in chosen]
 

@@ -4,6 +4,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from gaard.lab.collection import CLEAN
+from gaard.report.tables import in_seeds
 
 SIGNIFICANT = 0.05  # of p values adjusted over the arms
 PREFERRED = "gaa"
@@ -40,7 +41,7 @@ def _clause(label: str, results: Mapping[str, Any], arm: str) -> str | None:
     if not {"hack_rate", "true_reward", "kl"} <= differences.keys():
         return None
     hacks, truth, kl = (differences[name] for name in ("hack_rate", "true_reward", "kl"))
-    seeds = f"{hacks['n']} {'seed' if hacks['n'] == 1 else 'seeds'}, KL {kl['ours']:.2f} and {kl['theirs']:.2f}"
+    seeds = f"{in_seeds(hacks['n'])}, KL {kl['ours']:.2f} and {kl['theirs']:.2f}"
     changed = f"with a true reward that differs by {_difference(truth, 1, 3, '')}"
     if hacks["ours"] == hacks["theirs"] == 0:
         return f"in {label}, where nothing was hacked, ends {changed} ({seeds})"

@@ -14,6 +14,7 @@ from gaard.policy.branch import best_by_value, greedy_values
 from gaard.policy.model import PolicyWithValue, half_copy
 from gaard.policy.packing import packed
 from gaard.policy.sampling import Samples, rescored, sample, score_completions
+from gaard.rewards import score
 from gaard.training.config import GAAConfig
 from gaard.training.experience import Rollout, observed
 from gaard.training.judge import Judge, decode
@@ -161,8 +162,8 @@ class Collector:
     def _trained_scores(self, batch: PromptBatch, ids: Tensor, mask: Tensor) -> Tensor:
         """The reward that trains, before it is shaped, of other completions of some prompts; float32 [n]."""
         texts, rows = decode(self.tokenizer, ids, mask)
-        ask = self.judge.score_true if self.config.trained_reward == "true" else self.judge.score_proxy
-        return ask(texts, prompts=batch.texts, completion_ids=rows, columns=batch.columns)
+        trained = self.judge.true if self.config.trained_reward == "true" else self.judge.proxy
+        return score(trained, completions=texts, prompts=batch.texts, completion_ids=rows, columns=batch.columns)
 
     def _greedy_scores(self, batch: PromptBatch, samples: Samples, scores: Tensor) -> Tensor:
         """Scores with the last token replaced by the greedy one; asked only where that is another token."""

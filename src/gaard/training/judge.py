@@ -113,30 +113,6 @@ class Judge:
         true = self.true.total(truths, prompts, completions)
         return torch.tensor(proxy, dtype=torch.float32), torch.tensor(true, dtype=torch.float32)
 
-    def score_proxy(self, completions: list[str], **batch: Any) -> Tensor:
-        """The proxy alone, for the texts that end on the greedy token.
-
-        Args:
-            completions: n texts.
-            **batch: As for :meth:`score`.
-
-        Returns:
-            float32 [n].
-        """
-        return score(self.proxy, completions=completions, **batch)
-
-    def score_true(self, completions: list[str], **batch: Any) -> Tensor:
-        """The true reward alone.
-
-        Args:
-            completions: n texts.
-            **batch: As for :meth:`score`.
-
-        Returns:
-            float32 [n].
-        """
-        return score(self.true, completions=completions, **batch)
-
     def detect(self, completions: list[str]) -> list[bool]:
         """Whether each completion hacks the proxy.
 

@@ -12,9 +12,7 @@ from gaard.training.experience import Experience
 from gaard.training.judge import Judge, decode
 from gaard.training.update import weights
 
-CONTEXT = (
-    4  # tokens before a token that are decoded with it: some tokenizers drop the space of a token that stands alone
-)
+CONTEXT = 4  # tokens decoded before a token: some tokenizers drop the space of one that stands alone
 DIGITS = 4
 HALF = "\ufffd"  # what a letter that is not whole decodes to
 
