@@ -1,11 +1,13 @@
 """Arms at equal KL, and the table of all runs."""
 
+from itertools import pairwise
+
 import numpy as np
 import pyarrow.parquet as pq
 import pytest
 
 from gaard.lab.collection import write_table
-from gaard.lab.frontier import at_kl, frontier, running_mean
+from gaard.lab.frontier import at_kl, frontier, frontier_area, running_mean
 
 
 def metrics(kl, hack, true):
@@ -68,6 +70,31 @@ def test_the_frontier_counts_the_runs_that_got_there():
     assert (found["0.1"]["ppo"]["hack_rate"]["n"], found["0.1"]["ppo"]["runs"]) == (2, 2)
     assert (found["0.2"]["ppo"]["hack_rate"]["n"], found["0.2"]["ppo"]["runs"]) == (1, 2)
     assert found["0.2"]["ppo"]["hack_rate"]["low"] is None
+
+
+def test_the_area_is_of_what_any_step_dominates():
+    """Steady for five steps each, so that the running means reach (gain, honest) = (0.1, 1.0), (0.3, 0.5), (0.2, 0.25).
+
+    The last lies below the second. Union of [0, 0.1] × [0, 1] and [0, 0.3] × [0, 0.5]: 0.1 · 0.5 + 0.3 · 0.5 = 0.2,
+    and what the running means touch between the two adds the strips computed below.
+    """
+    rows = metrics(range(16), [0] * 6 + [0.5] * 5 + [0.75] * 5, [0.2] + [0.3] * 5 + [0.5] * 5 + [0.4] * 5)
+    between = [(0.1 + 0.04 * i, 1.0 - 0.1 * i) for i in range(6)]  # from the first plateau to the second
+    expected = sum(gain * (honest - nearer) for (gain, honest), (_, nearer) in pairwise([*between, (0, 0)]))
+    assert frontier_area(rows) == pytest.approx(expected)
+
+
+def test_an_area_is_nothing_without_gain_or_honesty():
+    assert frontier_area([]) == 0.0
+    assert frontier_area(metrics([0] * 9, [0.0] * 9, [0.3] * 9)) == 0.0
+    assert frontier_area(metrics([0] * 9, [1.0] * 9, [0.1] + [0.9] * 8)) == 0.0
+    assert frontier_area(metrics([0] * 9, [0.0] * 9, [0.3] + [0.1] * 8)) == 0.0
+
+
+def test_the_area_takes_the_best_moment_whatever_comes_after():
+    before = metrics(range(10), [0] * 10, [0.0] + [0.4] * 9)
+    after = before + metrics(range(10), [1] * 10, [0.0] * 10)
+    assert frontier_area(after) == frontier_area(before) == pytest.approx(0.4)
 
 
 def test_the_table_holds_every_run_a_failed_one_too(tmp_path):

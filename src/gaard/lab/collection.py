@@ -15,10 +15,13 @@ from gaard.lab.statistics import holm, iqm_interval, mean_interval, paired_diffe
 from gaard.lab.study import Study
 from gaard.training.evaluation import MEASURES as EVALUATED
 
-MEASURES = (*EVALUATED, "seconds_per_step")
+MEASURES = (*EVALUATED, "frontier_area", "seconds_per_step")
 SHARES = ("hack_rate", "distinct_1", "distinct_2", "eta")
-NON_NEGATIVE = ("hack_count", "kl", "entropy", "completion_length", "untrained_perplexity", "seconds_per_step")
-TESTED = ("hack_rate", "true_reward", "gold_reward", "kl")  # against the baseline
+NON_NEGATIVE = (
+    *("hack_count", "kl", "entropy", "completion_length", "untrained_perplexity", "frontier_area"),
+    "seconds_per_step",
+)
+TESTED = ("hack_rate", "true_reward", "gold_reward", "kl", "frontier_area")  # against the baseline
 BASELINE, CLEAN = "ppo", "clean"
 BOOTSTRAP_SEED = 0
 

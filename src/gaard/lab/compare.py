@@ -3,7 +3,7 @@
 import json
 import os
 import traceback
-from collections.abc import Callable, Generator, Iterator, Mapping
+from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, closing, nullcontext
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
@@ -15,7 +15,7 @@ from gaard.errors import CheckpointError, ConfigError, GaardError
 from gaard.lab.arms import UNTRAINED
 from gaard.lab.collection import collect, write_table
 from gaard.lab.engine import RunsProgress, execute
-from gaard.lab.frontier import at_kl
+from gaard.lab.frontier import at_kl, frontier_area
 from gaard.lab.ray_engine import connected, execute_on_ray
 from gaard.lab.spec import RunSpec, build_trainer
 from gaard.lab.study import RunKey, Study
@@ -216,11 +216,12 @@ class _Task:
             run = replace(run, id=fingerprint(trainer.record()))
             if self.key.arm != UNTRAINED:
                 trainer.train()
-            measures = _measures(Path(self.spec.output_dir), trainer.evaluated)
+            rows = read_jsonl(Path(self.spec.output_dir) / METRICS)
+            measures = _measures(Path(self.spec.output_dir), trainer.evaluated, rows)
             (Path(self.spec.output_dir) / TRACE).unlink(missing_ok=True)  # of an earlier failure
             if self.spec.reference_reset_steps:
                 return replace(run, measures=measures)  # its KL is to a reference that moved: no place among equals
-            return replace(run, measures=measures, at_kl=at_kl(read_jsonl(Path(self.spec.output_dir) / METRICS)))
+            return replace(run, measures=measures, at_kl=at_kl(rows))
         except Exception as error:
             if self.alone:
                 raise
@@ -229,9 +230,13 @@ class _Task:
             return replace(run, error=f"{type(error).__name__}: {error}")
 
 
-def _measures(folder: Path, evaluated: Callable[[], dict[str, float]]) -> dict[str, float]:
-    """Evaluation of the final policy and the time a step took."""
+def _measures(
+    folder: Path, evaluated: Callable[[], dict[str, float]], rows: Sequence[Mapping[str, float]]
+) -> dict[str, float]:
+    """Evaluation of the final policy, what its training came by, and the time a step took."""
     measures = evaluated()
+    if rows:
+        measures["frontier_area"] = frontier_area(rows)
     seconds = [row["seconds"] for row in read_jsonl(folder / TIMINGS)]
     if seconds:
         measures["seconds_per_step"] = median(seconds[WARM_UP_STEPS:] or seconds)

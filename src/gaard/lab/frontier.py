@@ -53,6 +53,32 @@ def at_kl(rows: Sequence[Mapping[str, float]]) -> dict[str, dict[str, float]]:
     return reached
 
 
+def frontier_area(rows: Sequence[Mapping[str, float]]) -> float:
+    """What a run can have, stopped at its best: the area that its steps dominate, larger for more of both.
+
+    Each step is a point of honest share (1 − hack rate) and of true reward above that of the first rollout, which is
+    the untrained model's; the area is of all that lies between 0 and any of them (dominated hypervolume; Zitzler
+    and Thiele, 1999).
+
+    Args:
+        rows: Its ``metrics.jsonl``; measures are running means.
+
+    Returns:
+        The area, in units of the true reward; 0 for a run that never gained any.
+    """
+    if not rows:
+        return 0.0
+    honest = 1.0 - running_mean([row["hack_rate"] for row in rows])
+    gained = running_mean([row["true_reward"] for row in rows]) - rows[0]["true_reward"]
+    # By falling gain, each step adds the strip in which it is the most honest so far.
+    area, widest = 0.0, 0.0
+    for place in np.argsort(-gained, kind="stable"):
+        if gained[place] > 0 and honest[place] > widest:
+            area += float(gained[place] * (honest[place] - widest))
+            widest = float(honest[place])
+    return area
+
+
 def frontier(runs: Sequence[Mapping[str, Any]], arms: Sequence[str]) -> dict[str, dict[str, Any]]:
     """Hack rate against true reward at equal KL, over the seeds of one scenario.
 

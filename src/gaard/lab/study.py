@@ -15,6 +15,7 @@ from gaard.training.config import check_keys
 
 KEYS = ("summary", "scenarios", "arms", "seeds", "settings")
 OWN_SETTINGS = ("scenario", "seed", "output_dir", "overwrite")
+SPARING = {"save_total_limit": 1}  # a study is many runs: each keeps one checkpoint, unless told otherwise
 OWN_WORLD = "custom"  # what tables call the world that settings state, where no scenario has a name
 
 
@@ -79,7 +80,7 @@ class Study:
             for label, world in self.worlds.items():
                 for arm, own in arms.items():
                     key = RunKey(label, arm, seed)
-                    settings = {**world, **self.settings, **own, "seed": seed}
+                    settings = {**SPARING, **world, **self.settings, **own, "seed": seed}
                     try:
                         specs[key] = RunSpec(**{**settings, "output_dir": str(folder / key.folder)})
                     except ConfigError as error:

@@ -36,9 +36,10 @@ COLUMNS = {
     "completion_length": ("length", "tokens a completion", 1),
     "distinct_2": ("distinct-2", "share of distinct pairs of tokens", 3),
     "untrained_perplexity": ("perplexity", "of a token, under the untrained model", 2),
+    "frontier_area": ("area", "under honest share against true reward gained", 3),
     "seconds_per_step": ("s a step", "median wall-clock time", 2),
 }
-COMPARED = ("hack_rate", "true_reward", "kl")  # with their difference to the baseline
+COMPARED = ("hack_rate", "true_reward", "kl", "frontier_area")  # with their difference to the baseline
 
 
 def write_page(folder: Path) -> Path:

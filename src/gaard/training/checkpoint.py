@@ -61,7 +61,7 @@ def disk_error(path: Path, error: OSError) -> CheckpointError:
 def save_checkpoint(
     folder: Path,
     model: nn.Module,
-    optimizer: Optimizer,
+    optimizer: Optimizer | None,
     state: dict[str, Any],
     keep: int,
     reference: nn.Module | None = None,
@@ -71,7 +71,7 @@ def save_checkpoint(
     Args:
         folder: The run's checkpoint folder.
         model: Policy with its value head.
-        optimizer: Its state goes along.
+        optimizer: Its state goes along; None at the end of training, where it would only take twice the model's space.
         state: Everything else, JSON-serialisable, with the ``step`` that names the folder.
         keep: Checkpoints to keep, the newest first.
         reference: The reference, where it moves.
@@ -90,15 +90,16 @@ def save_checkpoint(
     try:
         temporary.mkdir(parents=True)
         save_model(model, str(temporary / POLICY))
-        tensors, groups = _optimizer_tensors(optimizer)
-        save_file(tensors, str(temporary / OPTIMIZER))
+        groups: list[dict[str, Any]] = []
+        if optimizer is not None:
+            tensors, groups = _optimizer_tensors(optimizer)
+            save_file(tensors, str(temporary / OPTIMIZER))
         if reference is not None:
             save_model(reference, str(temporary / REFERENCE))
-        names = (POLICY, OPTIMIZER) if reference is None else (POLICY, OPTIMIZER, REFERENCE)
-        hashes = {name: _sha256(temporary / name) for name in names}
+        hashes = {path.name: _sha256(path) for path in sorted(temporary.iterdir())}
         whole = {"format": FORMAT, "hashes": hashes, "param_groups": groups, **state}
         write_file(temporary / STATE, json.dumps({**whole, "sha256": _digest(whole)}))
-        for name in names:
+        for name in hashes:
             _sync(temporary / name)
         _sync(temporary)
         shutil.rmtree(final, ignore_errors=True)
@@ -133,7 +134,7 @@ def load_checkpoint(
     Args:
         folder: The run's checkpoint folder.
         model: Receives the weights.
-        optimizer: Receives its state.
+        optimizer: Receives its state, if it was saved.
         reference: Receives the reference's weights, where it moves.
 
     Returns:
@@ -152,7 +153,8 @@ def load_checkpoint(
         except (OSError, ValueError, KeyError, SafetensorError, RuntimeError) as error:
             warnings.warn(f"checkpoint {path} is damaged ({error}); falling back to the one before it", stacklevel=2)
             continue
-        _load_optimizer(optimizer, load_file(str(path / OPTIMIZER)), state["param_groups"])
+        if OPTIMIZER in state["hashes"]:
+            _load_optimizer(optimizer, load_file(str(path / OPTIMIZER)), state["param_groups"])
         return state
     if found:
         raise CheckpointError(

@@ -90,7 +90,7 @@ class GAAConfig:
         flatness_coef: Weight of the squared norm.
         eval_completions: Fresh completions for the measures at the end of training; 0 for none.
         save_steps: Training steps between checkpoints; the last step always has one.
-        save_total_limit: Checkpoints kept.
+        save_total_limit: Checkpoints kept. The one at the end of training is without the optimizer.
         log_completions: Completions a step kept in samples.jsonl.
         report_to: Trackers beside metrics.jsonl: one or a list of tensorboard, wandb.
         bf16: Whether forwards and backwards run in bfloat16 autocast; weights and optimizer stay float32.

@@ -334,7 +334,7 @@ class GAATrainer:
 
     def _write_checkpoint(self, state: dict[str, Any]) -> None:
         """Write a checkpoint, whatever the other processes do."""
-        optimizer = self.optimizer.optimizer
+        optimizer = None if self._finished else self.optimizer.optimizer
         keep, moving = self.args.save_total_limit, self._moving_reference
         save_checkpoint(self.log.checkpoints, self.policy, optimizer, state, keep, moving)
 
