@@ -1,5 +1,6 @@
 """Readings beyond the seed: x* by value, a dead zone for the gap, advantages turned back."""
 
+import warnings
 from dataclasses import replace
 
 import pytest
@@ -14,8 +15,29 @@ from gaard.method.masking import last_token_mask
 from gaard.policy import sampling
 from gaard.policy.branch import best_by_value, greedy_values
 from gaard.training.config import GAAConfig
-from gaard.training.estimate import estimate
-from tiny import VOCABULARY
+from gaard.training.estimate import estimate, is_sparse
+from tiny import VOCABULARY, tiny_trainer
+
+
+@pytest.mark.parametrize(
+    ("scores", "sparse"),
+    [([0, 0, 0, 1], True), ([0, 0, 1, 1], False), ([1, 1, 1, 0], False), ([2, 2, 2], False), ([0.1, 0.2, 0.4], False)],
+)
+def test_rewards_are_sparse_where_a_few_are_above_all_others(scores, sparse):
+    assert is_sparse(torch.tensor(scores, dtype=torch.float32)) is sparse
+
+
+def test_whoever_would_unlearn_rare_successes_is_told_once(tmp_path):
+    def rare(*, completions, **_):
+        return [float("w1" in text.split()) for text in completions]
+
+    with pytest.warns(UserWarning, match=r"most rewards are one number.*advantage_fold=3 unlearns.*gaa-paper") as said:
+        tiny_trainer(tmp_path / "gaa", reward=rare, method="gaa").train()
+    assert len([one for one in said if "one number" in str(one.message)]) == 1
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        tiny_trainer(tmp_path / "ppo", reward=rare, method="ppo").train()
+        tiny_trainer(tmp_path / "dense", method="gaa").train()
 
 
 def with_candidates(monkeypatch, count):

@@ -68,6 +68,19 @@ def has_signal(scores: Tensor) -> bool:
     return bool(spread > NO_SIGNAL * max(1.0, float(scores.abs().mean())))
 
 
+def is_sparse(scores: Tensor) -> bool:
+    """Whether most of a rollout's scores are one number, so that the few above it stand out whatever they are.
+
+    Args:
+        scores: [B].
+
+    Returns:
+        True if more than half are the median, and some are higher.
+    """
+    middle = scores.median()
+    return bool((scores == middle).double().mean() > 0.5 and scores.max() > middle)
+
+
 def normalized_scores(rollout: Rollout, normalize: bool, clip: float | None = None) -> tuple[Tensor, Tensor]:
     """Scores of the sampled and of the greedy-ended sequences on the scale of the batch's sampled scores.
 

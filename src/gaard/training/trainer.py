@@ -6,6 +6,7 @@ sample → score → observe the greedy branch → advantages → for each minib
 import contextlib
 import dataclasses
 import json
+import warnings
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
@@ -24,9 +25,9 @@ from gaard.training import runlog
 from gaard.training.checkpoint import generator_states, load_checkpoint, restore_generators, save_checkpoint, write_file
 from gaard.training.collect import Clock, Collector, shard
 from gaard.training.config import GAAConfig
-from gaard.training.estimate import estimate
+from gaard.training.estimate import estimate, is_sparse
 from gaard.training.evaluation import evaluate
-from gaard.training.experience import Experience, minibatches
+from gaard.training.experience import Experience, Rollout, minibatches
 from gaard.training.flatness import flatten_gradient
 from gaard.training.judge import HackDetector, Judge, RewardFunctions
 from gaard.training.metrics import step_metrics
@@ -93,7 +94,7 @@ class GAATrainer:
         )
         self.log = runlog.RunLog(Path(args.output_dir))
         self.step = 0
-        self._claimed = self._changed = self._spent = False
+        self._claimed = self._changed = self._spent = self._warned = False
         self._failure: GaardError | None = None
 
     # The loop ---------------------------------------------------------------------------------------------------------
@@ -108,6 +109,7 @@ class GAATrainer:
         batch = self.prompts.draw(self.args.batch_size, self.generator)
         rollout = self.collector.collect(batch, self.generator, clock)
         experience = estimate(rollout, self.args)
+        self._warn_of_sparse(rollout)
         figures = self._updates(experience)
         metrics = step_metrics(self.step + 1, experience, figures, self.optimizer, self.args)
         clock.lap("learn")
@@ -118,6 +120,17 @@ class GAATrainer:
             self.reference.load_state_dict(self.policy.state_dict())
         self._log(metrics, batch, experience, clock)
         return metrics
+
+    def _warn_of_sparse(self, rollout: Rollout) -> None:
+        """Say once that a fold unlearns rare successes."""
+        if self.args.advantage_fold and not self._warned and is_sparse(rollout.trained_scores):
+            self._warned = True
+            warnings.warn(
+                f"step {self.step + 1}: most rewards are one number, so that the few above it stand out, and "
+                f"advantage_fold={self.args.advantage_fold:g} unlearns what stands out: if those are the successes "
+                "that you want, train with method='gaa-paper' or 'ppo'",
+                stacklevel=3,
+            )
 
     def _updates(self, experience: Experience) -> list[dict[str, Tensor]]:
         """The epochs over one rollout; cut short by a gradient that is not finite, after which training stops."""
