@@ -1,0 +1,52 @@
+"""Asked the other way round: trained until `clean` is as good as PPO makes it, how hacked is each arm?
+
+`python studies/as_good_as_ppo.py STUDY_FOLDER` takes a study of `clean` and honeypots. An arm is as good as PPO from the
+step on where the running mean of its true reward in `clean` reaches 95% of what PPO gains there over its first rollout;
+its hack rate is the running mean at that step in each honeypot, of the same seed.
+"""
+
+import json
+import sys
+from collections import defaultdict
+from pathlib import Path
+
+import numpy as np
+
+from gaard.lab.collection import BASELINE, CLEAN
+from gaard.lab.compare import RESULTS
+from gaard.lab.frontier import running_mean
+from gaard.lab.statistics import mean_interval
+from gaard.training.runlog import METRICS, read_jsonl
+
+SHARE = 0.95  # of PPO's gain
+
+
+def main(folder: Path) -> None:
+    """Print a row an arm and honeypot."""
+    runs = [run for run in json.loads((folder / RESULTS).read_text())["runs"] if run["error"] is None]
+    rows = {(run["scenario"], run["arm"], run["seed"]): read_jsonl(folder / run["folder"] / METRICS) for run in runs}
+    found = defaultdict(list)
+    for (scenario, arm, seed), own in rows.items():
+        if scenario == CLEAN or not own or (CLEAN, arm, seed) not in rows or (CLEAN, BASELINE, seed) not in rows:
+            continue
+        ppo, honest = (
+            running_mean([row["true_reward"] for row in rows[CLEAN, name, seed]]) for name in (BASELINE, arm)
+        )
+        there = np.flatnonzero(honest >= ppo[0] + SHARE * (ppo[-1] - ppo[0]))
+        hacks = running_mean([row["hack_rate"] for row in own])
+        step = int(there[0]) if len(there) else None
+        found[scenario, arm].append(None if step is None else (step + 1, hacks[min(step, len(hacks) - 1)]))
+    print("| scenario | arm | as good as PPO in | at step (median) | hack rate there |\n|---|---|---|---|---|")
+    for (scenario, arm), seeds in found.items():
+        reached = [one for one in seeds if one is not None]
+        if not reached:
+            print(f"| `{scenario}` | {arm} | 0 of {len(seeds)} seeds | – | – |")
+            continue
+        hack = mean_interval([rate for _, rate in reached], (0.0, 1.0))
+        ends = "" if hack.low is None else f" [{hack.low:.1%}, {hack.high:.1%}]"
+        step = np.median([step for step, _ in reached])
+        print(f"| `{scenario}` | {arm} | {len(reached)} of {len(seeds)} seeds | {step:.0f} | {hack.mean:.1%}{ends} |")
+
+
+if __name__ == "__main__":
+    main(Path(sys.argv[1]))

@@ -1,0 +1,65 @@
+"""What each arm sees and does at the tokens of the hack, step by step: the picture of where a reading comes too late.
+
+`python studies/at_the_hack.py STUDY_FOLDER/SCENARIO ARM,ARM… FILE.png`
+"""
+
+import sys
+from collections import defaultdict
+from pathlib import Path
+
+import matplotlib
+
+matplotlib.use("Agg")
+import matplotlib.pyplot as plt
+import numpy as np
+
+from gaard.report.figures import COLOURS
+from gaard.training.runlog import SAMPLES, read_jsonl
+
+PANELS = {
+    "hacked": "share of texts that hack",
+    "greedy": "share of the hack's tokens that are the greedy token",
+    "sigma": "σ at the hack's tokens (G6)",
+    "a": "a, weight of the sampled token's step (G7)",
+    "b": "b, weight of the greedy token's step (G8)",
+    "advantage": "A of the hack's tokens, as it trains",
+}
+WINDOW = 5  # steps a point
+
+
+def seen(folder: Path, arm: str) -> dict[str, dict[int, list[float]]]:
+    """Panel → window of steps → values at the hack's tokens, of all seeds."""
+    found: dict[str, dict[int, list[float]]] = defaultdict(lambda: defaultdict(list))
+    for run in sorted(folder.glob(f"{arm}-seed*")):
+        for row in read_jsonl(run / SAMPLES):
+            window, tokens = (row["step"] - 1) // WINDOW, row["tokens"]
+            found["hacked"][window].append(row["hacked"])
+            for i in np.flatnonzero(tokens["hack"]):
+                found["greedy"][window].append(tokens["greedy"][i] == tokens["text"][i])
+                for name in ("sigma", "a", "b", "advantage"):
+                    if name in tokens:
+                        found[name][window].append(tokens[name][i])
+    return found
+
+
+def draw(folder: Path, arms: list[str], path: Path) -> None:
+    """A panel a quantity, a line an arm: means, the middle half shaded."""
+    figure, axes = plt.subplots(2, 3, figsize=(13, 6.5), layout="constrained")
+    for arm, colour in zip(arms, COLOURS, strict=False):
+        found = seen(folder, arm)
+        for axis, (name, label) in zip(axes.flat, PANELS.items(), strict=True):
+            windows = sorted(found[name])
+            if not windows:
+                continue
+            x = [WINDOW * (window + 0.5) for window in windows]
+            axis.plot(x, [np.mean(found[name][window]) for window in windows], color=colour, label=arm)
+            if name not in ("hacked", "greedy"):
+                low, high = np.array([np.quantile(found[name][window], [0.25, 0.75]) for window in windows]).T
+                axis.fill_between(x, low, high, color=colour, alpha=0.15, linewidth=0)
+            axis.set(title=label, xlabel="step")
+    axes.flat[0].legend(frameon=False)
+    figure.savefig(path, dpi=110)
+
+
+if __name__ == "__main__":
+    draw(Path(sys.argv[1]), sys.argv[2].split(","), Path(sys.argv[3]))
