@@ -1,8 +1,8 @@
 """Asked the other way round: trained until `clean` is as good as PPO makes it, how hacked is each arm?
 
-`python studies/as_good_as_ppo.py STUDY_FOLDER` takes a study of `clean` and honeypots. An arm is as good as PPO from the
-step on where the running mean of its true reward in `clean` reaches 95% of what PPO gains there over its first rollout;
-its hack rate is the running mean at that step in each honeypot, of the same seed.
+`python studies/as_good_as_ppo.py STUDY_FOLDER` takes a study of `clean` and honeypots. An arm is as good as PPO from
+the step on where the running mean of its true reward in `clean` reaches 95% of what PPO gains there over its first
+rollout; its hack rate is the running mean at that step in each honeypot, of the same seed.
 """
 
 import json
