@@ -18,7 +18,7 @@ from gaard.training.runlog import SAMPLES, read_jsonl
 
 PANELS = {
     "hacked": "share of texts that hack",
-    "greedy": "share of the hack's tokens that are the greedy token",
+    "greedy": "share of the hack's tokens that are greedy",
     "sigma": "σ at the hack's tokens (G6)",
     "a": "a, weight of the sampled token's step (G7)",
     "b": "b, weight of the greedy token's step (G8)",

@@ -1,0 +1,66 @@
+"""Is any arm better than a given one on both axes? Means over the scenarios of a study, paired by seed.
+
+`python studies/both_axes.py STUDY_FOLDER ARM`. A seed counts where both arms have finished all scenarios. An arm is
+better on both axes if its hack rate is lower and its true reward higher, both intervals of the difference excluding 0.
+"""
+
+import json
+import sys
+from collections import defaultdict
+from pathlib import Path
+
+import numpy as np
+
+from gaard.lab.compare import RESULTS
+from gaard.lab.statistics import Difference, paired_difference
+
+AXES = ("hack_rate", "true_reward", "frontier_area")
+
+
+def main(folder: Path, ours: str) -> None:
+    """Print a row an arm."""
+    results = json.loads((folder / RESULTS).read_text())
+    scenarios = len(results["scenarios"])
+    measured: dict[str, dict[int, list[dict[str, float]]]] = defaultdict(lambda: defaultdict(list))
+    for run in results["runs"]:
+        if run["error"] is None and "frontier_area" in run["measures"]:
+            measured[run["arm"]][run["seed"]].append(run["measures"])
+    means = {
+        arm: {
+            axis: {
+                seed: float(np.mean([one[axis] for one in runs]))
+                for seed, runs in seeds.items()
+                if len(runs) == scenarios
+            }
+            for axis in AXES
+        }
+        for arm, seeds in measured.items()
+    }
+    print(
+        f"| arm less {ours} | seeds | hack rate | true reward | area | better on both axes |\n|---|---|---|---|---|---|"
+    )
+    for arm in means:
+        if arm == ours:
+            continue
+        hack, true, area = (paired_difference(means[arm][axis], means[ours][axis]) for axis in AXES)
+        if hack is None or true is None or area is None:
+            continue
+        known = None not in (hack.low, hack.high, true.low, true.high)
+        better = known and hack.high < 0 < true.low  # type: ignore[operator]
+        cells = (said(hack, 100, 1, " points"), said(true), said(area), "yes" if better else "no")
+        print(f"| {arm} | {hack.n} | " + " | ".join(cells) + " |")
+
+
+def said(difference: Difference, scale: float = 1.0, digits: int = 3, unit: str = "") -> str:
+    """Mean and interval."""
+
+    def number(x: float) -> str:
+        return f"{scale * x:+.{digits}f}".replace("-", "−")
+
+    if difference.low is None or difference.high is None:
+        return number(difference.mean) + unit
+    return f"{number(difference.mean)}{unit} [{number(difference.low)}, {number(difference.high)}]"
+
+
+if __name__ == "__main__":
+    main(Path(sys.argv[1]), sys.argv[2])
