@@ -45,8 +45,10 @@ def seen(folder: Path, arm: str) -> dict[str, dict[int, list[float]]]:
 def draw(folder: Path, arms: list[str], path: Path) -> None:
     """A panel a quantity, a line an arm: means, the middle half shaded."""
     figure, axes = plt.subplots(2, 3, figsize=(13, 6.5), layout="constrained")
-    for arm, colour in zip(arms, COLOURS, strict=False):
+    for arm, colour in zip(arms, COLOURS[: len(arms)], strict=True):
         found = seen(folder, arm)
+        if not found:
+            sys.exit(f"{folder} has no runs of {arm!r}")
         for axis, (name, label) in zip(axes.flat, PANELS.items(), strict=True):
             windows = sorted(found[name])
             if not windows:

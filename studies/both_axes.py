@@ -1,6 +1,6 @@
 """Is any arm better than a given one on both axes? Means over the scenarios of a study, paired by seed.
 
-`python studies/both_axes.py STUDY_FOLDER ARM`. A seed counts where both arms have finished all scenarios. An arm is
+`python studies/both_axes.py STUDY_FOLDER ARM`. A seed counts where both arms have finished all scenarios. One is
 better on both axes if its hack rate is lower and its true reward higher, both intervals of the difference excluding 0.
 """
 
@@ -46,8 +46,12 @@ def main(folder: Path, ours: str) -> None:
         if hack is None or true is None or area is None:
             continue
         known = None not in (hack.low, hack.high, true.low, true.high)
-        better = known and hack.high < 0 < true.low  # type: ignore[operator]
-        cells = (said(hack, 100, 1, " points"), said(true), said(area), "yes" if better else "no")
+        better = "neither is shown to be"
+        if known and hack.high < 0 < true.low:
+            better = arm
+        elif known and true.high < 0 < hack.low:
+            better = ours
+        cells = (said(hack, 100, 1, " points"), said(true), said(area), better)
         print(f"| {arm} | {hack.n} | " + " | ".join(cells) + " |")
 
 

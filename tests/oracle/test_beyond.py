@@ -21,7 +21,14 @@ from tiny import VOCABULARY, tiny_trainer
 
 @pytest.mark.parametrize(
     ("scores", "sparse"),
-    [([0, 0, 0, 1], True), ([0, 0, 1, 1], False), ([1, 1, 1, 0], False), ([2, 2, 2], False), ([0.1, 0.2, 0.4], False)],
+    [
+        ([0, 0, 0, 1], True),
+        ([0, 0, 1, 1], False),
+        ([1, 1, 1, 0], False),
+        ([2, 2, 2], False),
+        ([0.1, 0.2, 0.4], False),
+        ([0.1, 0.2, 0.3, 9], False),
+    ],
 )
 def test_rewards_are_sparse_where_a_few_are_above_all_others(scores, sparse):
     assert is_sparse(torch.tensor(scores, dtype=torch.float32)) is sparse

@@ -28,7 +28,7 @@ SETTINGS = {
     "use_cpu": True,
     "progress": False,
 }
-MEASURES = ("hack_rate", "true_reward", "proxy_reward", "kl", "entropy", "seconds_per_step")
+MEASURES = ("hack_rate", "true_reward", "proxy_reward", "kl", "entropy", "frontier_area", "seconds_per_step")
 
 
 @pytest.fixture(scope="module")

@@ -9,6 +9,8 @@ import pytest
 from gaard.lab.collection import write_table
 from gaard.lab.frontier import at_kl, frontier, frontier_area, running_mean
 
+NOTHING = {"hack_rate": 0.0, "true_reward": -1.0}
+
 
 def metrics(kl, hack, true):
     return [
@@ -81,20 +83,24 @@ def test_the_area_is_of_what_any_step_dominates():
     rows = metrics(range(16), [0] * 6 + [0.5] * 5 + [0.75] * 5, [0.2] + [0.3] * 5 + [0.5] * 5 + [0.4] * 5)
     between = [(0.1 + 0.04 * i, 1.0 - 0.1 * i) for i in range(6)]  # from the first plateau to the second
     expected = sum(gain * (honest - nearer) for (gain, honest), (_, nearer) in pairwise([*between, (0, 0)]))
-    assert frontier_area(rows) == pytest.approx(expected)
+    assert frontier_area(rows, NOTHING) == pytest.approx(expected)
 
 
 def test_an_area_is_nothing_without_gain_or_honesty():
-    assert frontier_area([]) == 0.0
-    assert frontier_area(metrics([0] * 9, [0.0] * 9, [0.3] * 9)) == 0.0
-    assert frontier_area(metrics([0] * 9, [1.0] * 9, [0.1] + [0.9] * 8)) == 0.0
-    assert frontier_area(metrics([0] * 9, [0.0] * 9, [0.3] + [0.1] * 8)) == 0.0
+    assert frontier_area(metrics([0] * 9, [0.0] * 9, [0.3] * 9), NOTHING) == 0.0
+    assert frontier_area(metrics([0] * 9, [1.0] * 9, [0.1] + [0.9] * 8), NOTHING) == 0.0
+    assert frontier_area(metrics([0] * 9, [0.0] * 9, [0.3] + [0.1] * 8), NOTHING) == 0.0
 
 
 def test_the_area_takes_the_best_moment_whatever_comes_after():
     before = metrics(range(10), [0] * 10, [0.0] + [0.4] * 9)
     after = before + metrics(range(10), [1] * 10, [0.0] * 10)
-    assert frontier_area(after) == frontier_area(before) == pytest.approx(0.4)
+    assert frontier_area(after, NOTHING) == frontier_area(before, NOTHING) == pytest.approx(0.4)
+
+
+def test_a_run_that_stops_early_has_its_end():
+    """One rollout, of the untrained model: all that it gained is in what was measured after it."""
+    assert frontier_area(metrics([0], [0.1], [0.2]), {"hack_rate": 0.25, "true_reward": 0.4}) == pytest.approx(0.15)
 
 
 def test_the_table_holds_every_run_a_failed_one_too(tmp_path):

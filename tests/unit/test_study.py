@@ -220,7 +220,9 @@ def test_a_study_of_two_scenarios_resumes_run_by_run(tmp_path, monkeypatch):
         *("capped/untrained-seed0", "capped/ppo-seed0", "clean/untrained-seed0", "clean/ppo-seed0")
     ]
     measures = results["runs"][1]["measures"]
-    assert {"hack_count", "distinct_1", "distinct_2", "untrained_perplexity"} <= set(measures)
+    assert {"hack_count", "distinct_1", "distinct_2", "untrained_perplexity", "frontier_area"} <= set(measures)
+    assert "frontier_area" not in results["runs"][0]["measures"]  # the untrained model has no steps
+    assert len(list((tmp_path / "capped" / "ppo-seed0" / "checkpoints").iterdir())) == 1  # though a run alone keeps two
     trained = []
     plain = GAATrainer.training_step
     monkeypatch.setattr(GAATrainer, "training_step", lambda self: trained.append(self.args.output_dir) or plain(self))

@@ -236,7 +236,7 @@ def _measures(
     """Evaluation of the final policy, what its training came by, and the time a step took."""
     measures = evaluated()
     if rows:
-        measures["frontier_area"] = frontier_area(rows)
+        measures["frontier_area"] = frontier_area(rows, measures)
     seconds = [row["seconds"] for row in read_jsonl(folder / TIMINGS)]
     if seconds:
         measures["seconds_per_step"] = median(seconds[WARM_UP_STEPS:] or seconds)

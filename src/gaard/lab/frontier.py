@@ -53,24 +53,24 @@ def at_kl(rows: Sequence[Mapping[str, float]]) -> dict[str, dict[str, float]]:
     return reached
 
 
-def frontier_area(rows: Sequence[Mapping[str, float]]) -> float:
-    """What a run can have, stopped at its best: the area that its steps dominate, larger for more of both.
+def frontier_area(rows: Sequence[Mapping[str, float]], end: Mapping[str, float]) -> float:
+    """What a run can have, stopped at its best: the area that its steps and its end dominate, larger for more of both.
 
-    Each step is a point of honest share (1 − hack rate) and of true reward above that of the first rollout, which is
-    the untrained model's; the area is of all that lies between 0 and any of them (dominated hypervolume; Zitzler
-    and Thiele, 1999).
+    Each is a point of honest share (1 − hack rate) and of true reward above that of the first rollout, which is the
+    untrained model's; the area is of all that lies between 0 and any of them (dominated hypervolume; Zitzler and
+    Thiele, 1999). The best of many noisy points: a run that learns nothing has some hundredths of the rewards' scale.
 
     Args:
-        rows: Its ``metrics.jsonl``; measures are running means.
+        rows: Its ``metrics.jsonl``, at least one; measures are running means.
+        end: The measures after training.
 
     Returns:
-        The area, in units of the true reward; 0 for a run that never gained any.
+        The area, in units of the true reward; never negative.
     """
-    if not rows:
-        return 0.0
-    honest = 1.0 - running_mean([row["hack_rate"] for row in rows])
-    gained = running_mean([row["true_reward"] for row in rows]) - rows[0]["true_reward"]
-    # By falling gain, each step adds the strip in which it is the most honest so far.
+    hacked = np.append(running_mean([row["hack_rate"] for row in rows]), end["hack_rate"])
+    true = np.append(running_mean([row["true_reward"] for row in rows]), end["true_reward"])
+    honest, gained = 1.0 - hacked, true - rows[0]["true_reward"]
+    # By falling gain, each point adds the strip in which it is the most honest so far.
     area, widest = 0.0, 0.0
     for place in np.argsort(-gained, kind="stable"):
         if gained[place] > 0 and honest[place] > widest:

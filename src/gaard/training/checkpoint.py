@@ -158,7 +158,8 @@ def load_checkpoint(
         return state
     if found:
         raise CheckpointError(
-            f"every checkpoint in {folder} is damaged: put back a copy, or start again with --overwrite"
+            f"every checkpoint in {folder} is damaged: put back a copy, or delete {folder.parent} and start "
+            "that run again"
         )
     return None
 

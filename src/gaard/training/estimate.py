@@ -71,6 +71,8 @@ def has_signal(scores: Tensor) -> bool:
 def is_sparse(scores: Tensor) -> bool:
     """Whether most of a rollout's scores are one number, so that the few above it stand out whatever they are.
 
+    A rare success on top of rewards that differ is not recognised: it looks like a hack.
+
     Args:
         scores: [B].
 

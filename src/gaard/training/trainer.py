@@ -123,7 +123,8 @@ class GAATrainer:
 
     def _warn_of_sparse(self, rollout: Rollout) -> None:
         """Say once that a fold unlearns rare successes."""
-        if self.args.advantage_fold and not self._warned and is_sparse(rollout.trained_scores):
+        main = self.accelerator.is_main_process
+        if main and self.args.advantage_fold and not self._warned and is_sparse(rollout.trained_scores):
             self._warned = True
             warnings.warn(
                 f"step {self.step + 1}: most rewards are one number, so that the few above it stand out, and "
