@@ -1,7 +1,7 @@
 """The published honeypots on the pocket model: the author's temperatures and λ = 0, the pocket's KL and steps.
 
-With his KL coefficients (1.5, 1.0) and 250 steps PPO itself finds little to hack here (31% and 26%, one seed): at the
-pocket's it comes near what was published for it. `gaard compare studies/published.yaml` runs them.
+With his KL coefficients (1.5, 1.0) and 250 steps PPO itself finds little to hack here (31% and 26%, one seed;
+`studies/published-pilot.yaml`). `gaard compare studies/published.yaml` runs them.
 """
 
 from dataclasses import replace
