@@ -1,5 +1,6 @@
 """Readings beyond the seed: x* by value, a dead zone for the gap, advantages turned back."""
 
+import shutil
 import warnings
 from dataclasses import replace
 
@@ -45,6 +46,23 @@ def test_whoever_would_unlearn_rare_successes_is_told_once(tmp_path):
         warnings.simplefilter("error")
         tiny_trainer(tmp_path / "ppo", reward=rare, method="ppo").train()
         tiny_trainer(tmp_path / "dense", method="gaa").train()
+
+
+def test_rewards_that_become_one_number_are_no_rare_successes(tmp_path):
+    """A policy that has learned writes one text again and again; nor is a run that goes on asked anew."""
+    calls = []
+
+    def settles(*, completions, **_):
+        calls.append(len(completions))
+        return [float(i % 5 if len(calls) == 1 else i == 0) for i in range(len(completions))]
+
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        tiny_trainer(tmp_path, reward=settles, method="gaa", max_steps=4, save_steps=1).train()
+        assert calls
+        newest = sorted((tmp_path / "checkpoints").iterdir())[-1]
+        shutil.rmtree(newest)
+        tiny_trainer(tmp_path, reward=settles, method="gaa", max_steps=4, save_steps=1).train()
 
 
 def with_candidates(monkeypatch, count):

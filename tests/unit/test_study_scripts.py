@@ -65,9 +65,7 @@ def test_how_hacked_an_arm_is_once_it_is_as_good_as_ppo(tmp_path, capsys):
     (tmp_path / "results.json").write_text(json.dumps({"runs": runs}))
     script("as_good_as_ppo.py")(tmp_path)
     told = capsys.readouterr().out
-    assert (
-        "| `capped` | ppo | 1 of 1 seeds | 23 | 90.0% |" in told
-    )  # (0.9 + 0.95 + 1 + 1 + 1) / 5; before, 0.94
+    assert "| `capped` | ppo | 1 of 1 seeds | 23 | 90.0% |" in told  # (0.9 + 0.95 + 1 + 1 + 1) / 5; before, 0.94
     assert "| `capped` | fast | 1 of 1 seeds | 14 | 10.0% |" in told  # (0.9 + 1 + 1 + 1 + 1) / 5
     assert "| `capped` | slow | 0 of 1 seeds | – | – |" in told
 

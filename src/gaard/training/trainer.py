@@ -25,7 +25,7 @@ from gaard.training import runlog
 from gaard.training.checkpoint import generator_states, load_checkpoint, restore_generators, save_checkpoint, write_file
 from gaard.training.collect import Clock, Collector, shard
 from gaard.training.config import GAAConfig
-from gaard.training.estimate import estimate, is_sparse
+from gaard.training.estimate import estimate, has_signal, is_sparse
 from gaard.training.evaluation import evaluate
 from gaard.training.experience import Experience, Rollout, minibatches
 from gaard.training.flatness import flatten_gradient
@@ -94,7 +94,7 @@ class GAATrainer:
         )
         self.log = runlog.RunLog(Path(args.output_dir))
         self.step = 0
-        self._claimed = self._changed = self._spent = self._warned = False
+        self._claimed = self._changed = self._spent = self._looked = False
         self._failure: GaardError | None = None
 
     # The loop ---------------------------------------------------------------------------------------------------------
@@ -122,10 +122,14 @@ class GAATrainer:
         return metrics
 
     def _warn_of_sparse(self, rollout: Rollout) -> None:
-        """Say once that a fold unlearns rare successes."""
-        main = self.accelerator.is_main_process
-        if main and self.args.advantage_fold and not self._warned and is_sparse(rollout.trained_scores):
-            self._warned = True
+        """Say that a fold unlearns rare successes, if the first rollout whose rewards differ has nothing else.
+
+        Later, a policy that has learned writes one text again and again, and its rewards are one number for that.
+        """
+        if self._looked or not has_signal(rollout.trained_scores):
+            return
+        self._looked = True
+        if self.args.advantage_fold and self.accelerator.is_main_process and is_sparse(rollout.trained_scores):
             warnings.warn(
                 f"step {self.step + 1}: most rewards are one number, so that the few above it stand out, and "
                 f"advantage_fold={self.args.advantage_fold:g} unlearns what stands out: if those are the successes "
@@ -357,6 +361,7 @@ class GAATrainer:
         optimizer = self.optimizer.optimizer
         state = load_checkpoint(self.log.checkpoints, self.policy, optimizer, self._moving_reference)
         self.step = 0 if state is None else state["step"]
+        self._looked = self.step > 0
         if state is not None:
             self.scheduler.load_state_dict(state["scheduler"])
             self.prompts.restore(state["prompts"])
