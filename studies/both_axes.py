@@ -7,6 +7,7 @@ better on both axes if its hack rate is lower and its true reward higher, both i
 import json
 import sys
 from collections import defaultdict
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -25,24 +26,16 @@ def main(folder: Path, ours: str) -> None:
     for run in results["runs"]:
         if run["error"] is None and "frontier_area" in run["measures"]:
             measured[run["arm"]][run["seed"]].append(run["measures"])
-    means = {
-        arm: {
-            axis: {
-                seed: float(np.mean([one[axis] for one in runs]))
-                for seed, runs in seeds.items()
-                if len(runs) == scenarios
-            }
-            for axis in AXES
-        }
-        for arm, seeds in measured.items()
-    }
     print(
         f"| arm less {ours} | seeds | hack rate | true reward | area | better on both axes |\n|---|---|---|---|---|---|"
     )
-    for arm in means:
+    for arm, seeds in measured.items():
         if arm == ours:
             continue
-        hack, true, area = (paired_difference(means[arm][axis], means[ours][axis]) for axis in AXES)
+        hack, true, area = (
+            paired_difference(over_scenarios(seeds, axis, scenarios), over_scenarios(measured[ours], axis, scenarios))
+            for axis in AXES
+        )
         if hack is None or true is None or area is None:
             continue
         known = None not in (hack.low, hack.high, true.low, true.high)
@@ -53,6 +46,11 @@ def main(folder: Path, ours: str) -> None:
             better = ours
         cells = (said(hack, 100, 1, " points"), said(true), said(area), better)
         print(f"| {arm} | {hack.n} | " + " | ".join(cells) + " |")
+
+
+def over_scenarios(seeds: Mapping[int, Sequence[Mapping[str, float]]], axis: str, scenarios: int) -> dict[int, float]:
+    """Seed → mean over the scenarios, of the seeds that have them all."""
+    return {seed: float(np.mean([one[axis] for one in runs])) for seed, runs in seeds.items() if len(runs) == scenarios}
 
 
 def said(difference: Difference, scale: float = 1.0, digits: int = 3, unit: str = "") -> str:

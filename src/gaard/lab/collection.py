@@ -18,8 +18,8 @@ from gaard.training.evaluation import MEASURES as EVALUATED
 MEASURES = (*EVALUATED, "frontier_area", "seconds_per_step")
 SHARES = ("hack_rate", "distinct_1", "distinct_2", "eta")
 NON_NEGATIVE = (
-    *("hack_count", "kl", "entropy", "completion_length", "untrained_perplexity", "frontier_area"),
-    "seconds_per_step",
+    *("hack_count", "kl", "entropy", "completion_length"),
+    *("untrained_perplexity", "frontier_area", "seconds_per_step"),
 )
 TESTED = ("hack_rate", "true_reward", "gold_reward", "kl", "frontier_area")  # against the baseline
 BASELINE, CLEAN = "ppo", "clean"
