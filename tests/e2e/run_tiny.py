@@ -3,7 +3,9 @@
 With ``--draw`` the reward draws from the global generators.
 """
 
+import atexit
 import json
+import os
 import random
 import sys
 from pathlib import Path
@@ -20,6 +22,14 @@ def drawing_reward(completions, **kwargs):
     """A reward that draws from each of the global generators, as a user's may."""
     drawn = float(torch.rand(()) + np.random.rand() + random.random()) if "--draw" in sys.argv else 0.0
     return [score + drawn * (len(text) % 3) for score, text in zip(words_reward(completions), completions, strict=True)]
+
+
+def check_process_group_is_left() -> None:
+    """Registered before there is a trainer, so that it is called after what the trainer registers."""
+    if torch.distributed.is_initialized():
+        sys.stderr.write("the process group outlives the run\n")
+        sys.stderr.flush()
+        os._exit(3)
 
 
 def main() -> None:
@@ -40,4 +50,5 @@ def main() -> None:
 
 
 if __name__ == "__main__":
+    atexit.register(check_process_group_is_left)
     main()

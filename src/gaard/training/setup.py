@@ -1,5 +1,6 @@
 """What a trainer is made of, checked before any training time is spent."""
 
+import atexit
 import ctypes
 import importlib.util
 import warnings
@@ -40,6 +41,7 @@ def build_accelerator(args: GAAConfig) -> Accelerator:
     )
     if accelerator.device.type == "cpu":
         keep_freed_memory()
+        atexit.register(end_process_group)
     processes = accelerator.num_processes
     for name, size in (("batch_size", args.batch_size), ("minibatch size", args.mini_batch_size)):
         if size % processes:
@@ -48,6 +50,16 @@ def build_accelerator(args: GAAConfig) -> Accelerator:
                 f"multiple of {processes}"
             )
     return accelerator
+
+
+def end_process_group() -> None:
+    """Leave the other processes while the interpreter is whole, if that is still to be done.
+
+    Gloo, by which processes speak to each other on the CPU, has threads that abort a process which ends before them
+    (pytorch/pytorch#190489): a run that was done would now and then be called failed.
+    """
+    if torch.distributed.is_initialized():
+        torch.distributed.destroy_process_group()
 
 
 M_TRIM_THRESHOLD, M_MMAP_MAX = -1, -4  # of glibc's malloc.h
