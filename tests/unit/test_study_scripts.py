@@ -6,6 +6,8 @@ from pathlib import Path
 
 import pytest
 
+from gaard.lab.collection import write_table
+
 STUDIES = Path(__file__).parents[2] / "studies"
 
 
@@ -74,3 +76,24 @@ def test_a_misspelt_arm_is_named(tmp_path):
     draw = runpy.run_path(str(STUDIES / "at_the_hack.py"))["draw"]
     with pytest.raises(SystemExit, match="no runs of 'pppo'"):
         draw(tmp_path, ["pppo"], tmp_path / "x.png")
+
+
+def test_every_run_is_drawn_and_the_best_arm_stands_above(tmp_path):
+    runs = [
+        {
+            "id": f"{arm}{seed}",
+            "scenario": "capped",
+            "arm": arm,
+            "seed": seed,
+            "folder": "",
+            "error": None,
+            "measures": {"hack_rate": hack, "true_reward": true},
+        }
+        for arm, hack, true in (("hacked", 0.9, 0.45), ("learns-nothing", 0.05, 0.3), ("best", 0.0, 0.5))
+        for seed in range(2)
+    ]
+    runs.append(runs[0] | {"id": "failed", "arm": "failed", "seed": 7, "error": "no", "measures": {}})
+    write_table(runs, tmp_path / "runs.parquet")
+    draw = runpy.run_path(str(STUDIES / "every_run.py"))["draw"]
+    assert draw(tmp_path / "runs.parquet", tmp_path / "x.png") == ["best", "learns-nothing", "hacked"]
+    assert (tmp_path / "x.png").stat().st_size > 10_000
