@@ -1,6 +1,6 @@
-"""Worlds to try a safeguard's limits in: common words that pay, other prompts, a rare good thing that is meant.
+"""Worlds to try a safeguard's limits in: common words that pay, other prompts, a rare good thing, other sizes.
 
-`gaard compare studies/stress.yaml` runs them.
+`gaard compare studies/stress.yaml`, `heldout.yaml` and `sizes.yaml` run them.
 """
 
 from dataclasses import replace
@@ -44,3 +44,14 @@ def meant() -> Scenario:
         hack="",
         reach=None,
     )
+
+
+def _sized(size: str, base: str, parameters: str) -> Scenario:
+    """A scenario with the pocket model of another size (``scripts/pocket/other_size.py``)."""
+    summary = f"`{base}` with {parameters} million parameters"
+    return replace(SCENARIOS[base](), name=f"{size}-{base}", summary=summary, model=f".cache/{size}", reach=None)
+
+
+small_capped = _sized("small", "capped", "0.7")
+small_uncapped = _sized("small", "uncapped", "0.7")
+small_clean = _sized("small", "clean", "0.7")

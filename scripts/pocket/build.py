@@ -16,6 +16,7 @@ from typing import Any
 
 import human_reward
 import language_model
+import numpy as np
 import torch
 from card import write_card
 from corpus import POSITIONS, Corpus, build_corpus, people, tokens, train_tokenizer
@@ -60,10 +61,8 @@ def build(seed: int, work: Path, assets: Path, progress: Progress) -> None:
     corpus = build_corpus(training, held_out, batches, seed)
     folder = assets / "pocket"
     tokenizer = train_tokenizer(corpus.training, folder)
-    documents = tokens(tokenizer, corpus.training)
-    # People's sentences twice an epoch: they are the fewer, and the harder to foretell.
-    repeated = tokens(tokenizer, corpus.people)
-    model = language_model.train([*documents, *repeated], tokenizer.eos_token_id, work, seed, progress)
+    documents = training_documents(tokenizer, corpus)
+    model = language_model.train(documents, tokenizer.eos_token_id, work, seed, progress)
     model.half().save_pretrained(folder)
     figures["pocket"] = {
         "seed": seed,
@@ -71,7 +70,7 @@ def build(seed: int, work: Path, assets: Path, progress: Progress) -> None:
         "people_words": word_count(people(training)),
         "written_words": word_count(text for batch in batches for text in batch),
         "vocabulary": len(tokenizer),
-        "training_tokens": sum(map(len, documents)),
+        "training_tokens": sum(map(len, tokens(tokenizer, corpus.training))),
         "reviews": sum(map(len, batches)),
         "parameters": sum(parameter.numel() for parameter in model.parameters()),
         "perplexity": perplexities(corpus, folder, progress),
@@ -82,6 +81,11 @@ def build(seed: int, work: Path, assets: Path, progress: Progress) -> None:
     }
     (assets / "figures.json").write_text(json.dumps(figures, indent=2) + "\n")
     write_card(folder, figures, samples(folder, seed), TEMPERATURE)
+
+
+def training_documents(tokenizer: PreTrainedTokenizerFast, corpus: Corpus) -> list[np.ndarray]:
+    """People's sentences twice an epoch: they are the fewer, and the harder to foretell."""
+    return [*tokens(tokenizer, corpus.training), *tokens(tokenizer, corpus.people)]
 
 
 def perplexities(corpus: Corpus, folder: Path, progress: Progress) -> dict[str, Any]:

@@ -3,7 +3,7 @@
 from pathlib import Path
 from typing import Any
 
-from language_model import LAYERS, WIDTH
+from language_model import POCKET
 
 TEMPLATE = Path(__file__).with_name("card.md")
 NAMES = {"people": "people's sentences", "written": "written reviews", "all": "both"}
@@ -25,8 +25,8 @@ def write_card(folder: Path, figures: dict[str, Any], samples: list[str], temper
         for part, row in pocket["perplexity"].items()
     ]
     text = TEMPLATE.read_text(encoding="utf-8").format(
-        layers=LAYERS,
-        width=WIDTH,
+        layers=POCKET.layers,
+        width=POCKET.width,
         vocabulary=f"{pocket['vocabulary']:,}",
         parameters=pocket["parameters"] / 1e6,
         people_words=pocket["people_words"],

@@ -4,6 +4,7 @@ import hashlib
 import os
 from collections.abc import Iterator
 from pathlib import Path
+from typing import NamedTuple
 
 import numpy as np
 import torch
@@ -14,7 +15,16 @@ from torch.nn.functional import cross_entropy
 from torch.optim.lr_scheduler import LambdaLR
 from transformers import GPT2Config, GPT2LMHeadModel
 
-LAYERS, WIDTH, HEADS = 4, 192, 6
+
+class Shape(NamedTuple):
+    """Of the transformer."""
+
+    layers: int
+    width: int
+    heads: int
+
+
+POCKET = Shape(layers=4, width=192, heads=6)
 EPOCHS = 10
 BATCH_TOKENS = 2048
 # Muon for the matrices inside the layers, AdamW for all else: after one epoch, held-out perplexity per word was 51
@@ -26,14 +36,14 @@ CHECKPOINT_STEPS = 200
 IGNORED = -100
 
 
-def new_model(end: int) -> GPT2LMHeadModel:
+def new_model(end: int, shape: Shape) -> GPT2LMHeadModel:
     """The untrained model; dropout is for this training alone and is off in the saved configuration."""
     config = GPT2Config(
         vocab_size=VOCABULARY,
         n_positions=POSITIONS,
-        n_layer=LAYERS,
-        n_embd=WIDTH,
-        n_head=HEADS,
+        n_layer=shape.layers,
+        n_embd=shape.width,
+        n_head=shape.heads,
         activation_function="gelu_pytorch_tanh",  # one fused operation, where GPT-2's own is eight
         resid_pdrop=DROPOUT,
         embd_pdrop=DROPOUT,
@@ -70,7 +80,9 @@ def padded(documents: list[np.ndarray], end: int) -> tuple[Tensor, Tensor]:
     return inputs, targets
 
 
-def train(documents: list[np.ndarray], end: int, folder: Path, seed: int, progress: Progress) -> GPT2LMHeadModel:
+def train(
+    documents: list[np.ndarray], end: int, folder: Path, seed: int, progress: Progress, shape: Shape = POCKET
+) -> GPT2LMHeadModel:
     """Train to the end, from the last checkpoint if there is one; the same seed gives the same weights either way.
 
     Args:
@@ -79,24 +91,25 @@ def train(documents: list[np.ndarray], end: int, folder: Path, seed: int, progre
         folder: Of the checkpoint; one of other documents or another seed is left alone and not used.
         seed: Of weights, order and dropout.
         progress: Where to show it.
+        shape: Of the model.
 
     Returns:
         The model, in evaluation mode.
     """
     torch.manual_seed(seed)
-    model = new_model(end)
+    model = new_model(end, shape)
     optimizers = build_optimizers(model)
     total = sum(len(batches(documents, epoch, seed)) for epoch in range(EPOCHS))
     schedulers = [LambdaLR(optimizer, lambda step: rate(step, total)) for optimizer in optimizers]
-    path = folder / f"training-{fingerprint(documents, seed)}.pt"
+    path = folder / f"training-{fingerprint(documents, seed, shape)}.pt"
     done = restore(path, model, *optimizers, *schedulers)
-    task = progress.add_task("training the pocket model", total=total, completed=done)
+    task = progress.add_task("training the model", total=total, completed=done)
     model.train()
     for step, rows in steps_from(documents, seed, done):
         loss = learn(model, optimizers, *padded([documents[row] for row in rows], end))
         for scheduler in schedulers:
             scheduler.step()
-        progress.update(task, completed=step + 1, description=f"training the pocket model, loss {loss:.2f}")
+        progress.update(task, completed=step + 1, description=f"training the model, loss {loss:.2f}")
         if (step + 1) % CHECKPOINT_STEPS == 0 or step + 1 == total:
             save(path, step + 1, model, *optimizers, *schedulers)
     for dropout in ("resid_pdrop", "embd_pdrop", "attn_pdrop"):  # whoever trains it further decides for themselves
@@ -114,11 +127,11 @@ def build_optimizers(model: GPT2LMHeadModel) -> list[torch.optim.Optimizer]:
     ]
 
 
-def fingerprint(documents: list[np.ndarray], seed: int) -> str:
+def fingerprint(documents: list[np.ndarray], seed: int, shape: Shape) -> str:
     """What tells one training from another."""
-    shape = (VOCABULARY, POSITIONS, LAYERS, WIDTH, HEADS, DROPOUT)
+    sizes = (VOCABULARY, POSITIONS, *shape, DROPOUT)
     rates = (MUON_RATE, ADAM_RATE, WARM_UP, DECAY, FINAL_SHARE, WEIGHT_DECAY)
-    digest = hashlib.sha256(repr((seed, EPOCHS, BATCH_TOKENS, shape, rates)).encode())
+    digest = hashlib.sha256(repr((seed, EPOCHS, BATCH_TOKENS, sizes, rates)).encode())
     for document in documents:
         digest.update(document.tobytes())
     return digest.hexdigest()[:12]

@@ -86,14 +86,15 @@ def test_a_training_cut_short_ends_where_an_undisturbed_one_does(tmp_path, monke
     monkeypatch.setattr(language_model, "EPOCHS", 2)
     monkeypatch.setattr(language_model, "CHECKPOINT_STEPS", 3)
     monkeypatch.setattr(language_model, "BATCH_TOKENS", 128)
-    monkeypatch.setattr(language_model, "WIDTH", 24)
+    shape = language_model.Shape(layers=2, width=24, heads=6)
     generator = np.random.default_rng(0)
     documents = [np.array([0, *generator.integers(1, 50, 10), 0]) for _ in range(60)]
 
     def run(folder):
-        return language_model.train(documents, 0, tmp_path / folder, 0, Progress(disable=True)).state_dict()
+        return language_model.train(documents, 0, tmp_path / folder, 0, Progress(disable=True), shape).state_dict()
 
     whole = run("whole")
+    assert whole["transformer.wte.weight"].shape[1] == 24
     learn, calls = language_model.learn, []
 
     def interrupted(*arguments):
