@@ -1,31 +1,31 @@
 """Is any arm better than a given one on both axes? Means over the scenarios of a study, paired by seed.
 
-`python studies/both_axes.py STUDY_FOLDER ARM`. A seed counts where both arms have finished all scenarios. One is
-better on both axes if its hack rate is lower and its true reward higher, both intervals of the difference excluding 0.
+`python studies/both_axes.py RUNS.parquet ARM`, of a file in `results/` or of a study's own `runs.parquet`. A seed
+counts where both arms have finished all scenarios. One is better on both axes if its hack rate is lower and its true
+reward higher, both intervals of the difference excluding 0.
 """
 
-import json
 import sys
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import numpy as np
+import pyarrow.parquet as pq
 
-from gaard.lab.compare import RESULTS
 from gaard.lab.statistics import Difference, paired_difference
 
 AXES = ("hack_rate", "true_reward", "frontier_area")
 
 
-def main(folder: Path, ours: str) -> None:
+def main(table: Path, ours: str) -> None:
     """Print a row an arm."""
-    results = json.loads((folder / RESULTS).read_text())
-    scenarios = len(results["scenarios"])
+    runs = pq.read_table(table).to_pylist()
+    scenarios = len({run["scenario"] for run in runs})
     measured: dict[str, dict[int, list[dict[str, float]]]] = defaultdict(lambda: defaultdict(list))
-    for run in results["runs"]:
-        if run["error"] is None and "frontier_area" in run["measures"]:
-            measured[run["arm"]][run["seed"]].append(run["measures"])
+    for run in runs:
+        if run["error"] is None and run["frontier_area"] is not None:
+            measured[run["arm"]][run["seed"]].append(run)
     print(
         f"| arm less {ours} | seeds | hack rate | true reward | area | better on both axes |\n|---|---|---|---|---|---|"
     )
