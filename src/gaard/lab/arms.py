@@ -79,7 +79,12 @@ ARMS = _all(
     *(_ppo(f"ppo-entropy-{x:g}", f"entropy bonus {x:g}", entropy_coef=x) for x in (0.003, 0.01, 0.03)),
     _ppo("ppo-reward-clip", "standardised rewards cut to ±1", reward_clip=1.0),
     _ppo("ppo-par", "sigmoid of the reward less the untrained model's (PAR, arXiv 2502.18770)", reward_shaping="par"),
-    _ppo("ppo-gradient-norm", "gradient-norm regularisation (arXiv 2602.18037)", flatness="gradient-norm"),
+    _ppo(
+        "ppo-gradient-norm",
+        "gradient-norm regularisation (arXiv 2602.18037)",
+        flatness="gradient-norm",
+        flatness_coef=0.05,  # of four that were tried (docs/results.md), the one that works
+    ),
     _ppo("ppo-reference-resets", "the reference follows every 20 steps (arXiv 2602.18037)", reference_reset_steps=20),
     _ppo("ppo-sam", "sharpness-aware minimisation (arXiv 2010.01412)", flatness="sam"),
     _ppo("ppo-kl-budget", "stops at 0.1 nats a token", kl_budget=0.1),
