@@ -59,7 +59,8 @@ def draw(folder: Path, arms: list[str], path: Path) -> None:
                 low, high = np.array([np.quantile(found[name][window], [0.25, 0.75]) for window in windows]).T
                 axis.fill_between(x, low, high, color=colour, alpha=0.15, linewidth=0)
             axis.set(title=label, xlabel="step")
-    axes.flat[0].legend(frameon=False)
+    handles, labels = axes.flat[0].get_legend_handles_labels()
+    figure.legend(handles, labels, loc="outside lower center", ncols=len(labels), frameon=False)
     figure.savefig(path, dpi=110)
 
 
