@@ -83,7 +83,7 @@ ARMS = _all(
         "ppo-gradient-norm",
         "gradient-norm regularisation (arXiv 2602.18037)",
         flatness="gradient-norm",
-        flatness_coef=0.05,  # of four that were tried (docs/results.md), the one that works
+        flatness_coef=0.05,  # the best of those that were tried (docs/results.md)
     ),
     _ppo("ppo-reference-resets", "the reference follows every 20 steps (arXiv 2602.18037)", reference_reset_steps=20),
     _ppo("ppo-sam", "sharpness-aware minimisation (arXiv 2010.01412)", flatness="sam"),

@@ -58,7 +58,7 @@ def end_process_group() -> None:
     Gloo, by which processes speak to each other on the CPU, has threads that abort a process which ends before them
     (pytorch/pytorch#190489): a run that was done would now and then be called failed.
     """
-    if torch.distributed.is_initialized():
+    if torch.distributed.is_available() and torch.distributed.is_initialized():
         torch.distributed.destroy_process_group()
 
 
