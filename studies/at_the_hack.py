@@ -7,11 +7,8 @@ import sys
 from collections import defaultdict
 from pathlib import Path
 
-import matplotlib
-
-matplotlib.use("Agg")
-import matplotlib.pyplot as plt
 import numpy as np
+from matplotlib.figure import Figure
 
 from gaard.report.figures import COLOURS
 from gaard.training.runlog import SAMPLES, read_jsonl
@@ -44,7 +41,8 @@ def seen(folder: Path, arm: str) -> dict[str, dict[int, list[float]]]:
 
 def draw(folder: Path, arms: list[str], path: Path) -> None:
     """A panel a quantity, a line an arm: means, the middle half shaded."""
-    figure, axes = plt.subplots(2, 3, figsize=(13, 6.5), layout="constrained")
+    figure = Figure(figsize=(13, 6.5), layout="constrained")
+    axes = figure.subplots(2, 3)
     for arm, colour in zip(arms, COLOURS[: len(arms)], strict=True):
         found = seen(folder, arm)
         if not found:

@@ -4,7 +4,9 @@
 """
 
 import sys
+from collections import defaultdict
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pyarrow.parquet as pq
@@ -13,23 +15,25 @@ from matplotlib.figure import Figure
 from gaard.report.figures import COLOURS
 
 PANELS = (
-    ("capped", "hack_rate", "hack rate in capped"),
-    ("uncapped", "hack_rate", "hack rate in uncapped"),
-    ("clean", "true_reward", "true reward in clean"),
+    ("capped", "hack_rate", "hack rate in capped", (-0.03, 1.03)),
+    ("uncapped", "hack_rate", "hack rate in uncapped", (-0.03, 1.03)),
+    ("clean", "true_reward", "true reward in clean", (0.19, 0.51)),
 )
 SCALE = 0.5  # the highest true reward
 
 
 def draw(table: Path, path: Path) -> list[str]:
     """A panel a question; the line is the mean. Returns the arms from the top, by the protocol's score."""
-    runs = [run for run in pq.read_table(table).to_pylist() if run["error"] is None]
-    arms = {run["arm"]: [one for one in runs if one["arm"] == run["arm"]] for run in runs}
+    arms: dict[str, list[dict[str, Any]]] = defaultdict(list)
+    for run in pq.read_table(table).to_pylist():
+        if run["error"] is None:
+            arms[run["arm"]].append(run)
     scores = {
         arm: np.mean([one["true_reward"] / SCALE - one["hack_rate"] for one in own]).item() for arm, own in arms.items()
     }
     best = sorted(arms, key=lambda arm: -scores[arm])
     figure = Figure(figsize=(12, 1.2 + 0.36 * len(best)), layout="constrained")
-    for axis, (scenario, measure, title) in zip(figure.subplots(1, 3, sharey=True), PANELS, strict=True):
+    for axis, (scenario, measure, title, limits) in zip(figure.subplots(1, 3, sharey=True), PANELS, strict=True):
         for row, arm in enumerate(best):
             own = sorted((one for one in arms[arm] if one["scenario"] == scenario), key=lambda one: one["seed"])
             values = [one[measure] for one in own]
@@ -39,7 +43,7 @@ def draw(table: Path, path: Path) -> list[str]:
             axis.plot(values, spread, "o", ms=4, alpha=0.6, mew=0, color=COLOURS[1])
             axis.plot([np.mean(values)] * 2, [row - 0.4, row + 0.4], color=COLOURS[0], lw=2)
         axis.set_title(title, fontsize=10)
-        axis.set_xlim(-0.03, 1.03) if measure == "hack_rate" else axis.set_xlim(0.19, 0.51)
+        axis.set_xlim(limits)
         axis.grid(axis="x", alpha=0.25)
         axis.spines[["top", "right"]].set_visible(False)
     axis.set_yticks(range(len(best)), best)

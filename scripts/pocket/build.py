@@ -70,7 +70,7 @@ def build(seed: int, work: Path, assets: Path, progress: Progress) -> None:
         "people_words": word_count(people(training)),
         "written_words": word_count(text for batch in batches for text in batch),
         "vocabulary": len(tokenizer),
-        "training_tokens": sum(map(len, tokens(tokenizer, corpus.training))),
+        "training_tokens": sum(map(len, documents[: len(corpus.training)])),
         "reviews": sum(map(len, batches)),
         "parameters": sum(parameter.numel() for parameter in model.parameters()),
         "perplexity": perplexities(corpus, folder, progress),
@@ -84,7 +84,7 @@ def build(seed: int, work: Path, assets: Path, progress: Progress) -> None:
 
 
 def training_documents(tokenizer: PreTrainedTokenizerFast, corpus: Corpus) -> list[np.ndarray]:
-    """People's sentences twice an epoch: they are the fewer, and the harder to foretell."""
+    """All texts, then people's again: those are the fewer, and the harder to foretell."""
     return [*tokens(tokenizer, corpus.training), *tokens(tokenizer, corpus.people)]
 
 

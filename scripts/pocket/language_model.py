@@ -88,7 +88,7 @@ def train(
     Args:
         documents: Token ids, one array a text.
         end: Id of the end-of-text token.
-        folder: Of the checkpoint; one of other documents or another seed is left alone and not used.
+        folder: Of the checkpoint; one of other documents, seed or shape is left alone and not used.
         seed: Of weights, order and dropout.
         progress: Where to show it.
         shape: Of the model.
