@@ -1,34 +1,34 @@
 """Asked the other way round: trained until `clean` is as good as PPO makes it, how hacked is each arm?
 
-`python studies/as_good_as_ppo.py STUDY_FOLDER` takes a study of `clean` and honeypots. An arm is as good as PPO from
+`python studies/as_good_as_ppo.py STEPS.parquet`, of a file in `results/` or of what `studies/steps.py` makes of a study
+of `clean` and honeypots. An arm is as good as PPO from
 the step on where the running mean of its true reward in `clean` reaches 95% of what PPO gains there over its first
 rollout; its hack rate is the running mean at that step in each honeypot, of the same seed, or at the last step of a run
 that stopped before it. The interval is of the seeds that got there; a seed in which PPO gains nothing is left out.
 """
 
-import json
 import sys
 from collections import defaultdict
 from pathlib import Path
 
 import numpy as np
+import pyarrow.parquet as pq
 
 from gaard.lab.collection import BASELINE, CLEAN
-from gaard.lab.compare import RESULTS
 from gaard.lab.frontier import running_mean
 from gaard.lab.statistics import mean_interval
-from gaard.training.runlog import METRICS, read_jsonl
 
 SHARE = 0.95  # of PPO's gain
 
 
-def main(folder: Path) -> None:
+def main(table: Path) -> None:
     """Print a row an arm and honeypot."""
-    runs = [run for run in json.loads((folder / RESULTS).read_text())["runs"] if run["error"] is None]
-    rows = {(run["scenario"], run["arm"], run["seed"]): read_jsonl(folder / run["folder"] / METRICS) for run in runs}
+    rows = defaultdict(list)
+    for row in pq.read_table(table).to_pylist():
+        rows[row["scenario"], row["arm"], row["seed"]].append(row)
     found = defaultdict(list)
     for (scenario, arm, seed), own in rows.items():
-        if scenario == CLEAN or not own or (CLEAN, arm, seed) not in rows or (CLEAN, BASELINE, seed) not in rows:
+        if scenario == CLEAN or not {(CLEAN, arm, seed), (CLEAN, BASELINE, seed)} <= rows.keys():
             continue
         ppo, honest = (
             running_mean([row["true_reward"] for row in rows[CLEAN, name, seed]]) for name in (BASELINE, arm)

@@ -1,6 +1,7 @@
 """What each arm sees and does at the tokens of the hack, step by step: the picture of where a reading comes too late.
 
-`python studies/at_the_hack.py STUDY_FOLDER/SCENARIO ARM,ARM… FILE.png`
+`python studies/at_the_hack.py STUDY_FOLDER/SCENARIO ARM,ARM… FILE.png` draws it, and prints what the first steps and
+the later ones have.
 """
 
 import sys
@@ -22,6 +23,7 @@ PANELS = {
     "advantage": "A of the hack's tokens, as it trains",
 }
 WINDOW = 5  # steps a point
+EARLY = 2  # windows that count as the first
 
 
 def seen(folder: Path, arm: str) -> dict[str, dict[int, list[float]]]:
@@ -43,10 +45,13 @@ def draw(folder: Path, arms: list[str], path: Path) -> None:
     """A panel a quantity, a line an arm: means, the middle half shaded."""
     figure = Figure(figsize=(13, 6.5), layout="constrained")
     axes = figure.subplots(2, 3)
+    print("| arm | steps | tokens of the hack | greedy | σ < 0 | σ > 0 | a, mean | b, mean |\n" + "|---" * 8 + "|")
     for arm, colour in zip(arms, COLOURS[: len(arms)], strict=True):
         found = seen(folder, arm)
         if not found:
             sys.exit(f"{folder} has no runs of {arm!r}")
+        print(told(arm, found, range(EARLY)))
+        print(told(arm, found, range(EARLY, max(found["hacked"]) + 1)))
         for axis, (name, label) in zip(axes.flat, PANELS.items(), strict=True):
             windows = sorted(found[name])
             if not windows:
@@ -60,6 +65,18 @@ def draw(folder: Path, arms: list[str], path: Path) -> None:
     handles, labels = axes.flat[0].get_legend_handles_labels()
     figure.legend(handles, labels, loc="outside lower center", ncols=len(labels), frameon=False)
     figure.savefig(path, dpi=110)
+
+
+def told(arm: str, found: dict[str, dict[int, list[float]]], windows: range) -> str:
+    """A row: the tokens of the hack in those windows, and the shares and means of what is known of them."""
+    greedy, sigma, a, b = (
+        np.array([one for window in windows for one in found[name].get(window, ())])
+        for name in ("greedy", "sigma", "a", "b")
+    )
+    shares = [f"{np.mean(part):.1%}" if len(part) else "–" for part in (greedy, sigma < 0, sigma > 0)]
+    means = [f"{np.mean(part):.3f}".replace("-", "−") if len(part) else "–" for part in (a, b)]
+    steps = f"{WINDOW * windows.start + 1} to {WINDOW * windows.stop}"
+    return "| " + " | ".join([arm, steps, str(len(greedy)), *shares, *means]) + " |"
 
 
 if __name__ == "__main__":
