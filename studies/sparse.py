@@ -1,4 +1,4 @@
-"""Rewards of 0 and 1, success or not, in which nothing can be exploited: `gaard compare studies/sparse.yaml` runs them."""
+"""Rewards of 0 and 1, success or not, with nothing to exploit: `gaard compare studies/sparse.yaml` runs them."""
 
 from collections.abc import Sequence
 from dataclasses import replace
@@ -8,7 +8,7 @@ from gaard.rewards import HumanReward
 
 
 def _success(name: str, threshold: float, share: str) -> Scenario:
-    """`clean` with 1 for a rating from the threshold on and 0 below it, which that share of the untrained texts reach."""
+    """`clean` with 1 for a rating from the threshold on, which that share of the untrained texts reach, and 0 below."""
     rating = HumanReward()
 
     def success(*, prompts: Sequence[str], completions: Sequence[str], **_: object) -> list[float]:
