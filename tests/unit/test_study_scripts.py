@@ -135,3 +135,18 @@ def test_every_run_is_drawn_and_the_best_arm_stands_above(tmp_path):
     drawn = draw(table(tmp_path, runs | {("failed", 7): ()}), tmp_path / "x.png")
     assert drawn == ["best", "learns-nothing", "hacked"]
     assert (tmp_path / "x.png").stat().st_size > 10_000
+
+
+def test_arms_at_equal_steps(tmp_path, capsys):
+    """One arm is 0.1 below PPO throughout; another stopped after two steps, and stays at their mean."""
+    honest = [{"true_reward": 0.1 * i, "hack_rate": 0.5} for i in range(1, 5)]
+    curves = {
+        ("clean", "ppo"): honest,
+        ("clean", "behind"): [row | {"true_reward": row["true_reward"] - 0.1} for row in honest],
+        ("clean", "stopped"): honest[:2],
+    }
+    script("at_steps.py")(steps(tmp_path, curves), "clean", [1, 4])
+    told = capsys.readouterr().out
+    assert "| ppo | 4 | 1 | 50.0% | 0.250 | – |" in told  # (0.1 + 0.2 + 0.3 + 0.4) / 4
+    assert "| behind | 1 | 1 | 50.0% | 0.000 | −0.100 |" in told
+    assert "| stopped | 4 | 1 | 50.0% | 0.150 | −0.100 |" in told
