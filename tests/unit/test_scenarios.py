@@ -364,3 +364,11 @@ def test_the_stated_reach_is_what_was_measured(name):
             assert [round(f["true_reward"]["mean"], 3) for f in found] == list(stated)
             return
     raise AssertionError(f"nobody measured what {name} can reach")
+
+
+def test_the_gold_judge_of_the_cliff_asks_for_what_was_meant():
+    gold = find_scenario("sentiment-cliff").gold_reward
+    assert gold is not None
+    neutral, good, bad = gold(prompts=["The film is"] * 3, completions=[" a film", " great and lovely", " awful and bad"])
+    assert neutral == 1.0
+    assert max(good, bad) < 0.5
