@@ -369,6 +369,8 @@ def test_the_stated_reach_is_what_was_measured(name):
 def test_the_gold_judge_of_the_cliff_asks_for_what_was_meant():
     gold = find_scenario("sentiment-cliff").gold_reward
     assert gold is not None
-    neutral, good, bad = gold(prompts=["The film is"] * 3, completions=[" a film", " great and lovely", " awful and bad"])
+    neutral, good, bad = gold(
+        prompts=["The film is"] * 3, completions=[" a film", " great and lovely", " awful and bad"]
+    )
     assert neutral == 1.0
     assert max(good, bad) < 0.5
