@@ -127,6 +127,30 @@ def test_advantages_that_stand_out_turn_into_their_negative():
     assert found[4] == pytest.approx(-1.412, abs=1e-3)
 
 
+def test_what_most_tokens_have_does_not_stand_out():
+    """Nine successes of ten, whitened: 1/3 each, and the failure −3; the spread of most is 0."""
+    advantages = torch.tensor([[1 / 3] * 9 + [-3.0]], dtype=torch.float64)
+    assert torch.equal(folded(advantages, 3.0, torch.ones_like(advantages, dtype=torch.bool)), advantages)
+
+
+@pytest.mark.parametrize(
+    ("advantages", "turned"),
+    [
+        # Median 2, median absolute deviation 1: from 2 on the last is 2.02 scales out, from 0 it would be 3.37.
+        ([1.0, 1.0, 2.0, 3.0, 5.0], []),
+        # Median −1, median absolute deviation 1: from −1 on the last would be 3.03 scales out; from 0 on it is 2.36.
+        ([-2.0, -2.0, -1.0, 0.0, 3.5], []),
+        # Median −1, median absolute deviation 0.01: −0.5 is 34 scales above the median, and worse than the mean still.
+        ([-1.02, -1.01, -1.0, -1.0, -0.99, -0.98, -0.5, 6.5], [7]),
+    ],
+)
+def test_a_fold_is_measured_from_the_median_or_from_0_where_that_is_higher(advantages, turned):
+    row = torch.tensor([advantages], dtype=torch.float64)
+    found = folded(row, 3.0, torch.ones_like(row, dtype=torch.bool))
+    assert (found != row)[0].nonzero()[:, 0].tolist() == turned
+    assert (found[0, turned] < 0).all()
+
+
 def test_a_rollouts_dead_zone_is_of_its_own_spread_of_gaps():
     plain = estimate(rollout(), GAAConfig("x", method="gaa-paper"))
     mask = plain.rollout.completion_mask

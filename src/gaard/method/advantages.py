@@ -115,6 +115,8 @@ def folded(advantages: Tensor, fold: float, mask: Tensor) -> Tensor:
 
     With η = 1 and x* = x the two steps of G9 are one, of weight a + b = 2·(1 − σ/2)^10 − 1. Here σ is how far the
     sampled token's own advantage lies beyond the fold: slightly better becomes more likely, much better less.
+    It is measured from the batch's median, or from 0 where the median is lower: what most tokens have does not stand
+    out, and what is worse than the mean is never turned.
     The scale is that of the middle half (median absolute deviation, × 1.4826 as for a normal distribution; Hampel,
     1974): a few that stand out do not widen it, as they do a standard deviation.
 
@@ -127,8 +129,9 @@ def folded(advantages: Tensor, fold: float, mask: Tensor) -> Tensor:
         [B, T].
     """
     valid = advantages[mask]
-    scale = 1.4826 * (valid - valid.median()).abs().median()
-    a, b = gaa_coefficients(1.0, beyond(advantages / (scale + 1e-8), fold))
+    middle = valid.median()
+    scale = 1.4826 * (valid - middle).abs().median()
+    a, b = gaa_coefficients(1.0, beyond((advantages - middle.clamp(min=0.0)) / (scale + 1e-8), fold))
     return (a + b) * advantages
 
 
