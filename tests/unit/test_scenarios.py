@@ -6,6 +6,7 @@ from pathlib import Path
 from types import MappingProxyType
 
 import pytest
+import yaml
 
 from gaard import cli
 from gaard.arguments import parse_settings, settings_parser
@@ -13,7 +14,7 @@ from gaard.errors import CheckpointError, ConfigError
 from gaard.lab.compare import compare
 from gaard.lab.scenarios import SCENARIOS, Scenario, find_scenario, with_scenario
 from gaard.lab.spec import RunSpec, build_trainer
-from gaard.lab.study import study_of_settings
+from gaard.lab.study import read_study, study_of_settings
 from gaard.rewards import HumanReward, LexiconSentiment
 
 ROOT = Path(__file__).parents[2]
@@ -338,13 +339,20 @@ def test_any_mapping_is_a_row():
 
 
 def test_a_changed_scenario_file_is_another_run(own, tmp_path):
-    """Else the table of the old reward would be shown for the new one."""
-    settings = {**SHORT, "scenario": own, "use_cpu": True}
-    compare(study_of_settings(settings, ["ppo"], [0]), tmp_path / "out")
-    compare(study_of_settings(settings, ["ppo"], [0]), tmp_path / "out")
+    """Else the old reward's table would be shown for the new one; what was measured stays, whichever run it is of."""
+    (tmp_path / "study.yaml").write_text(
+        yaml.safe_dump(
+            {"scenarios": ["clean", own], "arms": ["ppo"], "seeds": [0], "settings": {**SHORT, "use_cpu": True}}
+        )
+    )
+    study = read_study(tmp_path / "study.yaml")
+    compare(study, tmp_path / "out")
+    compare(study, tmp_path / "out")
+    before = (tmp_path / "out" / "results.json").read_bytes()
     Path(own).write_text(OWN.replace('text.count("!")) for', 'text.count("?")) for'))
-    with pytest.raises(CheckpointError, match="files"):
-        compare(study_of_settings(settings, ["ppo"], [0]), tmp_path / "out")
+    with pytest.raises(CheckpointError, match=r"own.*\n.*files"):
+        compare(study, tmp_path / "out")
+    assert (tmp_path / "out" / "results.json").read_bytes() == before
 
 
 @pytest.mark.parametrize("name", SCENARIOS)

@@ -6,6 +6,7 @@ import traceback
 from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, closing, nullcontext
 from dataclasses import asdict, dataclass, field, replace
+from functools import cache
 from pathlib import Path
 from platform import node
 from statistics import median
@@ -17,6 +18,7 @@ from gaard.lab.collection import collect, write_table
 from gaard.lab.engine import RunsProgress, execute
 from gaard.lab.frontier import at_kl, frontier_area
 from gaard.lab.ray_engine import connected, execute_on_ray
+from gaard.lab.scenarios import find_scenario
 from gaard.lab.spec import RunSpec, build_trainer
 from gaard.lab.study import RunKey, Study
 from gaard.training.checkpoint import write_file
@@ -142,7 +144,8 @@ def _check_engine(jobs: int, engine: str) -> None:
 
 
 def _check_earlier(specs: Mapping[RunKey, RunSpec]) -> None:
-    """Refuse before anything is run, so that results of other settings are not overwritten by errors."""
+    """Refuse before anything is run, so that results of other settings or rewards are not overwritten by errors."""
+    rewards = cache(lambda name: json.loads(json.dumps(find_scenario(name).judge().identity())))
     for key, spec in specs.items():
         try:
             there = json.loads((Path(spec.output_dir) / CONFIG).read_text(encoding="utf-8"))
@@ -150,7 +153,10 @@ def _check_earlier(specs: Mapping[RunKey, RunSpec]) -> None:
             continue  # no run yet, or a torn file, which the run itself will tell of
         here = json.loads(json.dumps(spec.identity()))
         stated = {name: value for name, value in there.items() if name in here and name not in NOT_STATED}
-        changed = difference(stated, {name: here[name] for name in stated})
+        expected = {name: here[name] for name in stated}
+        if spec.scenario is not None and "rewards" in there:
+            stated["rewards"], expected["rewards"] = there["rewards"], rewards(spec.scenario)
+        changed = difference(stated, expected)
         if changed and not spec.overwrite:
             raise CheckpointError(
                 f"{spec.output_dir} holds the run {key} under other settings: use another --out, or --overwrite to "
