@@ -13,8 +13,10 @@ pytestmark = [
 
 @pytest.mark.parametrize("method", ["gaa", "gaa-paper", "gaa-reference"])
 def test_the_first_step_is_that_of_the_cpu(tmp_path, method):
-    options = dict(method=method, max_steps=1, dtype=torch.float64)
+    fold = {"advantage_fold": 0.5} if method == "gaa" else {}
+    options = dict(method=method, max_steps=1, dtype=torch.float64, **fold)
     cpu = tiny_trainer(tmp_path / "cpu", **options).train()
+    assert (cpu["turned"] > 0) == (method == "gaa")
     from accelerate.state import AcceleratorState
 
     AcceleratorState._reset_state(reset_partial_state=True)

@@ -43,8 +43,11 @@ def test_losses_and_weights_agree(tmp_path, method):
         "dtype": "float64",
         "eval_completions": 16,
     }
+    if method == "gaa":
+        options["advantage_fold"] = 0.5  # so that something stands out among so few tokens
     one, two = (run(tmp_path / str(n), options, n) for n in (1, 2))
     assert len(one) == len(two) == 3
+    assert any(row["turned"] for row in one) == (method == "gaa")
     for row, other in zip(one, two, strict=True):
         assert row.keys() == other.keys()
         for key in row:

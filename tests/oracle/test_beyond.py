@@ -17,7 +17,8 @@ from gaard.policy import sampling
 from gaard.policy.branch import best_by_value, greedy_values
 from gaard.training.config import GAAConfig
 from gaard.training.estimate import estimate, is_sparse
-from tiny import VOCABULARY, tiny_trainer
+from gaard.training.runlog import read_jsonl
+from tiny import VOCABULARY, tiny_trainer, words_reward
 
 
 @pytest.mark.parametrize(
@@ -175,3 +176,43 @@ def test_a_rollouts_fold_leaves_the_critic_and_the_gap_alone(whiten):
     assert (plain.advantages[mask][turned] > 0).all()
     assert torch.equal(found.returns, plain.returns)
     assert torch.equal(found.sigma, plain.sigma)
+
+
+def test_the_recommended_method_folds_at_three():
+    """PPO's advantages; the one completion that is far better than the others is turned, and nothing else."""
+    scores = (0.1, 50.0, 0.0, -0.1)
+    settings = {"normalize_rewards": False}
+    ppo, gaa = (estimate(rollout(scores), GAAConfig("x", method=method, **settings)) for method in ("ppo", "gaa"))
+    mask = ppo.rollout.completion_mask
+    torch.testing.assert_close(gaa.advantages[mask], folded(ppo.advantages, 3.0, mask)[mask], rtol=0, atol=0)
+    assert gaa.turned.nonzero().tolist() == [[1, 0]]
+    assert gaa.advantages[1, 0].item() == -ppo.advantages[1, 0].item() < 0
+    assert not ppo.turned.any()
+
+
+def test_nothing_is_turned_where_no_reward_differs():
+    found = estimate(rollout((1.0,) * 4, (1.0,) * 4), GAAConfig("x", method="gaa", advantage_fold=0.1))
+    assert not found.turned.any()
+    assert estimate(rollout(), GAAConfig("x", method="gaa", advantage_fold=0.1)).turned.any()
+
+
+def test_gaa_trains_other_weights_than_ppo_where_a_few_texts_pay_far_more(tmp_path):
+    """And says of how many tokens: the share that the samples have, too."""
+
+    def spiked(completions, **kwargs):
+        return [
+            score + 20.0 * ("bait" in text) for score, text in zip(words_reward(completions), completions, strict=True)
+        ]
+
+    trained = {method: tiny_trainer(tmp_path / method, reward=spiked, method=method) for method in ("ppo", "gaa")}
+    for trainer in trained.values():
+        trainer.train()
+    ppo, gaa = (read_jsonl(tmp_path / method / "metrics.jsonl") for method in ("ppo", "gaa"))
+    assert [row["turned"] for row in ppo] == [0.0] * 4
+    assert gaa[0]["reward"] == ppo[0]["reward"]
+    assert gaa[0]["turned"] > 0
+    samples = [row["tokens"]["turned"] for row in read_jsonl(tmp_path / "gaa" / "samples.jsonl") if row["step"] == 1]
+    assert any(map(any, samples))
+    assert gaa[0]["loss"] != ppo[0]["loss"]
+    weights = [trainer.policy.lm.lm_head.weight for trainer in trained.values()]
+    assert not torch.equal(*weights)
