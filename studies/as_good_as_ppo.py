@@ -7,12 +7,13 @@ rollout; its hack rate is the running mean at that step in each honeypot, of the
 that stopped before it. The interval is of the seeds that got there; a seed in which PPO gains nothing is left out.
 """
 
+import argparse
 import sys
 from collections import defaultdict
 from pathlib import Path
 
 import numpy as np
-import pyarrow.parquet as pq
+from tables import read, said
 
 from gaard.lab.collection import BASELINE, CLEAN
 from gaard.lab.frontier import running_mean
@@ -24,7 +25,7 @@ SHARE = 0.95  # of PPO's gain
 def main(table: Path) -> None:
     """Print a row an arm and honeypot."""
     rows = defaultdict(list)
-    for row in pq.read_table(table).to_pylist():
+    for row in read(table, "step", "true_reward"):
         rows[row["scenario"], row["arm"], row["seed"]].append(row)
     found = defaultdict(list)
     for (scenario, arm, seed), own in rows.items():
@@ -39,6 +40,8 @@ def main(table: Path) -> None:
         hacks = running_mean([row["hack_rate"] for row in own])
         step = int(there[0]) if len(there) else None
         found[scenario, arm].append(None if step is None else (step + 1, hacks[min(step, len(hacks) - 1)]))
+    if not found:
+        sys.exit(f"{table} has no honeypot beside {CLEAN!r} in which {BASELINE!r} gains: nothing to compare")
     print("| scenario | arm | as good as PPO in | at step (median) | hack rate there |\n|---|---|---|---|---|")
     for (scenario, arm), seeds in found.items():
         reached = [one for one in seeds if one is not None]
@@ -46,10 +49,11 @@ def main(table: Path) -> None:
             print(f"| `{scenario}` | {arm} | 0 of {len(seeds)} seeds | – | – |")
             continue
         hack = mean_interval([rate for _, rate in reached], (0.0, 1.0))
-        ends = "" if hack.low is None else f" [{hack.low:.1%}, {hack.high:.1%}]"
         step = np.median([step for step, _ in reached])
-        print(f"| `{scenario}` | {arm} | {len(reached)} of {len(seeds)} seeds | {step:.0f} | {hack.mean:.1%}{ends} |")
+        print(f"| `{scenario}` | {arm} | {len(reached)} of {len(seeds)} seeds | {step:.0f} | {said(hack, '.1%')} |")
 
 
 if __name__ == "__main__":
-    main(Path(sys.argv[1]))
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("table", type=Path, help="as studies/steps.py makes it")
+    main(**vars(parser.parse_args()))

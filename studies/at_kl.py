@@ -4,21 +4,23 @@
 study. Means over the runs that reached the level, with their number where others did not.
 """
 
+import argparse
 import sys
 from collections import defaultdict
 from pathlib import Path
 from typing import Any
 
-import pyarrow.parquet as pq
+from tables import read, said
 
 from gaard.lab.frontier import KL_LEVELS, at_kl, frontier
+from gaard.lab.statistics import Interval
 
 
 def main(table: Path, scenario: str) -> None:
     """Print two rows an arm."""
     steps: dict[tuple[str, int], list[dict[str, Any]]] = defaultdict(list)
-    for row in pq.read_table(table, filters=[("scenario", "=", scenario)]).to_pylist():
-        if row["kl"] is not None:
+    for row in read(table, "step", "kl"):
+        if row["scenario"] == scenario and row["kl"] is not None:
             steps[row["arm"], row["seed"]].append(row)
     if not steps:
         sys.exit(f"{table} has no steps of {scenario!r} whose KL is known")
@@ -28,20 +30,20 @@ def main(table: Path, scenario: str) -> None:
     print("|---" * (len(KL_LEVELS) + 1) + "|")
     for arm in arms:
         for measure, label, digits in (("hack_rate", "hack rate", ".1%"), ("true_reward", "true reward", ".3f")):
-            cells = (said(levels.get(f"{level:g}", {}).get(arm), measure, digits) for level in KL_LEVELS)
+            cells = (cell(levels.get(f"{level:g}", {}).get(arm), measure, digits) for level in KL_LEVELS)
             print(f"| {arm}, {label} | " + " | ".join(cells) + " |")
 
 
-def said(there: dict[str, Any] | None, measure: str, digits: str) -> str:
+def cell(there: dict[str, Any] | None, measure: str, digits: str) -> str:
     """Mean, interval, and of how many runs if not of all."""
     if there is None:
         return "–"
-    found = there[measure]
-    ends = "" if found["low"] is None else f" [{found['low']:{digits}}, {found['high']:{digits}}]"
-    return f"{found['mean']:{digits}}{ends}" + (
-        "" if found["n"] == there["runs"] else f" ({found['n']} of {there['runs']})"
-    )
+    found = Interval(**there[measure])
+    return said(found, digits) + ("" if found.n == there["runs"] else f" ({found.n} of {there['runs']})")
 
 
 if __name__ == "__main__":
-    main(Path(sys.argv[1]), sys.argv[2])
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("table", type=Path, help="as studies/steps.py makes it")
+    parser.add_argument("scenario")
+    main(**vars(parser.parse_args()))

@@ -1,27 +1,31 @@
 """Arms at equal steps: hack rate, true reward, and how much of it PPO has more or less in the same seed.
 
-`python studies/at_steps.py STEPS.parquet SCENARIO 5,10,20`, of a file in `results/` or of what `studies/steps.py` makes
+`python studies/at_steps.py STEPS.parquet SCENARIO 5 10 20`, of a file in `results/` or of what `studies/steps.py` makes
 of a study. Running means over five steps; a run that stopped before stays where it was.
 """
 
+import argparse
 import sys
 from collections import defaultdict
 from pathlib import Path
 
-import pyarrow.parquet as pq
+from tables import read, said
 
 from gaard.lab.collection import BASELINE
 from gaard.lab.frontier import running_mean
-from gaard.lab.statistics import Difference, Interval, mean_interval, paired_difference
+from gaard.lab.statistics import mean_interval, paired_difference
 
 
 def main(table: Path, scenario: str, steps: list[int]) -> None:
     """Print a row an arm and step."""
     curves: dict[str, dict[int, list[dict[str, float]]]] = defaultdict(lambda: defaultdict(list))
-    for row in pq.read_table(table, filters=[("scenario", "=", scenario)]).to_pylist():
-        curves[row["arm"]][row["seed"]].append(row)
+    for row in read(table, "step", "true_reward"):
+        if row["scenario"] == scenario:
+            curves[row["arm"]][row["seed"]].append(row)
     if not curves:
         sys.exit(f"{table} has no steps of {scenario!r}")
+    if min(steps) < 1:
+        sys.exit(f"there is no step {min(steps)}: they count from 1")
     print("| arm | step | seeds | hack rate | true reward | less PPO's |\n|---|---|---|---|---|---|")
     for arm, seeds in curves.items():
         for step in steps:
@@ -40,11 +44,9 @@ def at(seeds: dict[int, list[dict[str, float]]], name: str, step: int) -> dict[i
     return {seed: float(running_mean([row[name] for row in rows[:step]])[-1]) for seed, rows in seeds.items()}
 
 
-def said(found: Interval | Difference, digits: str) -> str:
-    """Mean and interval."""
-    ends = "" if found.low is None else f" [{found.low:{digits}}, {found.high:{digits}}]"
-    return f"{found.mean:{digits}}{ends}".replace("-", "−")
-
-
 if __name__ == "__main__":
-    main(Path(sys.argv[1]), sys.argv[2], [int(step) for step in sys.argv[3].split(",")])
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("table", type=Path, help="as studies/steps.py makes it")
+    parser.add_argument("scenario")
+    parser.add_argument("steps", type=int, nargs="+")
+    main(**vars(parser.parse_args()))

@@ -4,6 +4,7 @@
 the later ones have.
 """
 
+import argparse
 import sys
 from collections import defaultdict
 from pathlib import Path
@@ -43,6 +44,8 @@ def seen(folder: Path, arm: str) -> dict[str, dict[int, list[float]]]:
 
 def draw(folder: Path, arms: list[str], path: Path) -> None:
     """A panel a quantity, a line an arm: means, the middle half shaded."""
+    if len(arms) > len(COLOURS):
+        sys.exit(f"{len(arms)} arms: there are colours for {len(COLOURS)}")
     figure = Figure(figsize=(13, 6.5), layout="constrained")
     axes = figure.subplots(2, 3)
     print("| arm | steps | tokens of the hack | greedy | σ < 0 | σ > 0 | a, mean | b, mean |\n" + "|---" * 8 + "|")
@@ -80,4 +83,8 @@ def told(arm: str, found: dict[str, dict[int, list[float]]], windows: range) -> 
 
 
 if __name__ == "__main__":
-    draw(Path(sys.argv[1]), sys.argv[2].split(","), Path(sys.argv[3]))
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("folder", type=Path, metavar="STUDY/SCENARIO")
+    parser.add_argument("arms", type=lambda names: names.split(","), metavar="ARM,ARM…", help=f"at most {len(COLOURS)}")
+    parser.add_argument("path", type=Path, metavar="FILE.png")
+    draw(**vars(parser.parse_args()))

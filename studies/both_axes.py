@@ -5,27 +5,30 @@ counts where both arms have finished all scenarios. One is better on both axes i
 reward higher, both intervals of the difference excluding 0.
 """
 
+import argparse
 import sys
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import numpy as np
-import pyarrow.parquet as pq
+from tables import read, said
 
-from gaard.lab.statistics import Difference, paired_difference
+from gaard.lab.statistics import paired_difference
 
 AXES = ("hack_rate", "true_reward", "frontier_area")
 
 
 def main(table: Path, ours: str) -> None:
     """Print a row an arm."""
-    runs = pq.read_table(table).to_pylist()
+    runs = read(table, *AXES)
     scenarios = len({run["scenario"] for run in runs})
     measured: dict[str, dict[int, list[dict[str, float]]]] = defaultdict(lambda: defaultdict(list))
     for run in runs:
         if run["error"] is None and run["frontier_area"] is not None:
             measured[run["arm"]][run["seed"]].append(run)
+    if ours not in measured:
+        sys.exit(f"{table} has no arm {ours!r}: it has {', '.join(measured)}")
     print(
         f"| arm less {ours} | seeds | hack rate | true reward | area | better on both axes |\n|---|---|---|---|---|---|"
     )
@@ -44,7 +47,7 @@ def main(table: Path, ours: str) -> None:
             better = arm
         elif known and true.high < 0 < hack.low:
             better = ours
-        cells = (said(hack, 100, 1, " points"), said(true), said(area), better)
+        cells = (said(hack, "+.1f", scale=100, unit=" points"), said(true, "+.3f"), said(area, "+.3f"), better)
         print(f"| {arm} | {hack.n} | " + " | ".join(cells) + " |")
 
 
@@ -53,16 +56,8 @@ def over_scenarios(seeds: Mapping[int, Sequence[Mapping[str, float]]], axis: str
     return {seed: float(np.mean([one[axis] for one in runs])) for seed, runs in seeds.items() if len(runs) == scenarios}
 
 
-def said(difference: Difference, scale: float = 1.0, digits: int = 3, unit: str = "") -> str:
-    """Mean and interval."""
-
-    def number(x: float) -> str:
-        return f"{scale * x:+.{digits}f}".replace("-", "−")
-
-    if difference.low is None or difference.high is None:
-        return number(difference.mean) + unit
-    return f"{number(difference.mean)}{unit} [{number(difference.low)}, {number(difference.high)}]"
-
-
 if __name__ == "__main__":
-    main(Path(sys.argv[1]), sys.argv[2])
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("table", type=Path)
+    parser.add_argument("ours", metavar="ARM")
+    main(**vars(parser.parse_args()))

@@ -3,14 +3,15 @@
 `python studies/every_run.py RUNS.parquet FILE.png`, of a file in `results/` or of a study's own `runs.parquet`.
 """
 
+import argparse
 import sys
 from collections import defaultdict
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-import pyarrow.parquet as pq
 from matplotlib.figure import Figure
+from tables import read
 
 from gaard.report.figures import COLOURS
 
@@ -25,9 +26,12 @@ SCALE = 0.5  # the highest true reward
 def draw(table: Path, path: Path) -> list[str]:
     """A panel a question; the line is the mean. Returns the arms from the top, by the protocol's score."""
     arms: dict[str, list[dict[str, Any]]] = defaultdict(list)
-    for run in pq.read_table(table).to_pylist():
-        if run["error"] is None:
+    scenarios = {scenario for scenario, *_ in PANELS}
+    for run in read(table, "hack_rate", "true_reward"):
+        if run["error"] is None and run["scenario"] in scenarios:
             arms[run["arm"]].append(run)
+    if not arms:
+        sys.exit(f"{table} has no runs of {', '.join(sorted(scenarios))}")
     scores = {
         arm: np.mean([one["true_reward"] / SCALE - one["hack_rate"] for one in own]).item() for arm, own in arms.items()
     }
@@ -53,4 +57,7 @@ def draw(table: Path, path: Path) -> list[str]:
 
 
 if __name__ == "__main__":
-    draw(Path(sys.argv[1]), Path(sys.argv[2]))
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("table", type=Path)
+    parser.add_argument("path", type=Path, metavar="FILE.png")
+    draw(**vars(parser.parse_args()))

@@ -4,8 +4,8 @@
 untrained model, in nats a token, and null where the reference was reset in training.
 """
 
+import argparse
 import json
-import sys
 from pathlib import Path
 
 import pyarrow as pa
@@ -37,4 +37,7 @@ def main(folder: Path, path: Path) -> int:
 
 
 if __name__ == "__main__":
-    print(main(Path(sys.argv[1]), Path(sys.argv[2])), "steps")
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("folder", type=Path, metavar="STUDY_FOLDER")
+    parser.add_argument("path", type=Path, metavar="FILE.parquet")
+    print(main(**vars(parser.parse_args())), "steps")

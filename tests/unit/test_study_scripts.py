@@ -4,7 +4,10 @@ import json
 import runpy
 from pathlib import Path
 
+import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
+from matplotlib.figure import Figure
 
 from gaard.lab.collection import write_table
 
@@ -15,18 +18,21 @@ def script(name: str):
     return runpy.run_path(str(STUDIES / name))["main"]
 
 
-def table(folder: Path, measures: dict[tuple[str, int], tuple[float, ...]]) -> Path:
-    """One scenario's runs: (arm, seed) → hack rate, true reward, area; none for a run that failed."""
+def table(
+    folder: Path, measures: dict[tuple[str, int], tuple[float, ...]], scenarios: tuple[str, ...] = ("capped",)
+) -> Path:
+    """The same runs in each scenario: (arm, seed) → hack rate, true reward, area; none for a run that failed."""
     runs = [
         {
             "id": "",
-            "scenario": "capped",
+            "scenario": scenario,
             "arm": arm,
             "seed": seed,
-            "folder": f"capped/{arm}-seed{seed}",
+            "folder": f"{scenario}/{arm}-seed{seed}",
             "error": None if values else "no",
             "measures": dict(zip(("hack_rate", "true_reward", "frontier_area"), values, strict=False)),
         }
+        for scenario in scenarios
         for (arm, seed), values in measures.items()
     ]
     write_table(runs, folder / "runs.parquet")
@@ -44,6 +50,35 @@ def test_who_is_better_on_both_axes(tmp_path, capsys):
     assert "+71.0 points" in rows["ppo"]
     assert rows["best"].endswith("| best |")
     assert rows["short"].endswith("| neither is shown to be |")
+
+
+def test_means_alone_make_nobody_better_on_both_axes(tmp_path, capsys):
+    ours = {("gaa", seed): (0.1, 0.4, 0.1) for seed in range(3)}
+    unsure = {("rival", seed): (0.9 if seed else 0.05, 0.2 if seed else 0.45, 0.1) for seed in range(3)}
+    script("both_axes.py")(table(tmp_path, ours | unsure), "gaa")
+    assert "| neither is shown to be |" in capsys.readouterr().out
+
+
+def test_a_seed_without_all_scenarios_does_not_count(tmp_path, capsys):
+    runs = {(arm, seed): (0.1 * seed, 0.3, 0.1) for arm in ("gaa", "rival") for seed in range(3)}
+    path = table(tmp_path, runs, ("capped", "clean"))
+    rows = pq.read_table(path).to_pylist()
+    pq.write_table(pa.Table.from_pylist(rows[:-1]), path)  # the rival's last seed has `capped` alone
+    script("both_axes.py")(path, "gaa")
+    assert "| rival | 2 |" in capsys.readouterr().out
+
+
+def test_an_arm_that_is_not_there_is_named(tmp_path):
+    with pytest.raises(SystemExit, match="no arm 'gaa-own': it has gaa"):
+        script("both_axes.py")(table(tmp_path, {("gaa", 0): (0.1, 0.2, 0.3)}), "gaa-own")
+
+
+def test_what_is_no_table_of_that_kind_is_told_in_a_line(tmp_path):
+    runs = table(tmp_path, {("gaa", 0): (0.1, 0.2, 0.3)})
+    with pytest.raises(SystemExit, match="no Parquet file"):
+        script("both_axes.py")(tmp_path, "gaa")
+    with pytest.raises(SystemExit, match="no column 'step'"):
+        script("at_kl.py")(runs, "capped")
 
 
 def steps(folder: Path, curves: dict[tuple[str, str], list[dict[str, float]]], reset: int = 0) -> Path:
@@ -65,10 +100,10 @@ def steps(folder: Path, curves: dict[tuple[str, str], list[dict[str, float]]], r
 
 
 def test_how_hacked_an_arm_is_once_it_is_as_good_as_ppo(tmp_path, capsys):
-    """PPO's true reward in `clean` is 0, 0.05, …, 1 from step 21 on; one arm is twice as fast, one never gets there."""
+    """PPO gains 0, 0.05, …, 1 in `clean`, 1 from step 21 on; one arm is twice as fast, one never gets there."""
     curves = {
         (scenario, arm): [
-            {"true_reward": min(1.0, speed * i / 20), "hack_rate": hack if scenario == "capped" else 0.0}
+            {"true_reward": 0.5 + min(1.0, speed * i / 20), "hack_rate": hack if scenario == "capped" else 0.0}
             for i in range(30)
         ]
         for arm, speed, hack in (("ppo", 1.0, 0.9), ("fast", 2.0, 0.1), ("slow", 0.5, 0.0))
@@ -103,7 +138,7 @@ def test_a_misspelt_arm_is_named(tmp_path):
         draw(tmp_path, ["pppo"], tmp_path / "x.png")
 
 
-def test_what_the_tokens_of_the_hack_had(tmp_path, capsys):
+def test_what_the_tokens_of_the_hack_had(tmp_path, capsys, monkeypatch):
     """Four of them in the first ten steps, one later; the others do not count."""
     own = tmp_path / "ppo-seed0"
     own.mkdir()
@@ -119,22 +154,37 @@ def test_what_the_tokens_of_the_hack_had(tmp_path, capsys):
     late = {name: values[:2] for name, values in tokens.items()}
     rows = [{"step": 10, "hacked": True, "tokens": tokens}, {"step": 11, "hacked": True, "tokens": late}]
     (own / "samples.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
+    figures = []
+    monkeypatch.setattr(Figure, "savefig", lambda figure, *_, **__: figures.append(figure))
     runpy.run_path(str(STUDIES / "at_the_hack.py"))["draw"](tmp_path, ["ppo"], tmp_path / "x.png")
+    greedy = figures[0].axes[1].lines[0]
+    assert (greedy.get_xdata().tolist(), greedy.get_ydata().tolist()) == ([7.5, 12.5], [0.5, 1.0])
     told = capsys.readouterr().out
     assert "| ppo | 1 to 10 | 4 | 50.0% | 25.0% | 25.0% | 0.875 | −0.125 |" in told
     assert "| ppo | 11 to 15 | 1 | 100.0% | 0.0% | 0.0% | 1.000 | 0.000 |" in told
 
 
-def test_every_run_is_drawn_and_the_best_arm_stands_above(tmp_path):
+def test_every_run_is_drawn_and_the_best_arm_stands_above(tmp_path, monkeypatch):
     runs = {
         (arm, seed): values
         for arm, *values in (("hacked", 0.9, 0.45, 0.1), ("learns-nothing", 0.05, 0.3, 0.0), ("best", 0.0, 0.5, 0.2))
         for seed in range(2)
     }
     draw = runpy.run_path(str(STUDIES / "every_run.py"))["draw"]
+    figures = []
+    monkeypatch.setattr(Figure, "savefig", lambda figure, *_, **__: figures.append(figure))
     drawn = draw(table(tmp_path, runs | {("failed", 7): ()}), tmp_path / "x.png")
     assert drawn == ["best", "learns-nothing", "hacked"]
-    assert (tmp_path / "x.png").stat().st_size > 10_000
+    dots, means = figures[0].axes[0].lines[0::2], figures[0].axes[0].lines[1::2]
+    assert [line.get_xdata().tolist() for line in dots] == [[0.0, 0.0], [0.05, 0.05], [0.9, 0.9]]
+    assert [line.get_xdata()[0] for line in means] == pytest.approx([0.0, 0.05, 0.9])
+    assert not figures[0].axes[2].lines  # no run of `clean` is there
+
+
+def test_a_study_without_its_scenarios_is_not_drawn_empty(tmp_path):
+    draw = runpy.run_path(str(STUDIES / "every_run.py"))["draw"]
+    with pytest.raises(SystemExit, match="no runs of capped, clean, uncapped"):
+        draw(table(tmp_path, {("ppo", 0): (0.1, 0.2, 0.3)}, ("dark",)), tmp_path / "x.png")
 
 
 def test_arms_at_equal_steps(tmp_path, capsys):
