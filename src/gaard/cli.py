@@ -44,7 +44,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         print(f"gaard: {error.filename}: {error.strerror}: check the path and the free space", file=sys.stderr)
         return MENDABLE
     except KeyboardInterrupt:
-        print("gaard: interrupted; the same command goes on from the last checkpoint", file=sys.stderr)
+        print("gaard: interrupted; without --overwrite the same command goes on from the last checkpoint", file=sys.stderr)
         return INTERRUPTED
 
 
@@ -108,8 +108,12 @@ def report(words: list[str]) -> int:
 
 def _names_a_study(words: Sequence[str]) -> bool:
     """Whether a YAML file stands among the words that is no option's value."""
+
+    def takes_a_value(word: str) -> bool:
+        return word.startswith("-") and "=" not in word and word != "--overwrite"
+
     return any(
-        word.endswith((".yaml", ".yml")) and not word.startswith("-") and not previous.startswith("-")
+        word.endswith((".yaml", ".yml")) and not word.startswith("-") and not takes_a_value(previous)
         for previous, word in pairwise(["", *words])
     )
 

@@ -185,6 +185,13 @@ def test_a_prompt_that_does_not_fit_is_one_line(config, capsys):
     assert "max_position_embeddings=128" in refused(["train", "--config", config(prompts=["w1 " * 200])], capsys)
 
 
+@pytest.mark.parametrize("before", [["--overwrite"], ["--jobs=2"], ["--jobs", "2"], ["--out=x"], []])
+def test_a_study_is_known_wherever_its_file_stands(before, tmp_path, capsys):
+    file = str(tmp_path / "none.yaml")
+    for words in ([*before, file], [file, *before]):
+        assert f"study {file}: No such file" in refused(["compare", *words], capsys)
+
+
 def test_an_interrupt_tells_how_to_go_on(monkeypatch, capsys):
     def interrupted(words):
         raise KeyboardInterrupt

@@ -186,6 +186,16 @@ def test_a_torn_evaluation_is_measured_again(tmp_path):
     assert trainer.evaluated() == measures
 
 
+def test_measures_taken_before_training_are_not_those_after_it(tmp_path):
+    trainer = tiny_trainer(tmp_path, max_steps=1)
+    assert trainer.evaluated()["kl"] == 0
+    trainer.train()
+    assert trainer.evaluated()["kl"] > 0
+    again = tiny_trainer(tmp_path, max_steps=1)
+    again.train()  # nothing is left to do, and what was measured stays
+    assert (tmp_path / "evaluation.json").exists()
+
+
 def test_gpt2s_activation_is_one_operation_and_the_same_function():
     lm = tiny_lm("gpt2", torch.float64)
     assert lm.config.activation_function == "gelu_new"

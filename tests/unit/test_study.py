@@ -49,6 +49,14 @@ def test_runs_go_seed_by_seed_and_each_has_a_folder(tmp_path):
     assert Path(spec.output_dir) == tmp_path / "clean" / "gaa-seed1"
 
 
+def test_numbers_may_have_an_exponent(tmp_path):
+    path = tmp_path / "study.yaml"
+    arm = "{name: warm, base: ppo, kl_coef: 1e-2, learning_rate: 3E-5}"
+    path.write_text(f"scenarios: [capped]\narms: [{arm}]\nseeds: 1\nsummary: 1e-2x is text\n")
+    spec = read_study(path).specs(tmp_path)[RunKey("capped", "warm", 0)]
+    assert (spec.kl_coef, spec.learning_rate) == (0.01, 3e-5)
+
+
 def test_an_arms_settings_come_before_the_studys_and_those_before_the_scenarios(tmp_path):
     settings = {"settings": {**SHORT, "kl_coef": 0.7}, "arms": ["ppo", "ppo-kl-0.3"]}
     specs = read_study(stated(tmp_path, **settings)).specs(tmp_path)

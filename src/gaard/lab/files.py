@@ -13,6 +13,15 @@ from gaard.rewards.spec import import_file
 T = TypeVar("T")
 
 
+class _Loader(yaml.SafeLoader):
+    """YAML 1.1 reads 1e-5 as text; 1.2 reads a number, and so does who writes a learning rate."""
+
+
+_Loader.add_implicit_resolver(
+    "tag:yaml.org,2002:float", re.compile(r"[-+]?[0-9]+(\.[0-9]*)?[eE][-+]?[0-9]+$"), list("-+0123456789")
+)
+
+
 def read_mapping(path: str | Path, where: str) -> dict[str, Any]:
     """The keys and values of a YAML file.
 
@@ -27,7 +36,7 @@ def read_mapping(path: str | Path, where: str) -> dict[str, Any]:
         ConfigError: If it cannot be read, or is not a mapping.
     """
     try:
-        content = yaml.safe_load(Path(path).read_text(encoding="utf-8"))
+        content = yaml.load(Path(path).read_text(encoding="utf-8"), _Loader)
     except OSError as error:
         raise ConfigError(f"{where}: {error.strerror}: check the path") from None
     except (yaml.YAMLError, UnicodeDecodeError) as error:

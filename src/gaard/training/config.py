@@ -50,7 +50,7 @@ class GAAConfig:
         constant_a: The a of coefficients=constant.
         constant_b: The b of coefficients=constant.
         eta_scale: Multiplier of η (G11).
-        sigma_scale: Multiplier of σ (G11); 0.5 is the seed's σ/2, 0 makes gaa ppo.
+        sigma_scale: Multiplier of σ (G11); 0.5 is the seed's σ/2, 0 makes gaa-paper ppo.
         seed: Of every random draw.
         max_steps: Training steps: one rollout and its updates each.
         batch_size: Completions a rollout.

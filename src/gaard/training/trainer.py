@@ -370,6 +370,8 @@ class GAATrainer:
             self.collector.rivals = {tuple(key): torch.tensor(scores) for key, scores in state["rivals"]}
         if self.accelerator.is_main_process:
             self.log.truncate(self.step)
+            if not self._finished:  # what was measured before is not of the policy that is to come
+                (self.log.folder / runlog.EVALUATION).unlink(missing_ok=True)
 
     def _log(self, metrics: dict[str, float], batch: PromptBatch, experience: Experience, clock: Clock) -> None:
         """Append to the run's files and trackers."""
