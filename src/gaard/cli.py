@@ -44,7 +44,8 @@ def main(argv: Sequence[str] | None = None) -> int:
         print(f"gaard: {error.filename}: {error.strerror}: check the path and the free space", file=sys.stderr)
         return MENDABLE
     except KeyboardInterrupt:
-        print("gaard: interrupted; without --overwrite the same command goes on from the last checkpoint", file=sys.stderr)
+        how = "without --overwrite the same command goes on from the last checkpoint"
+        print(f"gaard: interrupted; {how}", file=sys.stderr)
         return INTERRUPTED
 
 
