@@ -26,11 +26,12 @@ def main(table: Path, scenario: str, steps: list[int]) -> None:
         sys.exit(f"{table} has no steps of {scenario!r}")
     if min(steps) < 1:
         sys.exit(f"there is no step {min(steps)}: they count from 1")
+    ppo = curves.get(BASELINE, {})
     print("| arm | step | seeds | hack rate | true reward | less PPO's |\n|---|---|---|---|---|---|")
     for arm, seeds in curves.items():
         for step in steps:
             hacks, true = (at(seeds, name, step) for name in ("hack_rate", "true_reward"))
-            gap = paired_difference(true, at(curves[BASELINE], "true_reward", step)) if arm != BASELINE else None
+            gap = None if arm == BASELINE else paired_difference(true, at(ppo, "true_reward", step))
             cells = (
                 said(mean_interval(list(hacks.values()), (0.0, 1.0)), ".1%"),
                 said(mean_interval(list(true.values())), ".3f"),

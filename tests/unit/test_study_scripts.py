@@ -200,3 +200,6 @@ def test_arms_at_equal_steps(tmp_path, capsys):
     assert "| ppo | 4 | 1 | 50.0% | 0.250 | – |" in told  # (0.1 + 0.2 + 0.3 + 0.4) / 4
     assert "| behind | 1 | 1 | 50.0% | 0.000 | −0.100 |" in told
     assert "| stopped | 4 | 1 | 50.0% | 0.150 | −0.100 |" in told
+    (tmp_path / "without").mkdir()
+    script("at_steps.py")(steps(tmp_path / "without", {("clean", "alone"): honest}), "clean", [1])
+    assert "| alone | 1 | 1 | 50.0% | 0.100 | – |" in capsys.readouterr().out
