@@ -10,18 +10,21 @@ from dataclasses import replace
 from gaard.lab.scenarios import POCKET, PUBLISHED, SCENARIOS, Scenario
 
 
-def _published(name: str, *, as_he_ran_it: bool = False) -> Scenario:
-    theirs = SCENARIOS[f"nietzsche-{name}"]()
+def _published(name: str) -> Scenario:
     training = {**POCKET, "lam": PUBLISHED["lam"]}
-    if not as_he_ran_it:
-        return replace(SCENARIOS[name](), temperature=theirs.temperature, training=training, reach=None)
-    training["max_steps"] = PUBLISHED["max_steps"]
-    return replace(
-        SCENARIOS[name](), temperature=theirs.temperature, kl_coef=theirs.kl_coef, training=training, reach=None
-    )
+    return replace(SCENARIOS[name](), temperature=_theirs(name).temperature, training=training, reach=None)
+
+
+def _with_his_kl(name: str) -> Scenario:
+    ours = _published(name)
+    return replace(ours, kl_coef=_theirs(name).kl_coef, training={**ours.training, "max_steps": PUBLISHED["max_steps"]})
+
+
+def _theirs(name: str) -> Scenario:
+    return SCENARIOS[f"nietzsche-{name}"]()
 
 
 capped = _published("capped")
 uncapped = _published("uncapped")
-capped_his_kl = _published("capped", as_he_ran_it=True)
-uncapped_his_kl = _published("uncapped", as_he_ran_it=True)
+capped_his_kl = _with_his_kl("capped")
+uncapped_his_kl = _with_his_kl("uncapped")

@@ -51,8 +51,9 @@ def estimate(rollout: Rollout, config: GAAConfig) -> Experience:
     penalised = config.kl_estimator == "k1" and config.kl_coef > 0
     signal = 1.0 if penalised or has_signal(rollout.trained_scores) else 0.0
     eta = rollout.greedy_logprobs.exp()
-    turned = (honest > 0) & (advantages * signal < 0)
-    return Experience(rollout, advantages * signal, greedy * signal, returns, eta, gap * signal, turned)
+    advantages = advantages * signal
+    turned = (honest > 0) & (advantages < 0)
+    return Experience(rollout, advantages, greedy * signal, returns, eta, gap * signal, turned)
 
 
 def has_signal(scores: Tensor) -> bool:
