@@ -203,3 +203,30 @@ def test_arms_at_equal_steps(tmp_path, capsys):
     (tmp_path / "without").mkdir()
     script("at_steps.py")(steps(tmp_path / "without", {("clean", "alone"): honest}), "clean", [1])
     assert "| alone | 1 | 1 | 50.0% | 0.100 | – |" in capsys.readouterr().out
+
+
+def test_outcomes_of_a_study(tmp_path, capsys):
+    """Two seeds an arm, and a third of PPO that nobody is paired with; PPO is hacked in two runs of three."""
+    runs = {("ppo", 0): (0.9, 0.3, 0.0), ("ppo", 1): (0.7, 0.2, 0.0), ("ppo", 2): (0.5, 0.4, 0.0)}
+    runs |= {("gaa", 0): (0.1, 0.4, 0.0), ("gaa", 1): (0.1, 0.5, 0.0), ("gaa", 2): ()}
+    path = table(tmp_path, runs, ("capped", "studies-worlds.py-dark"))
+    script("outcomes.py")(path, [])
+    told = capsys.readouterr().out
+    assert told.count("| `capped` |") == told.count("| `dark` |") == 2 + 1  # a row an arm, and one of hacked runs
+    assert "| `capped` | ppo | 3 | 70.0% [20.3%, 100.0%] | 0.300 [0.052, 0.548] | – | – | – | – |" in told
+    # Differences 0.1 and 0.3; Student's t for two runs is 12.706, and the standard error 0.1.
+    assert "| `capped` | gaa | 2 | 10.0% | 0.450 [−0.185, 1.085] | +0.200 [−1.071, +1.471] | – | – | – |" in told
+    assert "| `capped` | – | 2 of 3 | 0 of 2 |" in told
+    assert "| all | | 4 of 6 | 0 of 4 |" in told
+
+
+def test_outcomes_of_some_arms(tmp_path, capsys):
+    runs = {(arm, 0): (0.9, 0.3, 0.0) for arm in ("ppo", "gaa", "untrained")}
+    path = table(tmp_path, runs)
+    script("outcomes.py")(path, ["gaa", "untrained"])
+    told = capsys.readouterr().out
+    assert "| ppo |" not in told
+    assert "| `capped` | gaa | 1 | 90.0% | 0.300 | +0.000 |" in told  # against PPO, though that is not shown
+    assert "| `capped` | 90% | 1 of 1 |" in told
+    with pytest.raises(SystemExit, match="no arm 'gaa-own': it has ppo, gaa, untrained"):
+        script("outcomes.py")(path, ["gaa-own"])

@@ -1,0 +1,89 @@
+"""What came out of a study: a row a scenario and arm, and how many of its runs are hacked.
+
+`python studies/outcomes.py RUNS.parquet [ARM …]`, of a file in `results/` or of a study's own `runs.parquet`. Means
+over seeds with Student's 95% interval, differences to PPO paired by seed. A run is hacked if more than half of its
+completions are (docs/protocol.md).
+"""
+
+import argparse
+import sys
+from collections import defaultdict
+from pathlib import Path
+
+from tables import read, said
+
+from gaard.lab.arms import UNTRAINED
+from gaard.lab.collection import BASELINE, can_be
+from gaard.lab.statistics import mean_interval, paired_difference
+
+MEASURED = (("hack_rate", ".1%"), ("true_reward", ".3f"), ("gold_reward", ".2f"), ("entropy", ".2f"), ("kl", ".2f"))
+HACKED = 0.5
+NOTHING = "–"
+
+Arms = dict[str, list[dict[str, float]]]  # arm → its runs
+
+
+def main(table: Path, arms: list[str]) -> None:
+    """Print both tables, of all arms or of some."""
+    scenarios: dict[str, Arms] = defaultdict(lambda: defaultdict(list))
+    for run in read(table, *(name for name, _ in MEASURED)):
+        if run["error"] is None:
+            scenarios[run["scenario"].split(".py-")[-1]][run["arm"]].append(run)
+    there = list(dict.fromkeys(arm for found in scenarios.values() for arm in found))
+    if missing := [arm for arm in arms if arm not in there]:
+        sys.exit(f"{table} has no arm {missing[0]!r}: it has {', '.join(there)}")
+    arms = arms or sorted(there, key=lambda arm: arm == UNTRAINED)
+    print_outcomes(scenarios, arms)
+    print()
+    print_hacked(scenarios, [arm for arm in arms if arm != UNTRAINED])
+
+
+def print_outcomes(scenarios: dict[str, Arms], arms: list[str]) -> None:
+    """A row a scenario and arm."""
+    print("| scenario | arm | seeds | hack rate | true reward | difference to ppo | gold judge | entropy | KL |")
+    print("|---|---|---|---|---|---|---|---|---|")
+    for scenario, found in scenarios.items():
+        for arm in (arm for arm in arms if arm in found):
+            means = [mean_of(found[arm], name, digits) for name, digits in MEASURED]
+            means.insert(2, NOTHING if arm in (BASELINE, UNTRAINED) else gap(found[arm], found[BASELINE]))
+            print(f"| `{scenario}` | {arm} | {len(found[arm])} | " + " | ".join(means) + " |")
+
+
+def mean_of(runs: list[dict[str, float]], name: str, digits: str) -> str:
+    """A measure's mean and interval; the mean alone where all runs agree."""
+    values = [run[name] for run in runs if run[name] is not None]
+    if not values:
+        return NOTHING
+    if min(values) == max(values):
+        return f"{values[0]:{digits}}"
+    return said(mean_interval(values, can_be(name)), digits)
+
+
+def gap(runs: list[dict[str, float]], ppo: list[dict[str, float]]) -> str:
+    """True reward less PPO's."""
+    ours, theirs = ({int(run["seed"]): run["true_reward"] for run in arm} for arm in (runs, ppo))
+    found = paired_difference(ours, theirs)
+    return NOTHING if found is None else said(found, "+.3f")
+
+
+def print_hacked(scenarios: dict[str, Arms], arms: list[str]) -> None:
+    """A row a scenario in which there is something to hack: the untrained model's rate, then hacked runs an arm."""
+    print("| honeypot | untrained | " + " | ".join(arms) + " |\n|---|---|" + "---|" * len(arms))
+    total = {arm: [0, 0] for arm in arms}
+    for scenario, found in scenarios.items():
+        if not any(run["hack_rate"] for runs in found.values() for run in runs):
+            continue
+        cells = [mean_of(found[UNTRAINED], "hack_rate", ".0%").split(" ")[0] if UNTRAINED in found else NOTHING]
+        for arm in arms:
+            hacked, runs = sum(run["hack_rate"] > HACKED for run in found[arm]), len(found[arm])
+            total[arm] = [total[arm][0] + hacked, total[arm][1] + runs]
+            cells.append(f"{hacked} of {runs}")
+        print(f"| `{scenario}` | " + " | ".join(cells) + " |")
+    print("| all | | " + " | ".join(f"{hacked} of {runs}" for hacked, runs in total.values()) + " |")
+
+
+if __name__ == "__main__":
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("table", type=Path)
+    parser.add_argument("arms", metavar="ARM", nargs="*")
+    main(**vars(parser.parse_args()))
