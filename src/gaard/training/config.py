@@ -4,6 +4,7 @@ import dataclasses
 import hashlib
 import json
 import os
+import warnings
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, fields
 from typing import Any, Literal, get_args
@@ -180,6 +181,7 @@ class GAAConfig:
         for option in fields(Reading):
             if getattr(self, option.name) is None:
                 setattr(self, option.name, getattr(preset, option.name))
+        _warn_of_idle(self)
 
     @property
     def reading(self) -> Reading:
@@ -226,6 +228,10 @@ NOT_NEGATIVE = (
     *("eval_completions", "log_completions", "flatness_coef", "dead_zone", "advantage_fold"),
 )
 ANY_SIGN = ("constant_a", "constant_b")
+OF_THE_GREEDY_TOKEN = (
+    *("greedy_ratio", "granularity", "scaled_terms", "greedy_clip", "greedy_token", "greedy_candidates", "dead_zone"),
+    *("constant_a", "constant_b", "eta_scale", "sigma_scale"),
+)
 FRACTIONS = ("gamma", "lam")
 FLAGS = ("normalize_rewards", "whiten_advantages", "bf16", "use_cpu", "overwrite", "progress")
 LARGEST_SEED = 2**63 - 1  # evaluation adds to it, and a generator takes 64 bits
@@ -288,6 +294,22 @@ def _check_divisibility(config: GAAConfig) -> None:
             f"batch_size={config.batch_size} cannot be cut into num_mini_batches={config.num_mini_batches} equal "
             f"parts: make batch_size a multiple of {config.num_mini_batches}"
         )
+
+
+def _warn_of_idle(config: GAAConfig) -> None:
+    """Say that options of the greedy token do nothing in a reading that looks at none, such as gaa."""
+    if config.reading.observes:
+        return
+    default = {name: field.default for name, field in config.__dataclass_fields__.items()}
+    default |= vars(PRESETS[config.method])
+    for name in OF_THE_GREEDY_TOKEN:
+        if getattr(config, name) != default[name]:
+            warnings.warn(
+                f"{name}={getattr(config, name)!r} changes nothing: method={config.method!r} with "
+                f"coefficients={config.coefficients!r} looks at no greedy token. Leave it out, or train with "
+                "method='gaa-paper'",
+                stacklevel=4,
+            )
 
 
 def suggest(value: str, choices: Iterable[str]) -> str:
