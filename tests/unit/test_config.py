@@ -285,6 +285,8 @@ ABOVE_ZERO = ["max_steps", "batch_size", "num_ppo_epochs", "num_mini_batches", "
 ABOVE_ZERO += ["learning_rate", "value_learning_rate", "adam_epsilon", "max_grad_norm", "cliprange", "cliprange_value"]
 ABOVE_ZERO += ["save_steps", "save_total_limit", "per_device_train_batch_size", "reward_clip", "reference_reset_steps"]
 ABOVE_ZERO += ["kl_budget", "flatness_radius", "greedy_candidates"]
+
+
 @pytest.mark.parametrize("method", ["gaa", "ppo"])
 @pytest.mark.parametrize(("name", "value"), [("sigma_scale", 1.0), ("greedy_clip", "pessimistic"), ("dead_zone", 2.0)])
 def test_an_option_of_the_greedy_token_that_does_nothing_is_told(method, name, value):
