@@ -23,17 +23,23 @@ PANELS = {
     "b": "b, weight of the greedy token's step (G8)",
     "advantage": "A of the hack's tokens, as it trains",
 }
+COLUMNS = (
+    *("arm", "steps", "tokens of the hack", "greedy", "σ < 0", "σ > 0", "a, mean", "b, mean"),
+    "turned, of all tokens of texts that hack",
+)
 WINDOW = 5  # steps a point
 EARLY = 2  # windows that count as the first
 
 
 def seen(folder: Path, arm: str) -> dict[str, dict[int, list[float]]]:
-    """Panel → window of steps → values at the hack's tokens, of all seeds."""
+    """Panel → window of steps → values at the hack's tokens, of all seeds; for "turned" at all of their texts."""
     found: dict[str, dict[int, list[float]]] = defaultdict(lambda: defaultdict(list))
     for run in sorted(folder.glob(f"{arm}-seed*")):
         for row in read_jsonl(run / SAMPLES):
             window, tokens = (row["step"] - 1) // WINDOW, row["tokens"]
             found["hacked"][window].append(row["hacked"])
+            if row["hacked"]:
+                found["turned"][window].extend(tokens["turned"])
             for i in np.flatnonzero(tokens["hack"]):
                 found["greedy"][window].append(tokens["greedy"][i] == tokens["text"][i])
                 for name in ("sigma", "a", "b", "advantage"):
@@ -48,7 +54,7 @@ def draw(folder: Path, arms: list[str], path: Path) -> None:
         sys.exit(f"{len(arms)} arms: there are colours for {len(COLOURS)}")
     figure = Figure(figsize=(13, 6.5), layout="constrained")
     axes = figure.subplots(2, 3)
-    print("| arm | steps | tokens of the hack | greedy | σ < 0 | σ > 0 | a, mean | b, mean |\n" + "|---" * 8 + "|")
+    print("| " + " | ".join(COLUMNS) + " |\n" + "|---" * len(COLUMNS) + "|")
     for arm, colour in zip(arms, COLOURS[: len(arms)], strict=True):
         found = seen(folder, arm)
         if not found:
@@ -71,15 +77,15 @@ def draw(folder: Path, arms: list[str], path: Path) -> None:
 
 
 def told(arm: str, found: dict[str, dict[int, list[float]]], windows: range) -> str:
-    """A row: the tokens of the hack in those windows, and the shares and means of what is known of them."""
-    greedy, sigma, a, b = (
+    """A row: the tokens of the hack in those steps, what is known of them, and how much of their texts was turned."""
+    greedy, sigma, a, b, turned = (
         np.array([one for window in windows for one in found[name].get(window, ())])
-        for name in ("greedy", "sigma", "a", "b")
+        for name in ("greedy", "sigma", "a", "b", "turned")
     )
-    shares = [f"{np.mean(part):.1%}" if len(part) else "–" for part in (greedy, sigma < 0, sigma > 0)]
+    shares = [f"{np.mean(part):.1%}" if len(part) else "–" for part in (greedy, sigma < 0, sigma > 0, turned)]
     means = [f"{np.mean(part):.3f}".replace("-", "−") if len(part) else "–" for part in (a, b)]
     steps = f"{WINDOW * windows.start + 1} to {WINDOW * windows.stop}"
-    return "| " + " | ".join([arm, steps, str(len(greedy)), *shares, *means]) + " |"
+    return "| " + " | ".join([arm, steps, str(len(greedy)), *shares[:-1], *means, shares[-1]]) + " |"
 
 
 if __name__ == "__main__":

@@ -150,6 +150,7 @@ def test_what_the_tokens_of_the_hack_had(tmp_path, capsys, monkeypatch):
         "a": [9.0, 1.0, 0.5, 1.0, 1.0],
         "b": [9.0, 0.0, -0.5, 0.0, 0.0],
         "advantage": [0.0] * 5,
+        "turned": [1.0, 1.0, 0.0, 0.0, 0.0],
     }
     late = {name: values[:2] for name, values in tokens.items()}
     rows = [{"step": 10, "hacked": True, "tokens": tokens}, {"step": 11, "hacked": True, "tokens": late}]
@@ -160,8 +161,8 @@ def test_what_the_tokens_of_the_hack_had(tmp_path, capsys, monkeypatch):
     greedy = figures[0].axes[1].lines[0]
     assert (greedy.get_xdata().tolist(), greedy.get_ydata().tolist()) == ([7.5, 12.5], [0.5, 1.0])
     told = capsys.readouterr().out
-    assert "| ppo | 1 to 10 | 4 | 50.0% | 25.0% | 25.0% | 0.875 | −0.125 |" in told
-    assert "| ppo | 11 to 15 | 1 | 100.0% | 0.0% | 0.0% | 1.000 | 0.000 |" in told
+    assert "| ppo | 1 to 10 | 4 | 50.0% | 25.0% | 25.0% | 0.875 | −0.125 | 40.0% |" in told
+    assert "| ppo | 11 to 15 | 1 | 100.0% | 0.0% | 0.0% | 1.000 | 0.000 | 100.0% |" in told
 
 
 def test_every_run_is_drawn_and_the_best_arm_stands_above(tmp_path, monkeypatch):
