@@ -24,7 +24,7 @@ PANELS = {
     "advantage": "A of the hack's tokens, as it trains",
 }
 COLUMNS = (
-    *("arm", "steps", "tokens of the hack", "greedy", "σ < 0", "σ > 0", "a, mean", "b, mean"),
+    *("arm", "steps", "texts that hack", "tokens of the hack", "greedy", "σ < 0", "σ > 0", "a, mean", "b, mean"),
     "turned, of all tokens of texts that hack",
 )
 WINDOW = 5  # steps a point
@@ -77,15 +77,16 @@ def draw(folder: Path, arms: list[str], path: Path) -> None:
 
 
 def told(arm: str, found: dict[str, dict[int, list[float]]], windows: range) -> str:
-    """A row: the tokens of the hack in those steps, what is known of them, and how much of their texts was turned."""
-    greedy, sigma, a, b, turned = (
+    """A row: texts and tokens that hack in those steps, and what is known of them."""
+    hacked, greedy, sigma, a, b, turned = (
         np.array([one for window in windows for one in found[name].get(window, ())])
-        for name in ("greedy", "sigma", "a", "b", "turned")
+        for name in ("hacked", "greedy", "sigma", "a", "b", "turned")
     )
     shares = [f"{np.mean(part):.1%}" if len(part) else "–" for part in (greedy, sigma < 0, sigma > 0, turned)]
     means = [f"{np.mean(part):.3f}".replace("-", "−") if len(part) else "–" for part in (a, b)]
     steps = f"{WINDOW * windows.start + 1} to {WINDOW * windows.stop}"
-    return "| " + " | ".join([arm, steps, str(len(greedy)), *shares[:-1], *means, shares[-1]]) + " |"
+    counts = [f"{hacked.sum()} of {len(hacked)}", str(len(greedy))]
+    return "| " + " | ".join([arm, steps, *counts, *shares[:-1], *means, shares[-1]]) + " |"
 
 
 if __name__ == "__main__":

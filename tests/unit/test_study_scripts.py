@@ -161,8 +161,8 @@ def test_what_the_tokens_of_the_hack_had(tmp_path, capsys, monkeypatch):
     greedy = figures[0].axes[1].lines[0]
     assert (greedy.get_xdata().tolist(), greedy.get_ydata().tolist()) == ([7.5, 12.5], [0.5, 1.0])
     told = capsys.readouterr().out
-    assert "| ppo | 1 to 10 | 4 | 50.0% | 25.0% | 25.0% | 0.875 | −0.125 | 40.0% |" in told
-    assert "| ppo | 11 to 15 | 1 | 100.0% | 0.0% | 0.0% | 1.000 | 0.000 | 100.0% |" in told
+    assert "| ppo | 1 to 10 | 1 of 1 | 4 | 50.0% | 25.0% | 25.0% | 0.875 | −0.125 | 40.0% |" in told
+    assert "| ppo | 11 to 15 | 1 of 1 | 1 | 100.0% | 0.0% | 0.0% | 1.000 | 0.000 | 100.0% |" in told
 
 
 def test_every_run_is_drawn_and_the_best_arm_stands_above(tmp_path, monkeypatch):
