@@ -32,14 +32,14 @@ EARLY = 2  # windows that count as the first
 
 
 def seen(folder: Path, arm: str) -> dict[str, dict[int, list[float]]]:
-    """Panel → window of steps → values at the hack's tokens, of all seeds; for "turned" at all of their texts."""
+    """Panel → window of steps → values at the tokens of the hack; "turned", of a fold, at all of their texts."""
     found: dict[str, dict[int, list[float]]] = defaultdict(lambda: defaultdict(list))
     for run in sorted(folder.glob(f"{arm}-seed*")):
         for row in read_jsonl(run / SAMPLES):
             window, tokens = (row["step"] - 1) // WINDOW, row["tokens"]
             found["hacked"][window].append(row["hacked"])
             if row["hacked"]:
-                found["turned"][window].extend(tokens["turned"])
+                found["turned"][window].extend(tokens.get("turned", ()))
             for i in np.flatnonzero(tokens["hack"]):
                 found["greedy"][window].append(tokens["greedy"][i] == tokens["text"][i])
                 for name in ("sigma", "a", "b", "advantage"):

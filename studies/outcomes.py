@@ -28,7 +28,8 @@ def main(table: Path, arms: list[str]) -> None:
     scenarios: dict[str, Arms] = defaultdict(lambda: defaultdict(list))
     for run in read(table, *(name for name, _ in MEASURED)):
         if run["error"] is None:
-            scenarios[run["scenario"].split(".py-")[-1]][run["arm"]].append(run)
+            scenarios[run["scenario"]][run["arm"]].append(run)
+    scenarios = named(scenarios)
     there = list(dict.fromkeys(arm for found in scenarios.values() for arm in found))
     if missing := [arm for arm in arms if arm not in there]:
         sys.exit(f"{table} has no arm {missing[0]!r}: it has {', '.join(there)}")
@@ -38,6 +39,13 @@ def main(table: Path, arms: list[str]) -> None:
     print_hacked(scenarios, [arm for arm in arms if arm != UNTRAINED])
 
 
+def named(scenarios: dict[str, Arms]) -> dict[str, Arms]:
+    """By the short names that scenarios of files have, ``dark`` for ``studies-worlds.py-dark``, if those differ."""
+    short = [scenario.split(".py-")[-1] for scenario in scenarios]
+    names = short if len(set(short)) == len(short) else scenarios
+    return {name: dict(found) for name, found in zip(names, scenarios.values(), strict=True)}
+
+
 def print_outcomes(scenarios: dict[str, Arms], arms: list[str]) -> None:
     """A row a scenario and arm."""
     print("| scenario | arm | seeds | hack rate | true reward | difference to ppo | gold judge | entropy | KL |")
@@ -45,7 +53,7 @@ def print_outcomes(scenarios: dict[str, Arms], arms: list[str]) -> None:
     for scenario, found in scenarios.items():
         for arm in (arm for arm in arms if arm in found):
             means = [mean_of(found[arm], name, digits) for name, digits in MEASURED]
-            means.insert(2, NOTHING if arm in (BASELINE, UNTRAINED) else gap(found[arm], found[BASELINE]))
+            means.insert(2, NOTHING if arm in (BASELINE, UNTRAINED) else gap(found[arm], found.get(BASELINE, [])))
             print(f"| `{scenario}` | {arm} | {len(found[arm])} | " + " | ".join(means) + " |")
 
 
@@ -69,17 +77,22 @@ def gap(runs: list[dict[str, float]], ppo: list[dict[str, float]]) -> str:
 def print_hacked(scenarios: dict[str, Arms], arms: list[str]) -> None:
     """A row a scenario in which there is something to hack: the untrained model's rate, then hacked runs an arm."""
     print("| honeypot | untrained | " + " | ".join(arms) + " |\n|---|---|" + "---|" * len(arms))
-    total = {arm: [0, 0] for arm in arms}
+    total: dict[str, list[bool]] = {arm: [] for arm in arms}
     for scenario, found in scenarios.items():
         if not any(run["hack_rate"] for runs in found.values() for run in runs):
             continue
         cells = [mean_of(found[UNTRAINED], "hack_rate", ".0%").split(" ")[0] if UNTRAINED in found else NOTHING]
         for arm in arms:
-            hacked, runs = sum(run["hack_rate"] > HACKED for run in found[arm]), len(found[arm])
-            total[arm] = [total[arm][0] + hacked, total[arm][1] + runs]
-            cells.append(f"{hacked} of {runs}")
+            hacked = [run["hack_rate"] > HACKED for run in found.get(arm, [])]
+            total[arm] += hacked
+            cells.append(counted(hacked))
         print(f"| `{scenario}` | " + " | ".join(cells) + " |")
-    print("| all | | " + " | ".join(f"{hacked} of {runs}" for hacked, runs in total.values()) + " |")
+    print("| all | | " + " | ".join(counted(hacked) for hacked in total.values()) + " |")
+
+
+def counted(hacked: list[bool]) -> str:
+    """How many of some runs."""
+    return f"{sum(hacked)} of {len(hacked)}" if hacked else NOTHING
 
 
 if __name__ == "__main__":

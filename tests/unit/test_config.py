@@ -285,23 +285,6 @@ ABOVE_ZERO = ["max_steps", "batch_size", "num_ppo_epochs", "num_mini_batches", "
 ABOVE_ZERO += ["learning_rate", "value_learning_rate", "adam_epsilon", "max_grad_norm", "cliprange", "cliprange_value"]
 ABOVE_ZERO += ["save_steps", "save_total_limit", "per_device_train_batch_size", "reward_clip", "reference_reset_steps"]
 ABOVE_ZERO += ["kl_budget", "flatness_radius", "greedy_candidates"]
-
-
-@pytest.mark.parametrize("method", ["gaa", "ppo"])
-@pytest.mark.parametrize(("name", "value"), [("sigma_scale", 1.0), ("greedy_clip", "pessimistic"), ("dead_zone", 2.0)])
-def test_an_option_of_the_greedy_token_that_does_nothing_is_told(method, name, value):
-    with pytest.warns(UserWarning, match=f"{name}={value!r} changes nothing: method='{method}'.*'gaa-paper'"):
-        GAAConfig("x", method=method, **{name: value})
-
-
-def test_options_that_do_something_are_not_warned_of(recwarn):
-    GAAConfig("x", sigma_scale=1.0, method="gaa-paper")
-    GAAConfig("x", constant_a=0.5, method="gaa", coefficients="constant")
-    GAAConfig("x", advantage_fold=4)
-    dataclasses.replace(GAAConfig("x", method="gaa"), seed=3)
-    assert not recwarn.list
-
-
 FROM_ZERO = ["eta_scale", "sigma_scale", "seed", "weight_decay", "warmup_steps", "vf_coef", "entropy_coef", "kl_coef"]
 FROM_ZERO += ["eval_completions", "log_completions", "gamma", "lam", "flatness_coef", "dead_zone", "advantage_fold"]
 ANY_SIGN = ["constant_a", "constant_b"]

@@ -12,6 +12,7 @@ from matplotlib.figure import Figure
 from gaard.lab.collection import write_table
 
 STUDIES = Path(__file__).parents[2] / "studies"
+TOLD = ("hack_rate", "true_reward", "frontier_area", "gold_reward", "entropy", "kl")
 
 
 def script(name: str):
@@ -21,7 +22,7 @@ def script(name: str):
 def table(
     folder: Path, measures: dict[tuple[str, int], tuple[float, ...]], scenarios: tuple[str, ...] = ("capped",)
 ) -> Path:
-    """The same runs in each scenario: (arm, seed) → hack rate, true reward, area; none for a run that failed."""
+    """The same runs in each scenario: (arm, seed) → as many of ``TOLD`` as there are; none for a run that failed."""
     runs = [
         {
             "id": "",
@@ -30,7 +31,7 @@ def table(
             "seed": seed,
             "folder": f"{scenario}/{arm}-seed{seed}",
             "error": None if values else "no",
-            "measures": dict(zip(("hack_rate", "true_reward", "frontier_area"), values, strict=False)),
+            "measures": dict(zip(TOLD, values, strict=False)),
         }
         for scenario in scenarios
         for (arm, seed), values in measures.items()
@@ -150,19 +151,24 @@ def test_what_the_tokens_of_the_hack_had(tmp_path, capsys, monkeypatch):
         "a": [9.0, 1.0, 0.5, 1.0, 1.0],
         "b": [9.0, 0.0, -0.5, 0.0, 0.0],
         "advantage": [0.0] * 5,
-        "turned": [1.0, 1.0, 0.0, 0.0, 0.0],
     }
     late = {name: values[:2] for name, values in tokens.items()}
     rows = [{"step": 10, "hacked": True, "tokens": tokens}, {"step": 11, "hacked": True, "tokens": late}]
     (own / "samples.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
+    with_fold = tmp_path / "gaa-seed0"
+    with_fold.mkdir()
+    turned = {"step": 10, "hacked": True, "tokens": tokens | {"turned": [1.0, 1.0, 0.0, 0.0, 0.0]}}
+    honest = turned | {"hacked": False}
+    (with_fold / "samples.jsonl").write_text(json.dumps(turned) + "\n" + json.dumps(honest) + "\n")
     figures = []
     monkeypatch.setattr(Figure, "savefig", lambda figure, *_, **__: figures.append(figure))
-    runpy.run_path(str(STUDIES / "at_the_hack.py"))["draw"](tmp_path, ["ppo"], tmp_path / "x.png")
+    runpy.run_path(str(STUDIES / "at_the_hack.py"))["draw"](tmp_path, ["ppo", "gaa"], tmp_path / "x.png")
     greedy = figures[0].axes[1].lines[0]
     assert (greedy.get_xdata().tolist(), greedy.get_ydata().tolist()) == ([7.5, 12.5], [0.5, 1.0])
     told = capsys.readouterr().out
-    assert "| ppo | 1 to 10 | 1 of 1 | 4 | 50.0% | 25.0% | 25.0% | 0.875 | −0.125 | 40.0% |" in told
-    assert "| ppo | 11 to 15 | 1 of 1 | 1 | 100.0% | 0.0% | 0.0% | 1.000 | 0.000 | 100.0% |" in told
+    assert "| ppo | 1 to 10 | 1 of 1 | 4 | 50.0% | 25.0% | 25.0% | 0.875 | −0.125 | – |" in told
+    assert "| ppo | 11 to 15 | 1 of 1 | 1 | 100.0% | 0.0% | 0.0% | 1.000 | 0.000 | – |" in told
+    assert "| gaa | 1 to 10 | 1 of 2 | 8 | 50.0% | 25.0% | 25.0% | 0.875 | −0.125 | 40.0% |" in told
 
 
 def test_every_run_is_drawn_and_the_best_arm_stands_above(tmp_path, monkeypatch):
@@ -208,13 +214,20 @@ def test_arms_at_equal_steps(tmp_path, capsys):
 
 def test_outcomes_of_a_study(tmp_path, capsys):
     """Two seeds an arm, and a third of PPO that nobody is paired with; PPO is hacked in two runs of three."""
-    runs = {("ppo", 0): (0.9, 0.3, 0.0), ("ppo", 1): (0.7, 0.2, 0.0), ("ppo", 2): (0.5, 0.4, 0.0)}
-    runs |= {("gaa", 0): (0.1, 0.4, 0.0), ("gaa", 1): (0.1, 0.5, 0.0), ("gaa", 2): ()}
+    runs = {
+        ("ppo", 0): (0.9, 0.3, 0.0, 0.6, 1.0, 0.5),
+        ("ppo", 1): (0.7, 0.2, 0.0, 0.6, 2.0, 0.5),
+        ("ppo", 2): (0.5, 0.4, 0.0, 0.6, 3.0, 0.5),
+        ("gaa", 0): (0.1, 0.4, 0.0),
+        ("gaa", 1): (0.1, 0.5, 0.0),
+        ("gaa", 2): (),
+    }
     path = table(tmp_path, runs, ("capped", "studies-worlds.py-dark"))
     script("outcomes.py")(path, [])
     told = capsys.readouterr().out
     assert told.count("| `capped` |") == told.count("| `dark` |") == 2 + 1  # a row an arm, and one of hacked runs
-    assert "| `capped` | ppo | 3 | 70.0% [20.3%, 100.0%] | 0.300 [0.052, 0.548] | – | – | – | – |" in told
+    ppo = "| 3 | 70.0% [20.3%, 100.0%] | 0.300 [0.052, 0.548] | – | 0.60 | 2.00 [0.00, 4.48] | 0.50 |"
+    assert f"| `capped` | ppo {ppo}" in told
     # Differences 0.1 and 0.3; Student's t for two runs is 12.706, and the standard error 0.1.
     assert "| `capped` | gaa | 2 | 10.0% | 0.450 [−0.185, 1.085] | +0.200 [−1.071, +1.471] | – | – | – |" in told
     assert "| `capped` | – | 2 of 3 | 0 of 2 |" in told
@@ -231,3 +244,34 @@ def test_outcomes_of_some_arms(tmp_path, capsys):
     assert "| `capped` | 90% | 1 of 1 |" in told
     with pytest.raises(SystemExit, match="no arm 'gaa-own': it has ppo, gaa, untrained"):
         script("outcomes.py")(path, ["gaa-own"])
+
+
+def test_outcomes_where_an_arm_did_not_run_and_where_nothing_can_be_hacked(tmp_path, capsys):
+    """Four scenarios, PPO in two of them; two are of one name in different files, and keep their whole names."""
+    files = ["studies-a.py-dark", "studies-b.py-dark"]
+    parts = [({("ppo", 0): (0.9, 0.3), ("gaa", 0): (0.1, 0.4)}, files[:1]), ({("gaa", 0): (0.8, 0.4)}, files[1:])]
+    parts += [({("ppo", 0): (0.0, 0.3), ("gaa", 0): (0.0, 0.4)}, ["clean"]), ({("sam", 0): (0.6, 0.1)}, ["that"])]
+    tables = []
+    for i, (runs, scenarios) in enumerate(parts):
+        folder = tmp_path / str(i)
+        folder.mkdir()
+        tables.append(pq.read_table(table(folder, runs, tuple(scenarios))))
+    path = tmp_path / "all.parquet"
+    pq.write_table(pa.concat_tables(tables), path)
+    script("outcomes.py")(path, [])
+    outcomes, hacked = capsys.readouterr().out.split("\n\n")
+    assert [line.split(" | ")[:3] for line in outcomes.splitlines()[2:]] == [
+        ["| `studies-a.py-dark`", "ppo", "1"],
+        ["| `studies-a.py-dark`", "gaa", "1"],
+        ["| `studies-b.py-dark`", "gaa", "1"],
+        ["| `clean`", "ppo", "1"],
+        ["| `clean`", "gaa", "1"],
+        ["| `that`", "sam", "1"],
+    ]
+    assert "| `studies-b.py-dark` | gaa | 1 | 80.0% | 0.400 | – |" in outcomes  # there is no PPO to compare with
+    assert hacked.splitlines()[2:] == [
+        "| `studies-a.py-dark` | – | 1 of 1 | 0 of 1 | – |",
+        "| `studies-b.py-dark` | – | – | 1 of 1 | – |",
+        "| `that` | – | – | – | 1 of 1 |",
+        "| all | | 1 of 1 | 1 of 2 | 1 of 1 |",
+    ]

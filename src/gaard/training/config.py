@@ -4,7 +4,6 @@ import dataclasses
 import hashlib
 import json
 import os
-import warnings
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, fields
 from typing import Any, Literal, get_args
@@ -34,7 +33,8 @@ class GAAConfig:
         output_dir: Folder of the run: metrics, samples, checkpoints.
         method: Named reading of the method: ppo, gaa (what gaard recommends), gaa-paper (the seed's text) or
             gaa-reference (the author's code). It sets those of the next six options and of advantage_fold that are not
-            given.
+            given. ppo and gaa look at no greedy token: there the options from greedy_ratio to dead_zone, eta_scale
+            and sigma_scale change nothing.
         coefficients: Where a and b come from: gaa (G7, G8), gaa-a or gaa-b (one of them alone), ppo (1 and 0) or
             constant.
         greedy_ratio: Ratio that J_x* uses: the greedy token's own, or the sampled token's.
@@ -181,7 +181,6 @@ class GAAConfig:
         for option in fields(Reading):
             if getattr(self, option.name) is None:
                 setattr(self, option.name, getattr(preset, option.name))
-        _warn_of_idle(self)
 
     @property
     def reading(self) -> Reading:
@@ -228,10 +227,6 @@ NOT_NEGATIVE = (
     *("eval_completions", "log_completions", "flatness_coef", "dead_zone", "advantage_fold"),
 )
 ANY_SIGN = ("constant_a", "constant_b")
-OF_THE_GREEDY_TOKEN = (
-    *("greedy_ratio", "granularity", "scaled_terms", "greedy_clip", "greedy_token", "greedy_candidates", "dead_zone"),
-    *("constant_a", "constant_b", "eta_scale", "sigma_scale"),
-)
 FRACTIONS = ("gamma", "lam")
 FLAGS = ("normalize_rewards", "whiten_advantages", "bf16", "use_cpu", "overwrite", "progress")
 LARGEST_SEED = 2**63 - 1  # evaluation adds to it, and a generator takes 64 bits
@@ -294,22 +289,6 @@ def _check_divisibility(config: GAAConfig) -> None:
             f"batch_size={config.batch_size} cannot be cut into num_mini_batches={config.num_mini_batches} equal "
             f"parts: make batch_size a multiple of {config.num_mini_batches}"
         )
-
-
-def _warn_of_idle(config: GAAConfig) -> None:
-    """Say that options of the greedy token do nothing in a reading that looks at none, such as gaa."""
-    if config.reading.observes:
-        return
-    default = {name: field.default for name, field in config.__dataclass_fields__.items()}
-    default |= vars(PRESETS[config.method])
-    for name in OF_THE_GREEDY_TOKEN:
-        if getattr(config, name) != default[name]:
-            warnings.warn(
-                f"{name}={getattr(config, name)!r} changes nothing: method={config.method!r} with "
-                f"coefficients={config.coefficients!r} looks at no greedy token. Leave it out, or train with "
-                "method='gaa-paper'",
-                stacklevel=4,
-            )
 
 
 def suggest(value: str, choices: Iterable[str]) -> str:
