@@ -4,6 +4,7 @@ import json
 import runpy
 from pathlib import Path
 
+import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
@@ -210,6 +211,33 @@ def test_arms_at_equal_steps(tmp_path, capsys):
     (tmp_path / "without").mkdir()
     script("at_steps.py")(steps(tmp_path / "without", {("clean", "alone"): honest}), "clean", [1])
     assert "| alone | 1 | 1 | 50.0% | 0.100 | – |" in capsys.readouterr().out
+
+
+def test_the_ways_of_the_arms(tmp_path, monkeypatch):
+    """Running means of what is known, a run that stopped at its last; nothing of a scenario without hacks."""
+    walks = [{"hack_rate": 0.2 * i, "true_reward": 0.1 * i} for i in range(1, 4)]
+    curves = {("capped", "ppo"): walks, ("capped", "stopped"): walks[:1]}
+    curves[("clean", "ppo")] = [row | {"hack_rate": 0.0} for row in walks]
+    path = steps(tmp_path, curves)
+    figures = []
+    monkeypatch.setattr(Figure, "savefig", lambda figure, *_, **__: figures.append(figure))
+    draw = runpy.run_path(str(STUDIES / "paths.py"))["draw"]
+    assert draw(path, ["ppo"], tmp_path / "x.png") == {"capped": ["ppo", "stopped"]}
+    (panel,) = figures[0].axes
+    stopped, _, ppo, end = panel.lines
+    assert ppo.get_xydata() == pytest.approx(np.array([[0.2, 0.1], [0.3, 0.15], [0.4, 0.2]]))
+    assert end.get_xydata() == pytest.approx(np.array([[0.4, 0.2]]))
+    assert stopped.get_xydata() == pytest.approx(np.array([[0.2, 0.1]]))
+    assert [text.get_text() for text in panel.texts] == ["stopped"]
+    for arms, words in ((["pppo"], "no arm 'pppo': it has ppo, stopped"), (["ppo"] * 7, "7 arms: there are colours")):
+        with pytest.raises(SystemExit, match=words):
+            draw(path, arms, tmp_path / "x.png")
+
+
+def test_a_run_that_stopped_stays_in_the_mean_where_it_was():
+    seeds = {0: [{"kl": 1.0}, {"kl": 3.0}, {"kl": 5.0}], 1: [{"kl": 0.0}]}
+    mean = runpy.run_path(str(STUDIES / "paths.py"))["mean_path"](seeds, "kl")
+    assert mean.tolist() == [0.5, 1.0, 1.5]  # half of the running means 1, 2, 3
 
 
 def test_outcomes_of_a_study(tmp_path, capsys):
