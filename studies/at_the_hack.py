@@ -1,7 +1,7 @@
 """What each arm sees and does at the tokens of the hack, step by step: the picture of where a reading comes too late.
 
-`python studies/at_the_hack.py STUDY_FOLDER/SCENARIO ARM,ARM… FILE.png` draws it, and prints what the first steps and
-the later ones have.
+`python studies/at_the_hack.py STUDY_FOLDER/SCENARIO ARM,ARM… FILE.png [--seeds 0,1]` draws it, and prints what the
+first steps and the later ones have.
 """
 
 import argparse
@@ -31,10 +31,13 @@ WINDOW = 5  # steps a point
 EARLY = 2  # windows that count as the first
 
 
-def seen(folder: Path, arm: str) -> dict[str, dict[int, list[float]]]:
-    """Panel → window of steps → values at the tokens of the hack; "turned", of a fold, at all of their texts."""
+def seen(folder: Path, arm: str, seeds: list[str]) -> dict[str, dict[int, list[float]]]:
+    """Panel → window of steps → values at the tokens of the hack; "turned", of a fold, at all of their texts.
+
+    Of all seeds, or of some.
+    """
     found: dict[str, dict[int, list[float]]] = defaultdict(lambda: defaultdict(list))
-    for run in sorted(folder.glob(f"{arm}-seed*")):
+    for run in (run for seed in seeds or ["*"] for run in sorted(folder.glob(f"{arm}-seed{seed}"))):
         for row in read_jsonl(run / SAMPLES):
             window, tokens = (row["step"] - 1) // WINDOW, row["tokens"]
             found["hacked"][window].append(row["hacked"])
@@ -48,7 +51,7 @@ def seen(folder: Path, arm: str) -> dict[str, dict[int, list[float]]]:
     return found
 
 
-def draw(folder: Path, arms: list[str], path: Path) -> None:
+def draw(folder: Path, arms: list[str], path: Path, seeds: list[str]) -> None:
     """A panel a quantity, a line an arm: means, the middle half shaded."""
     if len(arms) > len(COLOURS):
         sys.exit(f"{len(arms)} arms: there are colours for {len(COLOURS)}")
@@ -56,11 +59,13 @@ def draw(folder: Path, arms: list[str], path: Path) -> None:
     axes = figure.subplots(2, 3)
     print("| " + " | ".join(COLUMNS) + " |\n" + "|---" * len(COLUMNS) + "|")
     for arm, colour in zip(arms, COLOURS[: len(arms)], strict=True):
-        found = seen(folder, arm)
+        found = seen(folder, arm, seeds)
         if not found:
-            sys.exit(f"{folder} has no runs of {arm!r}")
-        print(told(arm, found, range(EARLY)))
-        print(told(arm, found, range(EARLY, max(found["hacked"]) + 1)))
+            sys.exit(f"{folder} has no runs of {arm!r}" + (f" with the seeds {', '.join(seeds)}" if seeds else ""))
+        windows = range(max(found["hacked"]) + 1)
+        for part in (windows[:EARLY], windows[EARLY:]):
+            if part:
+                print(told(arm, found, part))
         for axis, (name, label) in zip(axes.flat, PANELS.items(), strict=True):
             windows = sorted(found[name])
             if not windows:
@@ -85,7 +90,7 @@ def told(arm: str, found: dict[str, dict[int, list[float]]], windows: range) -> 
     shares = [f"{np.mean(part):.1%}" if len(part) else "–" for part in (greedy, sigma < 0, sigma > 0, turned)]
     means = [f"{np.mean(part):.3f}".replace("-", "−") if len(part) else "–" for part in (a, b)]
     steps = f"{WINDOW * windows.start + 1} to {WINDOW * windows.stop}"
-    counts = [f"{hacked.sum()} of {len(hacked)}", str(len(greedy))]
+    counts = [f"{int(hacked.sum())} of {len(hacked)}", str(len(greedy))]
     return "| " + " | ".join([arm, steps, *counts, *shares[:-1], *means, shares[-1]]) + " |"
 
 
@@ -94,4 +99,5 @@ if __name__ == "__main__":
     parser.add_argument("folder", type=Path, metavar="STUDY/SCENARIO")
     parser.add_argument("arms", type=lambda names: names.split(","), metavar="ARM,ARM…", help=f"at most {len(COLOURS)}")
     parser.add_argument("path", type=Path, metavar="FILE.png")
+    parser.add_argument("--seeds", type=lambda seeds: seeds.split(","), default=[], help="some of them, such as 0,1")
     draw(**vars(parser.parse_args()))

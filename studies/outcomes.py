@@ -1,8 +1,8 @@
 """What came out of a study: a row a scenario and arm, and how many of its runs are hacked.
 
 `python studies/outcomes.py RUNS.parquet [ARM …]`, of a file in `results/` or of a study's own `runs.parquet`. Means
-over seeds with Student's 95% interval, differences to PPO paired by seed. A run is hacked if more than half of its
-completions are (docs/protocol.md).
+over seeds with Student's 95% interval, differences to PPO paired by seed, or to the first arm of a study without it. A
+run is hacked if more than half of its completions are (docs/protocol.md).
 """
 
 import argparse
@@ -34,7 +34,8 @@ def main(table: Path, arms: list[str]) -> None:
     if missing := [arm for arm in arms if arm not in there]:
         sys.exit(f"{table} has no arm {missing[0]!r}: it has {', '.join(there)}")
     arms = arms or sorted(there, key=lambda arm: arm == UNTRAINED)
-    print_outcomes(scenarios, arms)
+    baseline = BASELINE if BASELINE in there else next(arm for arm in there if arm != UNTRAINED)
+    print_outcomes(scenarios, arms, baseline)
     print()
     print_hacked(scenarios, [arm for arm in arms if arm != UNTRAINED])
 
@@ -46,14 +47,16 @@ def named(scenarios: dict[str, Arms]) -> dict[str, Arms]:
     return {name: dict(found) for name, found in zip(names, scenarios.values(), strict=True)}
 
 
-def print_outcomes(scenarios: dict[str, Arms], arms: list[str]) -> None:
+def print_outcomes(scenarios: dict[str, Arms], arms: list[str], baseline: str) -> None:
     """A row a scenario and arm."""
-    print("| scenario | arm | seeds | hack rate | true reward | difference to ppo | gold judge | entropy | KL |")
+    print(
+        f"| scenario | arm | seeds | hack rate | true reward | difference to {baseline} | gold judge | entropy | KL |"
+    )
     print("|---|---|---|---|---|---|---|---|---|")
     for scenario, found in scenarios.items():
         for arm in (arm for arm in arms if arm in found):
             means = [mean_of(found[arm], name, digits) for name, digits in MEASURED]
-            means.insert(2, NOTHING if arm in (BASELINE, UNTRAINED) else gap(found[arm], found.get(BASELINE, [])))
+            means.insert(2, NOTHING if arm in (baseline, UNTRAINED) else gap(found[arm], found.get(baseline, [])))
             print(f"| `{scenario}` | {arm} | {len(found[arm])} | " + " | ".join(means) + " |")
 
 
@@ -63,13 +66,13 @@ def mean_of(runs: list[dict[str, float]], name: str, digits: str) -> str:
     if not values:
         return NOTHING
     if min(values) == max(values):
-        return f"{values[0]:{digits}}"
+        return f"{values[0]:{digits}}".replace("-", "−")
     return said(mean_interval(values, can_be(name)), digits)
 
 
-def gap(runs: list[dict[str, float]], ppo: list[dict[str, float]]) -> str:
-    """True reward less PPO's."""
-    ours, theirs = ({int(run["seed"]): run["true_reward"] for run in arm} for arm in (runs, ppo))
+def gap(runs: list[dict[str, float]], baseline: list[dict[str, float]]) -> str:
+    """True reward less the baseline's."""
+    ours, theirs = ({int(run["seed"]): run["true_reward"] for run in arm} for arm in (runs, baseline))
     found = paired_difference(ours, theirs)
     return NOTHING if found is None else said(found, "+.3f")
 

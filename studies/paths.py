@@ -52,8 +52,8 @@ def draw(table: Path, named: list[str], path: Path) -> dict[str, list[str]]:
         axes.set(title=scenario, xlabel=AXES[0][1], xlim=(-0.03, 1.03))
         axes.grid(alpha=0.25)
     panels[0].set_ylabel(AXES[1][1])
-    handles, labels = panels[0].get_legend_handles_labels()
-    figure.legend(handles, labels, loc="outside lower center", ncols=max(1, len(labels)), frameon=False)
+    found = {label: line for axes in panels for line, label in zip(*axes.get_legend_handles_labels(), strict=True)}
+    figure.legend([*found.values()], [*found], loc="outside lower center", ncols=max(1, len(found)), frameon=False)
     figure.savefig(path, dpi=120)
     return {scenario: sorted(arms) for scenario, arms in honeypots.items()}
 

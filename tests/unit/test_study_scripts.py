@@ -137,7 +137,7 @@ def test_no_kl_is_claimed_to_a_reference_that_was_reset(tmp_path):
 def test_a_misspelt_arm_is_named(tmp_path):
     draw = runpy.run_path(str(STUDIES / "at_the_hack.py"))["draw"]
     with pytest.raises(SystemExit, match="no runs of 'pppo'"):
-        draw(tmp_path, ["pppo"], tmp_path / "x.png")
+        draw(tmp_path, ["pppo"], tmp_path / "x.png", [])
 
 
 def test_what_the_tokens_of_the_hack_had(tmp_path, capsys, monkeypatch):
@@ -159,17 +159,33 @@ def test_what_the_tokens_of_the_hack_had(tmp_path, capsys, monkeypatch):
     with_fold = tmp_path / "gaa-seed0"
     with_fold.mkdir()
     turned = {"step": 10, "hacked": True, "tokens": tokens | {"turned": [1.0, 1.0, 0.0, 0.0, 0.0]}}
-    honest = turned | {"hacked": False}
+    honest = turned | {"hacked": False, "tokens": turned["tokens"] | {"hack": [0] * 5, "turned": [1.0] * 5}}
     (with_fold / "samples.jsonl").write_text(json.dumps(turned) + "\n" + json.dumps(honest) + "\n")
     figures = []
     monkeypatch.setattr(Figure, "savefig", lambda figure, *_, **__: figures.append(figure))
-    runpy.run_path(str(STUDIES / "at_the_hack.py"))["draw"](tmp_path, ["ppo", "gaa"], tmp_path / "x.png")
+    runpy.run_path(str(STUDIES / "at_the_hack.py"))["draw"](tmp_path, ["ppo", "gaa"], tmp_path / "x.png", [])
     greedy = figures[0].axes[1].lines[0]
     assert (greedy.get_xdata().tolist(), greedy.get_ydata().tolist()) == ([7.5, 12.5], [0.5, 1.0])
     told = capsys.readouterr().out
     assert "| ppo | 1 to 10 | 1 of 1 | 4 | 50.0% | 25.0% | 25.0% | 0.875 | −0.125 | – |" in told
     assert "| ppo | 11 to 15 | 1 of 1 | 1 | 100.0% | 0.0% | 0.0% | 1.000 | 0.000 | – |" in told
-    assert "| gaa | 1 to 10 | 1 of 2 | 8 | 50.0% | 25.0% | 25.0% | 0.875 | −0.125 | 40.0% |" in told
+    assert "| gaa | 1 to 10 | 1 of 2 | 4 | 50.0% | 25.0% | 25.0% | 0.875 | −0.125 | 40.0% |" in told
+    assert told.count("| gaa |") == 1  # it has no later steps
+
+
+def test_some_seeds_at_the_hack(tmp_path, capsys, monkeypatch):
+    tokens = {"text": ["story"], "greedy": ["story"], "hack": [1]}
+    for seed in (1, 2, 12):
+        own = tmp_path / f"ppo-seed{seed}"
+        own.mkdir()
+        (own / "samples.jsonl").write_text(json.dumps({"step": 1, "hacked": True, "tokens": tokens}) + "\n")
+    monkeypatch.setattr(Figure, "savefig", lambda *_, **__: None)
+    draw = runpy.run_path(str(STUDIES / "at_the_hack.py"))["draw"]
+    for seeds, texts in (([], 3), (["2"], 1), (["1", "12"], 2)):
+        draw(tmp_path, ["ppo"], tmp_path / "x.png", seeds)
+        assert f"| ppo | 1 to 5 | {texts} of {texts} |" in capsys.readouterr().out
+    with pytest.raises(SystemExit, match=r"no runs of 'ppo' with the seeds 3, 4"):
+        draw(tmp_path, ["ppo"], tmp_path / "x.png", ["3", "4"])
 
 
 def test_every_run_is_drawn_and_the_best_arm_stands_above(tmp_path, monkeypatch):
@@ -229,9 +245,24 @@ def test_the_ways_of_the_arms(tmp_path, monkeypatch):
     assert end.get_xydata() == pytest.approx(np.array([[0.4, 0.2]]))
     assert stopped.get_xydata() == pytest.approx(np.array([[0.2, 0.1]]))
     assert [text.get_text() for text in panel.texts] == ["stopped"]
+    assert [text.get_text() for text in figures[0].legends[0].get_texts()] == ["ppo"]
     for arms, words in ((["pppo"], "no arm 'pppo': it has ppo, stopped"), (["ppo"] * 7, "7 arms: there are colours")):
         with pytest.raises(SystemExit, match=words):
             draw(path, arms, tmp_path / "x.png")
+
+
+def test_names_of_arms_do_not_lie_upon_each_other_and_all_are_in_the_legend(tmp_path, monkeypatch):
+    """Three arms end at one place, at the right edge; an arm is in the second panel only."""
+    end = [{"hack_rate": 0.9, "true_reward": 0.3}]
+    curves = {("a", name): end for name in ("one", "three", "two")} | {("b", "ppo"): end}
+    figures = []
+    monkeypatch.setattr(Figure, "savefig", lambda figure, *_, **__: figures.append(figure))
+    runpy.run_path(str(STUDIES / "paths.py"))["draw"](steps(tmp_path, curves), ["ppo"], tmp_path / "x.png")
+    heights = sorted(text.get_position()[1] for text in figures[0].axes[0].texts)
+    assert len(heights) == 3
+    assert min(np.diff(heights)) >= 0.009
+    assert all(text.get_ha() == "right" for text in figures[0].axes[0].texts)
+    assert [text.get_text() for text in figures[0].legends[0].get_texts()] == ["ppo"]
 
 
 def test_a_run_that_stopped_stays_in_the_mean_where_it_was():
@@ -303,3 +334,14 @@ def test_outcomes_where_an_arm_did_not_run_and_where_nothing_can_be_hacked(tmp_p
         "| `that` | – | – | – | 1 of 1 |",
         "| all | | 1 of 1 | 1 of 2 | 1 of 1 |",
     ]
+
+
+def test_outcomes_without_ppo_are_compared_with_the_first_arm(tmp_path, capsys):
+    """Of two runs one has no gold judge, and the mean is of the other."""
+    runs = {("untrained", 0): (0.0, 0.1), ("published", 0): (0.9, 0.3, 0.0, -0.5), ("published", 1): (0.9, 0.3, 0.0)}
+    runs |= {("gaa", 0): (0.1, 0.4), ("gaa", 1): (0.1, 0.5)}
+    script("outcomes.py")(table(tmp_path, runs), [])
+    told = capsys.readouterr().out
+    assert "| difference to published |" in told
+    assert "| `capped` | published | 2 | 90.0% | 0.300 | – | −0.50 | – | – |" in told
+    assert "| `capped` | gaa | 2 | 10.0% | 0.450 [−0.185, 1.085] | +0.150 [−0.485, +0.785] | – | – | – |" in told
