@@ -11,6 +11,7 @@ from pathlib import Path
 
 import numpy as np
 from matplotlib.figure import Figure
+from tables import coloured
 
 from gaard.report.figures import COLOURS
 from gaard.training.runlog import SAMPLES, read_jsonl
@@ -37,7 +38,8 @@ def seen(folder: Path, arm: str, seeds: list[str]) -> dict[str, dict[int, list[f
     Of all seeds, or of some.
     """
     found: dict[str, dict[int, list[float]]] = defaultdict(lambda: defaultdict(list))
-    for run in (run for seed in seeds or ["*"] for run in sorted(folder.glob(f"{arm}-seed{seed}"))):
+    runs = [run for seed in seeds or ["*"] for run in sorted(folder.glob(f"{arm}-seed{seed}"))]
+    for run in runs:
         for row in read_jsonl(run / SAMPLES):
             window, tokens = (row["step"] - 1) // WINDOW, row["tokens"]
             found["hacked"][window].append(row["hacked"])
@@ -53,12 +55,11 @@ def seen(folder: Path, arm: str, seeds: list[str]) -> dict[str, dict[int, list[f
 
 def draw(folder: Path, arms: list[str], path: Path, seeds: list[str]) -> None:
     """A panel a quantity, a line an arm: means, the middle half shaded."""
-    if len(arms) > len(COLOURS):
-        sys.exit(f"{len(arms)} arms: there are colours for {len(COLOURS)}")
+    colours = coloured(arms)
     figure = Figure(figsize=(13, 6.5), layout="constrained")
     axes = figure.subplots(2, 3)
     print("| " + " | ".join(COLUMNS) + " |\n" + "|---" * len(COLUMNS) + "|")
-    for arm, colour in zip(arms, COLOURS[: len(arms)], strict=True):
+    for arm, colour in colours.items():
         found = seen(folder, arm, seeds)
         if not found:
             sys.exit(f"{folder} has no runs of {arm!r}" + (f" with the seeds {', '.join(seeds)}" if seeds else ""))

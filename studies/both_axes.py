@@ -6,13 +6,12 @@ reward higher, both intervals of the difference excluding 0.
 """
 
 import argparse
-import sys
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import numpy as np
-from tables import read, said
+from tables import check_arms, read, said
 
 from gaard.lab.statistics import paired_difference
 
@@ -27,8 +26,7 @@ def main(table: Path, ours: str) -> None:
     for run in runs:
         if run["error"] is None and run["frontier_area"] is not None:
             measured[run["arm"]][run["seed"]].append(run)
-    if ours not in measured:
-        sys.exit(f"{table} has no arm {ours!r}: it has {', '.join(measured)}")
+    check_arms(table, [ours], measured)
     print(
         f"| arm less {ours} | seeds | hack rate | true reward | area | better on both axes |\n|---|---|---|---|---|---|"
     )

@@ -6,14 +6,13 @@ run is hacked if more than half of its completions are (docs/protocol.md).
 """
 
 import argparse
-import sys
 from collections import defaultdict
 from pathlib import Path
 
-from tables import read, said
+from tables import check_arms, read, said
 
 from gaard.lab.arms import UNTRAINED
-from gaard.lab.collection import BASELINE, can_be
+from gaard.lab.collection import baseline_of, can_be
 from gaard.lab.statistics import mean_interval, paired_difference
 
 MEASURED = (("hack_rate", ".1%"), ("true_reward", ".3f"), ("gold_reward", ".2f"), ("entropy", ".2f"), ("kl", ".2f"))
@@ -31,11 +30,9 @@ def main(table: Path, arms: list[str]) -> None:
             scenarios[run["scenario"]][run["arm"]].append(run)
     scenarios = named(scenarios)
     there = list(dict.fromkeys(arm for found in scenarios.values() for arm in found))
-    if missing := [arm for arm in arms if arm not in there]:
-        sys.exit(f"{table} has no arm {missing[0]!r}: it has {', '.join(there)}")
+    check_arms(table, arms, there)
     arms = arms or sorted(there, key=lambda arm: arm == UNTRAINED)
-    baseline = BASELINE if BASELINE in there else next(arm for arm in there if arm != UNTRAINED)
-    print_outcomes(scenarios, arms, baseline)
+    print_outcomes(scenarios, arms, baseline_of([arm for arm in there if arm != UNTRAINED]))
     print()
     print_hacked(scenarios, [arm for arm in arms if arm != UNTRAINED])
 

@@ -13,12 +13,13 @@ from pathlib import Path
 import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
-from tables import read
+from tables import check_arms, coloured, read
 
 from gaard.lab.frontier import running_mean
 from gaard.report.figures import COLOURS
 
 AXES = (("hack_rate", "hack rate"), ("true_reward", "true reward"))
+GREY = "#9ca3af"
 LINE = 0.009  # of true reward, the height of a name
 Runs = dict[int, list[dict[str, float]]]  # seed → its steps
 
@@ -31,24 +32,21 @@ def draw(table: Path, named: list[str], path: Path) -> dict[str, list[str]]:
     honeypots = {name: arms for name, arms in scenarios.items() if hacked(arms)}
     if not honeypots:
         sys.exit(f"{table} has no scenario in which anything is hacked")
-    there = {arm for arms in honeypots.values() for arm in arms}
-    if missing := [arm for arm in named if arm not in there]:
-        sys.exit(f"{table} has no arm {missing[0]!r}: it has {', '.join(sorted(there))}")
-    if len(named) > len(COLOURS):
-        sys.exit(f"{len(named)} arms: there are colours for {len(COLOURS)}")
-    colours = dict(zip(named, COLOURS, strict=False))
+    check_arms(table, named, dict.fromkeys(arm for arms in honeypots.values() for arm in arms))
+    colours = coloured(named)
     figure = Figure(figsize=(6 * len(honeypots), 5.4), layout="constrained")
     panels = figure.subplots(1, len(honeypots), sharey=True, squeeze=False)[0]
     for axes, (scenario, arms) in zip(panels, honeypots.items(), strict=True):
         ends: dict[str, tuple[float, float]] = {}
         for arm in sorted(arms, key=lambda arm: (arm in colours, arm)):  # the coloured ones on top
             across, up = (mean_path(arms[arm], name) for name, _ in AXES)
-            colour = colours.get(arm, "#9ca3af")
-            axes.plot(across, up, color=colour, lw=2 if arm in colours else 1, label=arm if arm in colours else None)
-            axes.plot(across[-1], up[-1], "o", ms=5, color=colour)
-            if arm not in colours:
+            if arm in colours:
+                (line,) = axes.plot(across, up, color=colours[arm], lw=2, label=arm)
+            else:
+                (line,) = axes.plot(across, up, color=GREY, lw=1)
                 ends[arm] = (across[-1], up[-1])
-        label(axes, ends)
+            axes.plot(across[-1], up[-1], "o", ms=5, color=line.get_color())
+        name_ends(axes, ends)
         axes.set(title=scenario, xlabel=AXES[0][1], xlim=(-0.03, 1.03))
         axes.grid(alpha=0.25)
     panels[0].set_ylabel(AXES[1][1])
@@ -58,7 +56,7 @@ def draw(table: Path, named: list[str], path: Path) -> dict[str, list[str]]:
     return {scenario: sorted(arms) for scenario, arms in honeypots.items()}
 
 
-def label(axes: Axes, ends: dict[str, tuple[float, float]]) -> None:
+def name_ends(axes: Axes, ends: dict[str, tuple[float, float]]) -> None:
     """Names beside the ends of lines, moved up where they would lie upon each other."""
     placed: list[tuple[float, float]] = []
     for arm, (x, y) in sorted(ends.items(), key=lambda end: end[1][1]):
@@ -66,10 +64,8 @@ def label(axes: Axes, ends: dict[str, tuple[float, float]]) -> None:
         while any(abs(x - x_other) < 0.3 and abs(height - y_other) < LINE for x_other, y_other in placed):
             height += LINE / 4
         placed.append((x, height))
-        right = x > 0.8  # of the panel's width, which is 1
-        axes.annotate(
-            arm, (x, y), (x + (-0.015 if right else 0.015), height), fontsize=7, ha="right" if right else "left"
-        )
+        shift, side = (-0.015, "right") if x > 0.8 else (0.015, "left")  # of the panel's width, which is 1
+        axes.annotate(arm, (x, y), (x + shift, height), fontsize=7, ha=side)
 
 
 def hacked(arms: dict[str, Runs]) -> bool:

@@ -1,6 +1,7 @@
-"""What the scripts beside the studies share: the rows of a Parquet file, and an interval as text."""
+"""What the scripts beside the studies share: a Parquet file's rows and arms, the arms' colours, an interval as text."""
 
 import sys
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
@@ -8,6 +9,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from gaard.lab.statistics import Difference, Interval
+from gaard.report.figures import COLOURS
 
 
 def read(path: Path, *columns: str) -> list[dict[str, Any]]:
@@ -26,6 +28,20 @@ def read(path: Path, *columns: str) -> list[dict[str, Any]]:
             f"{path} has no column {missing[0]!r}: runs.parquet has a row a run, studies/steps.py makes a row a step"
         )
     return table.to_pylist()
+
+
+def check_arms(path: Path, asked: Iterable[str], there: Iterable[str]) -> None:
+    """Every arm that was asked for is in the file; else the script ends, and says which are."""
+    there = list(there)
+    if missing := [arm for arm in asked if arm not in there]:
+        sys.exit(f"{path} has no arm {missing[0]!r}: it has {', '.join(there)}")
+
+
+def coloured(arms: list[str]) -> dict[str, str]:
+    """Arm → its colour; the script ends if there are too few."""
+    if len(arms) > len(COLOURS):
+        sys.exit(f"{len(arms)} arms: there are colours for {len(COLOURS)}")
+    return dict(zip(arms, COLOURS, strict=False))
 
 
 def said(found: Interval | Difference, digits: str, *, scale: float = 1.0, unit: str = "") -> str:

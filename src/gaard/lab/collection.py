@@ -40,7 +40,7 @@ def collect(runs: Sequence[Mapping[str, Any]], study: Study) -> dict[str, Any]:
         "tax": {ARM: …}, "runs": […], "study": …}``.
     """
     arms = [arm.name for arm in study.arms]
-    baseline = BASELINE if BASELINE in arms else arms[0]
+    baseline = baseline_of(arms)
     scenarios = {}
     for label in study.worlds:
         here = [run for run in runs if run["scenario"] == label and run["error"] is None]
@@ -109,6 +109,18 @@ def _intervals(measured: Sequence[Mapping[str, float]]) -> dict[str, dict[str, A
             iqm = {"mean": middle.mean, "low": middle.low, "high": middle.high}
             intervals[name] = {**asdict(mean_interval(values, bounds)), "iqm": iqm}
     return intervals
+
+
+def baseline_of(arms: Sequence[str]) -> str:
+    """The arm that others are compared with.
+
+    Args:
+        arms: Those of a study, in its order, without the untrained model.
+
+    Returns:
+        ``ppo``, or the first where it did not run.
+    """
+    return BASELINE if BASELINE in arms else arms[0]
 
 
 def _differences(by_arm: Mapping[str, Mapping[int, Mapping[str, float]]], baseline: str) -> dict[str, dict[str, Any]]:
