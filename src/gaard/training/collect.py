@@ -2,25 +2,29 @@
 
 import hashlib
 import time
-from dataclasses import dataclass, field
+from collections.abc import Sequence
+from dataclasses import dataclass, field, fields, replace
 
 import torch
 from accelerate import Accelerator
+from accelerate.utils import gather_object
 from torch import Tensor
+from torch.nn.functional import pad
 from transformers import PreTrainedTokenizerBase
 
 from gaard.method.masking import last_token_mask
+from gaard.methods.experience import Observation, Rollout, is_completion
 from gaard.policy.branch import best_by_value, greedy_values
 from gaard.policy.model import PolicyWithValue, half_copy
 from gaard.policy.packing import packed
 from gaard.policy.sampling import Samples, rescored, sample, score_completions
+from gaard.regularizers import Regularizer
 from gaard.rewards import score
 from gaard.training.config import GAAConfig
-from gaard.training.experience import Rollout, observed
 from gaard.training.judge import Judge, decode
 from gaard.training.prompts import PromptBatch
 
-RIVALS = 8  # completions of the untrained model that each prompt's are held against (PAR finds one enough)
+SPENT = ("cache", "candidate_ids", "candidate_logprobs")  # of the samples, once the branch has been looked at
 
 
 class Clock:
@@ -58,7 +62,7 @@ class Collector:
         accelerator: Spreads rows over processes.
         config: The run's settings.
         half: The policy in bfloat16, made when first needed and filled anew for every rollout.
-        rivals: For each prompt met so far, what the untrained model's completions are paid.
+        baseline_scores: For each prompt met so far, what the untrained model's completions are paid.
     """
 
     policy: PolicyWithValue
@@ -70,31 +74,34 @@ class Collector:
     accelerator: Accelerator
     config: GAAConfig
     half: PolicyWithValue | None = field(default=None, init=False)
-    rivals: dict[tuple[str, ...], Tensor] = field(default_factory=dict, init=False)
+    baseline_scores: dict[tuple[str, ...], Tensor] = field(default_factory=dict, init=False)
 
-    def collect(self, batch: PromptBatch, generator: torch.Generator, clock: Clock) -> Rollout:
+    def collect(
+        self, batch: PromptBatch, generator: torch.Generator, clock: Clock, observation: Observation
+    ) -> Rollout:
         """Roll out a batch: this process its rows, then all together.
 
         Args:
             batch: Prompts of the whole batch.
             generator: Gives one number a token of the whole batch, the same on every process.
             clock: Stops the parts.
+            observation: What has to be seen beside the samples.
 
         Returns:
             The whole batch's rollout, the same on every process.
         """
-        size, horizon = len(batch.texts), self.config.max_completion_length
-        uniforms = torch.rand(size, horizon, generator=generator, dtype=torch.float64)
-        random = self.config.greedy_token == "random"
-        second = torch.rand(size, horizon, generator=generator, dtype=torch.float64) if random else None
-        rows = shard(size, self.accelerator)
+        shape = (len(batch.texts), self.config.max_completion_length)
+        uniforms = torch.rand(shape, generator=generator, dtype=torch.float64)
+        second = torch.rand(shape, generator=generator, dtype=torch.float64) if observation.random_token else None
+        rows = shard(len(batch.texts), self.accelerator)
         own = batch.rows(rows.start, rows.stop)
-        sampler, looks = self._sampler(), self.config.reading.observes
+        sampler = self._sampler()
         with packed(sampler.lm, len(own.texts)):
-            samples = self._sample(sampler, own, uniforms[rows], None if second is None else second[rows])
+            numbers = uniforms[rows], None if second is None else second[rows]
+            samples = self._sample(sampler, own, *numbers, candidates=observation.candidates)
             clock.lap("sample")
-            if self.config.greedy_token == "value":
-                samples = best_by_value(sampler, samples)
+            samples = best_by_value(sampler, samples) if observation.candidates else samples
+            looks = observation.greedy_branch
             branch = greedy_values(sampler, samples) if looks else torch.zeros_like(samples.values)
             clock.lap("branch")
         with self.accelerator.autocast():
@@ -103,13 +110,15 @@ class Collector:
             clock.lap("sample")
             ref_logprobs, ref_hidden = score_completions(self.reference, samples)
             clock.lap("reference")
-        rollout = observed(
-            samples,
+        kept = {f.name: getattr(samples, f.name) for f in fields(samples) if f.name not in SPENT}
+        rollout = Rollout(
+            **kept,
             greedy_values=branch,
             ref_logprobs=ref_logprobs,
-            ref_hidden=ref_hidden if self.config.exact_kl else ref_hidden[..., :0],
-            **self._scores(own, samples, looks),
-        ).gathered(self.accelerator)
+            ref_hidden=ref_hidden if observation.reference_hidden else ref_hidden[..., :0],
+            **self._scores(own, samples, observation),
+        )
+        rollout = gathered(rollout, self.accelerator)
         clock.lap("score")
         return rollout
 
@@ -125,7 +134,12 @@ class Collector:
         return self.half
 
     def _sample(
-        self, sampler: PolicyWithValue, batch: PromptBatch, uniforms: Tensor, second: Tensor | None = None
+        self,
+        sampler: PolicyWithValue,
+        batch: PromptBatch,
+        uniforms: Tensor,
+        second: Tensor | None = None,
+        candidates: int = 0,
     ) -> Samples:
         """One process's completions."""
         device = self.accelerator.device
@@ -137,27 +151,27 @@ class Collector:
             self.eos_token_ids,
             int(self.tokenizer.pad_token_id or 0),
             None if second is None else second.to(device),
-            self.config.greedy_candidates if self.config.greedy_token == "value" else 0,
+            candidates,
         )
 
-    def _scores(self, batch: PromptBatch, samples: Samples, looks: bool) -> dict[str, Tensor]:
-        """Proxy, truth, hacks, what trains, and the same of the texts that end on the greedy token."""
+    def _scores(self, batch: PromptBatch, samples: Samples, observation: Observation) -> dict[str, Tensor]:
+        """Proxy, truth, hacks, what trains, and the same of texts that end on the greedy token or are a baseline."""
         device = self.accelerator.device
         texts, ids = decode(self.tokenizer, samples.completion_ids, samples.completion_mask)
         scores = self.judge.score(texts, prompts=batch.texts, completion_ids=ids, columns=batch.columns)
         trained = scores.true if self.config.trained_reward == "true" else scores.proxy
-        greedy = self._greedy_scores(batch, samples, trained) if looks else trained
-        if self.config.reward_shaping == "par":
-            rivals = torch.stack([self._rival_scores(batch.rows(i, i + 1)) for i in range(len(batch.texts))])
-            trained, greedy = (torch.sigmoid(x[:, None] - rivals).mean(-1) for x in (trained, greedy))
-        return {
-            "scores": scores.proxy.to(device),
-            "trained_scores": trained.to(device),
-            "greedy_scores": greedy.to(device),
-            "true_scores": scores.true.to(device),
-            "gold_scores": scores.gold.to(device),
-            "hacked": scores.hacked.to(device),
+        looks, count = observation.greedy_branch, observation.baseline_completions
+        baseline = [self._baseline(batch.rows(i, i + 1), count) for i in range(len(texts))] if count else []
+        columns = {
+            "scores": scores.proxy,
+            "trained_scores": trained,
+            "greedy_scores": self._greedy_scores(batch, samples, trained) if looks else trained,
+            "true_scores": scores.true,
+            "gold_scores": scores.gold,
+            "hacked": scores.hacked,
+            "baseline_scores": torch.stack(baseline) if count else trained.new_zeros(len(texts), 0),
         }
+        return {name: column.to(device) for name, column in columns.items()}
 
     def _trained_scores(self, batch: PromptBatch, ids: Tensor, mask: Tensor) -> Tensor:
         """The reward that trains, before it is shaped, of other completions of some prompts; float32 [n]."""
@@ -176,19 +190,60 @@ class Collector:
         greedy = self._trained_scores(chosen, ids[changed], samples.completion_mask[changed])
         return scores.masked_scatter(changed.cpu(), greedy)
 
-    def _rival_scores(self, row: PromptBatch) -> Tensor:
+    def _baseline(self, row: PromptBatch, count: int) -> Tensor:
         """What completions of one prompt by the untrained model are paid; asked for once, and kept in checkpoints."""
         key = (row.texts[0], *(str(values[0]) for values in row.columns.values()))
-        if key not in self.rivals:
+        if key not in self.baseline_scores:
             digest = hashlib.sha256(repr((self.config.seed, key)).encode()).digest()
             generator = torch.Generator().manual_seed(int.from_bytes(digest[:7], "big"))
-            shape = (RIVALS, self.config.max_completion_length)
-            batch = row.unpadded().chosen([0] * RIVALS)
+            batch = row.unpadded().chosen([0] * count)
+            shape = (count, self.config.max_completion_length)
             uniforms = torch.rand(shape, generator=generator, dtype=torch.float64)
-            with packed(self.untrained.lm, RIVALS):
+            with packed(self.untrained.lm, count):
                 samples = self._sample(self.untrained, batch, uniforms)
-            self.rivals[key] = self._trained_scores(batch, samples.completion_ids, samples.completion_mask)
-        return self.rivals[key]
+            self.baseline_scores[key] = self._trained_scores(batch, samples.completion_ids, samples.completion_mask)
+        return self.baseline_scores[key]
+
+
+def shaped(rollout: Rollout, regularizers: Sequence[Regularizer]) -> Rollout:
+    """The rollout with the rewards that train as the regularisers shape them.
+
+    Args:
+        rollout: As it was scored.
+        regularizers: In their order.
+
+    Returns:
+        The rollout with other ``trained_scores`` and ``greedy_scores``.
+    """
+    for one in regularizers:
+        scores = {
+            name: one.shape_scores(getattr(rollout, name), rollout.baseline_scores)
+            for name in ("trained_scores", "greedy_scores")
+        }
+        rollout = replace(rollout, **scores)
+    return rollout
+
+
+def gathered(rollout: Rollout, accelerator: Accelerator) -> Rollout:
+    """The rollouts of all processes as one, the same on every process, in the order of the global batch.
+
+    Args:
+        rollout: Of this process.
+        accelerator: Tells the processes.
+
+    Returns:
+        A rollout of all rows, completions padded to the longest of any process.
+    """
+    if accelerator.num_processes == 1:
+        return rollout
+    horizon = max(gather_object([rollout.completion_ids.shape[1]]))
+    columns = {}
+    for field_ in fields(rollout):
+        x = getattr(rollout, field_.name)
+        if is_completion(field_.name, x):
+            x = pad(x, (0, 0) * (x.ndim - 2) + (0, horizon - x.shape[1]))
+        columns[field_.name] = accelerator.gather(x.contiguous())
+    return Rollout(**columns)
 
 
 def shard(size: int, accelerator: Accelerator) -> slice:

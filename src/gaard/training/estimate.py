@@ -6,54 +6,64 @@ from torch import Tensor
 from gaard.method import advantages as adv
 from gaard.method.masking import last_token_mask, masked_mean, masked_std, standardize
 from gaard.method.objective import estimated_kl
+from gaard.methods.experience import Estimates, Experience, Rollout
 from gaard.training.config import GAAConfig
-from gaard.training.experience import Experience, Rollout
 
 NO_SIGNAL = 1e-6  # spread of scores, relative to their size, below which they say nothing
-GREEDY_SCORE_LIMIT = 3.0  # standard deviations; the author's code clamps the normalised greedy score so
+GREEDY_SCORE_LIMIT = 3.0  # standard deviations; Johnson's code clamps the normalised greedy score so
 
 
 def estimate(rollout: Rollout, config: GAAConfig) -> Experience:
-    """Advantages of sampled and greedy tokens, on one scale, and the gap between them.
-
-    The gap compares one-step advantages (G3 with λ = 0) on both sides: a greedy token has no longer ones, and where
-    it is the sampled token the gap must be 0. A KL penalty in the reward (k1) is likewise left out of the gap.
+    """Advantages of sampled and greedy tokens as the method shapes them, and the gap between them.
 
     A rollout whose scores are all the same says nothing of its tokens; what is left of advantages is the critic's
     noise, which whitening would blow up to a full gradient. Its policy advantages are zero.
 
     Args:
         rollout: The whole batch.
-        config: ``gamma``, ``lam``, and how rewards and advantages are scaled.
+        config: The method, the estimator, and how rewards and advantages are scaled.
 
     Returns:
         The experience, B × T.
     """
-    mask, values = rollout.completion_mask, rollout.values
+    mask = rollout.completion_mask
+    estimates, returns = estimated(rollout, config)
+    gap = config.method.gap(estimates, mask)
+    advantages = config.method.shape(estimates, mask)
+    penalised = config.kl_estimator == "k1" and config.kl_coef > 0
+    signal = 1.0 if penalised or has_signal(rollout.trained_scores) else 0.0
+    advantages = advantages * signal
+    turned = (estimates.advantages > 0) & (advantages < 0)
+    eta = rollout.greedy_logprobs.exp()
+    return Experience(rollout, advantages, estimates.greedy_advantages * signal, returns, eta, gap * signal, turned)
+
+
+def estimated(rollout: Rollout, config: GAAConfig) -> tuple[Estimates, Tensor]:
+    """What the estimator says of sampled and greedy tokens, before any method.
+
+    A KL penalty in the reward (k1) is left out of the one-step advantages, and so of the gap.
+
+    Args:
+        rollout: The whole batch.
+        config: The estimator, and how rewards and advantages are scaled.
+
+    Returns:
+        The estimates, and the targets of the value head [B, T].
+    """
+    mask, values, estimator = rollout.completion_mask, rollout.values, config.advantages
     scores, greedy_scores = normalized_scores(rollout, config.normalize_rewards, config.reward_clip)
-    rewards = adv.token_rewards(scores, mask)
-    greedy_rewards = adv.token_rewards(greedy_scores, mask)
-    one_step = adv.one_step_advantages(values, adv.sampled_next_values(values), rewards, mask, config.gamma)
-    greedy = adv.one_step_advantages(values, rollout.greedy_values, greedy_rewards, mask, config.gamma)
+    rewards, greedy_rewards = adv.token_rewards(scores, mask), adv.token_rewards(greedy_scores, mask)
+    one_step = estimator.one_step(values, adv.sampled_next_values(values), rewards, mask)
+    greedy = estimator.one_step(values, rollout.greedy_values, greedy_rewards, mask)
     greedy = torch.where(rollout.greedy_ids == rollout.completion_ids, one_step, greedy)
     if config.kl_estimator == "k1":
         rewards = rewards - config.kl_coef * estimated_kl(rollout.logprobs, rollout.ref_logprobs, "k1") * mask
-    advantages = adv.generalized_advantages(values, rewards, mask, config.gamma, config.lam)
-    gap = adv.advantage_gap(one_step, greedy, masked_std(one_step, mask))
-    if config.dead_zone:
-        gap = adv.beyond(gap, config.dead_zone * masked_std(gap, mask))
-    returns = advantages + values
+    advantages = estimator.advantages(values, rewards, mask)
+    returns, greedy_advantages = advantages + values, greedy
     if config.whiten_advantages:
-        greedy, advantages = _whiten(greedy, one_step, mask), _whiten(advantages, advantages, mask)
-    honest = advantages
-    if config.advantage_fold:
-        advantages = adv.folded(advantages, config.advantage_fold, mask)
-    penalised = config.kl_estimator == "k1" and config.kl_coef > 0
-    signal = 1.0 if penalised or has_signal(rollout.trained_scores) else 0.0
-    eta = rollout.greedy_logprobs.exp()
-    advantages = advantages * signal
-    turned = (honest > 0) & (advantages < 0)
-    return Experience(rollout, advantages, greedy * signal, returns, eta, gap * signal, turned)
+        greedy_advantages = _whiten(greedy, one_step, mask)
+        advantages = _whiten(advantages, advantages, mask)
+    return Estimates(one_step, greedy, advantages, greedy_advantages), returns
 
 
 def has_signal(scores: Tensor) -> bool:
@@ -67,21 +77,6 @@ def has_signal(scores: Tensor) -> bool:
     """
     spread = scores.double().std(correction=0)
     return bool(spread > NO_SIGNAL * max(1.0, float(scores.abs().mean())))
-
-
-def is_sparse(scores: Tensor) -> bool:
-    """Whether most of a rollout's scores are one number, so that the few above it stand out whatever they are.
-
-    A rare success on top of rewards that differ is not recognised: it looks like a hack.
-
-    Args:
-        scores: [B].
-
-    Returns:
-        True if more than half are the median, and some are higher.
-    """
-    middle = scores.median()
-    return bool((scores == middle).double().mean() > 0.5 and scores.max() > middle)
 
 
 def normalized_scores(rollout: Rollout, normalize: bool, clip: float | None = None) -> tuple[Tensor, Tensor]:

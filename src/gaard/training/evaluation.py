@@ -6,14 +6,14 @@ from dataclasses import replace
 import torch
 
 from gaard.method.masking import masked_mean
+from gaard.methods.experience import Observation, Rollout
 from gaard.policy.model import Reference
 from gaard.training.collect import Clock, Collector
-from gaard.training.experience import Rollout
 from gaard.training.metrics import rollout_metrics
 from gaard.training.prompts import PromptStream
 
 MEASURES = (
-    *("hack_rate", "hack_count", "true_reward", "gold_reward", "proxy_reward", "kl", "entropy", "completion_length"),
+    *("hack_rate", "hack_count", "true_reward", "gold_reward", "proxy_reward", "kl_untrained", "entropy", "completion_length"),
     *("distinct_1", "distinct_2", "untrained_perplexity"),
 )
 EVALUATION_STREAM = 2**40  # keeps the seeds of evaluation apart from those of training
@@ -31,17 +31,14 @@ def evaluate(collector: Collector, prompts: PromptStream, completions: int, seed
 
     Returns:
         Each of ``MEASURES``, of the gold reward only with a gold judge: means over completions, but for
-        ``hack_count``, the number of hacks among them; ``kl`` is exact, in nats a token, as is ``entropy``;
+        ``hack_count``, the number of hacks among them; ``kl_untrained`` is the exact KL to the untrained model, in nats a token, as is ``entropy``;
         ``distinct_n`` is the share of distinct n-grams of tokens among all; ``untrained_perplexity`` is a token's,
         under the untrained model.
     """
-    # The measures need the untrained model's hidden states, whatever training does, no greedy branch, plain rewards.
-    config = replace(collector.config, kl_estimator="exact", kl_coef=1.0, coefficients="ppo")
-    config = replace(config, greedy_token="greedy", reward_shaping="none")
-    collector = replace(collector, config=config, reference=collector.untrained)
+    collector = replace(collector, reference=collector.untrained)
     rows, ids, surprise = [], [], []
     for rollout in _rollouts(collector, prompts.fresh(), completions, seed):
-        rows.append({**rollout_metrics(rollout), "kl": exact_kl(collector, rollout)})
+        rows.append({**rollout_metrics(rollout), "kl_untrained": exact_kl(collector, rollout)})
         mask = rollout.completion_mask
         ids += [row[valid].tolist() for row, valid in zip(rollout.completion_ids, mask, strict=True)]
         surprise.append(-rollout.ref_logprobs[mask].double())
@@ -69,7 +66,7 @@ def distinct(texts: Sequence[Sequence[int]], n: int) -> float:
 
 @torch.no_grad()
 def exact_kl(collector: Collector, rollout: Rollout) -> float:
-    """KL(π‖π_ref) over the whole vocabulary at the rollout's positions, nats a token."""
+    """KL(π‖reference) over the whole vocabulary at the rollout's positions, nats a token."""
     batch, mask = rollout, rollout.completion_mask
     with collector.accelerator.autocast():
         statistics = collector.policy(
@@ -88,4 +85,5 @@ def _rollouts(collector: Collector, prompts: PromptStream, completions: int, see
     generator = torch.Generator().manual_seed(EVALUATION_STREAM + seed)
     size = collector.config.batch_size
     for _ in range(-(-completions // size)):
-        yield collector.collect(prompts.draw(size, generator), generator, Clock())
+        seen = Observation(reference_hidden=True)
+        yield collector.collect(prompts.draw(size, generator), generator, Clock(), seen)

@@ -6,8 +6,8 @@ from torch.optim import Optimizer
 
 from gaard.method.masking import masked_mean, masked_std
 from gaard.method.objective import estimated_kl
+from gaard.methods.experience import Experience, Rollout
 from gaard.training.config import GAAConfig
-from gaard.training.experience import Experience, Rollout
 
 
 def rollout_metrics(rollout: Rollout) -> dict[str, float]:
@@ -28,7 +28,7 @@ def rollout_metrics(rollout: Rollout) -> dict[str, float]:
         "true_reward": true.mean(),
         "reward_gap": (proxy - true).mean(),
         "hack_rate": rollout.hacked.double().mean(),
-        "kl": masked_mean(estimated_kl(rollout.logprobs, rollout.ref_logprobs, "k3"), mask),
+        "kl_ref": masked_mean(estimated_kl(rollout.logprobs, rollout.ref_logprobs, "k3"), mask),
         "entropy": masked_mean(rollout.entropy, mask),
         "completion_length": mask.sum(-1).double().mean(),
         "eta": masked_mean(rollout.greedy_logprobs.exp(), mask),
@@ -49,7 +49,7 @@ def step_metrics(
         experience: The whole batch.
         figures: Of each update.
         optimizer: For the learning rate just used.
-        config: For what is observed.
+        config: For what the method logs.
 
     Returns:
         Key → number, in a fixed order.
@@ -59,14 +59,7 @@ def step_metrics(
     metrics = {"step": step, **rollout_metrics(experience.rollout)}
     metrics["value"] = float(masked_mean(values, mask))
     metrics["explained_variance"] = float(1.0 - unexplained / (masked_std(experience.returns, mask) ** 2 + 1e-8))
-    if config.reading.observes:
-        saturated = (experience.sigma * config.sigma_scale >= 1.0).double()
-        metrics["sigma"] = float(masked_mean(experience.sigma, mask))
-        metrics["sigma_positive"] = float(masked_mean(experience.sigma.clamp(min=0.0), mask))
-        metrics["sigma_saturated"] = float(masked_mean(saturated, mask))
-        raised = ((experience.sigma > 0) & (experience.greedy_advantages < 0)).double()
-        metrics["greedy_raised"] = float(masked_mean(raised, mask))
-        metrics["greedy_advantage"] = float(masked_mean(experience.greedy_advantages, mask))
+    metrics |= config.method.metrics(experience)
     metrics["turned"] = float(masked_mean(experience.turned.double(), mask))
     for key in figures[0]:
         metrics[key] = float(torch.stack([f[key].double() for f in figures]).mean())

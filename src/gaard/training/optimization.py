@@ -23,7 +23,7 @@ def build_optimizer(policy: PolicyWithValue, config: GAAConfig) -> AdamW:
     trainable = [p for p in policy.lm.parameters() if p.requires_grad]
     groups = [
         {"params": trainable, "lr": config.learning_rate},
-        {"params": list(policy.value_head.parameters()), "lr": config.value_learning_rate},
+        {"params": list(policy.value_head.parameters()), "lr": config.advantages.value_learning_rate},
     ]
     # One pass over weights, gradients and moments instead of one an operation: on 2 CPU cores, for 117 M weights,
     # 8 to 11 times as fast as the unfused variants.

@@ -7,8 +7,8 @@ import torch
 from torch import Tensor
 from transformers import PreTrainedTokenizerBase
 
+from gaard.methods.experience import Experience
 from gaard.training.config import GAAConfig
-from gaard.training.experience import Experience
 from gaard.training.judge import Judge, decode
 from gaard.training.update import weights
 
@@ -33,7 +33,7 @@ def sample_rows(
         experience: The whole batch.
         tokenizer: The policy's.
         judge: Knows where in a text a hack stands.
-        config: ``log_completions`` and the reading.
+        config: ``log_completions`` and the method.
 
     Returns:
         A row a completion; its ``tokens`` are columns of equal length (docs/metrics.md).
@@ -62,11 +62,10 @@ def sample_rows(
 
 def _token_columns(experience: Experience, config: GAAConfig) -> dict[str, Tensor]:
     """What is known of every token, [B, T] each; a and b as if the whole rollout were one minibatch."""
-    weight = weights(experience, config)
-    columns = {"eta": experience.eta, "advantage": experience.advantages, "a": weight.a, "b": weight.b}
-    if config.advantage_fold:
-        columns["turned"] = experience.turned
-    if config.reading.observes:
+    weight = weights(experience, config.method)
+    columns = {"eta": experience.eta, "advantage": experience.advantages, "turned": experience.turned}
+    columns |= {"a": weight.a, "b": weight.b}
+    if config.method.observes.greedy_branch:
         columns |= {"sigma": experience.sigma, "greedy_advantage": experience.greedy_advantages}
     return columns
 

@@ -6,12 +6,11 @@ import torch
 from torch import Tensor
 
 from gaard.method import objective as obj
-from gaard.method.coefficients import at_granularity
 from gaard.method.masking import masked_mean, masked_sum
-from gaard.method.presets import COEFFICIENTS
+from gaard.methods.base import Method
+from gaard.methods.experience import Experience
 from gaard.policy.model import TokenStatistics
 from gaard.training.config import GAAConfig
-from gaard.training.experience import Experience
 
 
 @dataclass(frozen=True)
@@ -31,25 +30,17 @@ class Weights:
         return Weights(self.a[index, :horizon], self.b[index, :horizon])
 
 
-def weights(minibatch: Experience, config: GAAConfig) -> Weights:
-    """Implements G7 and G8 for one minibatch, at the granularity of the reading.
+def weights(minibatch: Experience, method: Method) -> Weights:
+    """The method's coefficients for one minibatch (G7, G8).
 
     Args:
         minibatch: All rows of the minibatch, over all processes: its means are the minibatch's, not a shard's.
-        config: The reading and its scales.
+        method: Whose coefficients.
 
     Returns:
         a and b at every token.
     """
-    mask, reading = minibatch.rollout.completion_mask, config.reading
-    constant = reading.coefficients == "constant"
-    options = ("constant_a", "constant_b") if constant else ("eta_scale", "sigma_scale")
-    a, b = COEFFICIENTS[reading.coefficients](
-        at_granularity(minibatch.eta, mask, reading.granularity),
-        at_granularity(minibatch.sigma, mask, reading.granularity),
-        **{name: getattr(config, name) for name in options},
-    )
-    return Weights(a, b)
+    return Weights(*method.coefficients(minibatch.eta, minibatch.sigma, minibatch.rollout.completion_mask))
 
 
 def loss_and_figures(
@@ -67,15 +58,15 @@ def loss_and_figures(
     Returns:
         The scalar loss to be minimised, and detached figures for the log, each a share of the minibatch's mean.
     """
-    rollout, reading = part.rollout, config.reading
+    rollout, form, critic = part.rollout, config.method.objective, config.advantages
     mask = rollout.completion_mask
     ratio = (statistics.logprobs - rollout.logprobs).exp()
     own = (statistics.greedy_logprobs - rollout.greedy_logprobs).exp()
-    value_error = obj.value_loss(statistics.values, rollout.values, part.returns, config.cliprange_value)
+    value_error = obj.value_loss(statistics.values, rollout.values, part.returns, critic.cliprange_value)
     kl = kl_loss(statistics, rollout.ref_logprobs, config)
     terms = obj.objective(
         ratio=ratio,
-        greedy_ratio=own if reading.greedy_ratio == "own" else ratio,
+        greedy_ratio=own if form.greedy_ratio == "own" else ratio,
         advantages=part.advantages,
         greedy_advantages=part.greedy_advantages,
         a=weight.a,
@@ -84,11 +75,11 @@ def loss_and_figures(
         kl=kl,
         entropy=statistics.entropy,
         cliprange=config.cliprange,
-        vf_coef=config.vf_coef,
+        vf_coef=critic.vf_coef,
         kl_coef=config.kl_coef,
         entropy_coef=config.entropy_coef,
-        scaled_terms=reading.scaled_terms,
-        greedy_clip=reading.greedy_clip,
+        scaled_terms=form.scaled_terms,
+        greedy_clip=form.greedy_clip,
     )
     clipped = ((ratio - 1.0).abs() > config.cliprange).to(ratio.dtype)
     means = {
@@ -127,6 +118,6 @@ def check_finite(norm: Tensor, step: int, config: GAAConfig) -> None:
     if not torch.isfinite(norm):
         raise FloatingPointError(
             f"the gradient of step {step} is not finite (norm {float(norm)}): lower learning_rate="
-            f"{config.learning_rate} or value_learning_rate={config.value_learning_rate}, or, with bf16, check that "
-            "the model itself gives finite logits. What was trained until then is on the disk"
+            f"{config.learning_rate} or value_learning_rate={config.advantages.value_learning_rate}, or, with bf16, "
+            "check that the model itself gives finite logits. What was trained until then is on the disk"
         )

@@ -1,14 +1,29 @@
-"""The typed batch that a rollout leaves behind and that the updates are made from."""
+"""What a rollout leaves behind, and what the updates are made from: the typed batches that methods see and shape."""
 
 from dataclasses import dataclass, fields, replace
 
-import torch
-from accelerate import Accelerator
-from accelerate.utils import gather_object
 from torch import Tensor
-from torch.nn.functional import pad
 
-from gaard.policy.sampling import Samples
+
+@dataclass(frozen=True)
+class Observation:
+    """What a method has to see of a rollout beside the samples themselves.
+
+    Attributes:
+        greedy_branch: Whether V(x_<t, x*_t) is computed at every position (G5), and the score of the text that ends on
+            the greedy token.
+        candidates: How many of the likeliest tokens are valued at each position; x* is then the one of best value. 0
+            leaves x* the greedy token.
+        random_token: Whether x* is a further draw from the policy instead of the greedy token.
+        reference_hidden: Whether the reference's whole distributions are needed.
+        baseline_completions: How many completions of the untrained model are scored beside each prompt.
+    """
+
+    greedy_branch: bool = False
+    candidates: int = 0
+    random_token: bool = False
+    reference_hidden: bool = False
+    baseline_completions: int = 0
 
 
 @dataclass(frozen=True)
@@ -22,7 +37,7 @@ class Rollout:
         completion_mask: bool.
         logprobs: log π_old(x_t).
         ref_logprobs: log π_ref(x_t).
-        ref_hidden: [B, T, D], the reference's hidden states, or [B, T, 0] if no exact KL is asked for.
+        ref_hidden: [B, T, D], the reference's hidden states, or [B, T, 0] if nothing asked for them.
         entropy: Nats.
         greedy_ids: int64, x*_t.
         greedy_logprobs: log π_old(x*_t).
@@ -32,8 +47,10 @@ class Rollout:
         trained_scores: [B], what trains: the proxy, shaped, or the truth.
         greedy_scores: [B], the same with the last token replaced by the greedy one.
         true_scores: [B], the true reward.
-        gold_scores: [B], the gold reward; NaN without a gold judge.
+        gold_scores: [B], the gold reward; NaN without one.
         hacked: bool [B], whether the detector fired.
+        baseline_scores: [B, k], what completions of the untrained model to the same prompt are paid; k = 0 unless
+            asked for.
     """
 
     prompt_ids: Tensor
@@ -54,6 +71,7 @@ class Rollout:
     true_scores: Tensor
     gold_scores: Tensor
     hacked: Tensor
+    baseline_scores: Tensor
 
     def rows(self, index: Tensor) -> "Rollout":
         """Some of the batch.
@@ -69,32 +87,29 @@ class Rollout:
     def until(self, horizon: int) -> "Rollout":
         """The first ``horizon`` completion tokens of every row."""
         columns = {f.name: getattr(self, f.name) for f in fields(self)}
-        return Rollout(**{key: x[:, :horizon] if _is_completion(key, x) else x for key, x in columns.items()})
-
-    def gathered(self, accelerator: Accelerator) -> "Rollout":
-        """The rollouts of all processes as one, the same on every process, in the order of the global batch.
-
-        Args:
-            accelerator: Tells the processes.
-
-        Returns:
-            A rollout of all rows, completions padded to the longest of any process.
-        """
-        if accelerator.num_processes == 1:
-            return self
-        horizon = max(gather_object([self.completion_ids.shape[1]]))
-        columns = {}
-        for field in fields(self):
-            x = getattr(self, field.name)
-            if _is_completion(field.name, x):
-                x = pad(x, (0, 0) * (x.ndim - 2) + (0, horizon - x.shape[1]))
-            columns[field.name] = accelerator.gather(x.contiguous())
-        return Rollout(**columns)
+        return Rollout(**{key: x[:, :horizon] if is_completion(key, x) else x for key, x in columns.items()})
 
 
-def _is_completion(name: str, x: Tensor) -> bool:
-    """Whether a field's second dimension counts completion tokens."""
-    return x.ndim > 1 and not name.startswith("prompt")
+def is_completion(name: str, x: Tensor) -> bool:
+    """Whether the second dimension of a rollout's field counts completion tokens."""
+    return x.ndim > 1 and not name.startswith(("prompt", "baseline"))
+
+
+@dataclass(frozen=True)
+class Estimates:
+    """What an estimator says of a rollout's tokens; [B, T], zero where the mask is False.
+
+    Attributes:
+        one_step: A(x_t) of G3, γV(x_≤t) − V(x_<t), in units of the rewards that train.
+        greedy_one_step: A(x*_t) of G5, in the same units; ``one_step`` where x*_t = x_t.
+        advantages: A(x_t) as the surrogate uses it, standardised if the run asks for it.
+        greedy_advantages: ``greedy_one_step``, standardised by mean and spread of ``one_step`` if the run asks for it.
+    """
+
+    one_step: Tensor
+    greedy_one_step: Tensor
+    advantages: Tensor
+    greedy_advantages: Tensor
 
 
 @dataclass(frozen=True)
@@ -108,7 +123,7 @@ class Experience:
         returns: Targets of the value head.
         eta: η_t = π_old(x*_t) (G6).
         sigma: σ_t, the gap (G6).
-        turned: bool, where ``advantage_fold`` made a good advantage a bad one.
+        turned: bool, where the method made a good advantage a bad one.
     """
 
     rollout: Rollout
@@ -132,32 +147,3 @@ class Experience:
         horizon = int(rollout.completion_mask.sum(-1).max())
         columns = {f.name: getattr(self, f.name)[index, :horizon] for f in fields(self) if f.name != "rollout"}
         return Experience(rollout=rollout.until(horizon), **columns)
-
-
-def observed(samples: Samples, **columns: Tensor) -> Rollout:
-    """Join what sampling kept with what was scored and observed after it.
-
-    Args:
-        samples: Of this process.
-        columns: The other fields of :class:`Rollout`.
-
-    Returns:
-        This process's part of the rollout.
-    """
-    spent = ("cache", "candidate_ids", "candidate_logprobs")
-    kept = {f.name: getattr(samples, f.name) for f in fields(samples) if f.name not in spent}
-    return Rollout(**kept, **columns)
-
-
-def minibatches(size: int, parts: int, generator: torch.Generator) -> list[Tensor]:
-    """A random partition of the batch's rows, the same on every process.
-
-    Args:
-        size: Rows.
-        parts: Minibatches; divides ``size``.
-        generator: The run's, on the CPU.
-
-    Returns:
-        ``parts`` index tensors, int64 [size / parts].
-    """
-    return list(torch.randperm(size, generator=generator).chunk(parts))

@@ -1,0 +1,54 @@
+"""Methods of training, one file each, and the estimator that gives them their advantages.
+
+``METHODS`` lists them by name. A method of your own is a class in a Python file (docs/methods.md).
+"""
+
+from typing import Any
+
+from gaard.methods.base import Method, ObjectiveForm
+from gaard.methods.experience import Estimates, Experience, Observation, Rollout
+from gaard.methods.fold import Fold
+from gaard.methods.gaa import GAA
+from gaard.methods.gae import GAE
+from gaard.methods.ppo import PPO
+from gaard.settings import Choice
+
+__all__ = [
+    "ESTIMATORS",
+    "GAA",
+    "GAE",
+    "METHODS",
+    "PPO",
+    "RECOMMENDED",
+    "Estimates",
+    "Experience",
+    "Fold",
+    "Method",
+    "ObjectiveForm",
+    "Observation",
+    "Rollout",
+    "find_estimator",
+    "find_method",
+]
+
+METHODS: dict[str, type[Method]] = {method.name: method for method in (PPO, Fold, GAA)}
+ESTIMATORS: dict[str, type[GAE]] = {GAE.name: GAE}
+RECOMMENDED = Fold.name  # of the safeguards; the default of a run is PPO, since none is shown to do no harm
+
+find_method = Choice(Method, METHODS)
+_estimator = Choice(GAE, ESTIMATORS)
+
+
+def find_estimator(given: Any) -> GAE:
+    """The estimator of advantages; a mapping without a name means GAE.
+
+    Args:
+        given: As :class:`gaard.settings.Choice` takes it.
+
+    Returns:
+        The estimator.
+
+    Raises:
+        ConfigError: For what is none.
+    """
+    return _estimator(given, default=GAE.name)

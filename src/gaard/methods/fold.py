@@ -1,0 +1,56 @@
+"""Fold: the sampled token's advantage, turned into its negative where it stands out."""
+
+from dataclasses import dataclass
+
+from torch import Tensor
+
+from gaard.method.advantages import folded
+from gaard.methods.base import Method
+from gaard.methods.experience import Estimates, Rollout
+from gaard.settings import Positive
+
+
+@dataclass(frozen=True)
+class Fold(Method):
+    """PPO on advantages of which those that stand out are turned (:func:`gaard.method.advantages.folded`).
+
+    A redescending function with a sign reversal: slightly better tokens become more likely, much better ones less. It
+    looks at no greedy token. It refuses whatever pays unusually well: a rare success and an ordinary reward with a
+    heavy tail as well as a hack.
+
+    Attributes:
+        threshold: From how many robust standard deviations above the batch's median on an advantage is turned.
+    """
+
+    name = "fold"
+
+    threshold: Positive = 3.0
+
+    def shape(self, estimates: Estimates, mask: Tensor) -> Tensor:
+        """See :meth:`Method.shape`."""
+        return folded(estimates.advantages, self.threshold, mask)
+
+    def warnings(self, rollout: Rollout) -> list[str]:
+        """That rare successes are unlearned, if there is nothing else."""
+        if not is_sparse(rollout.trained_scores):
+            return []
+        return [
+            "most rewards are one number, so that the few above it stand out, and method 'fold' with "
+            f"threshold={self.threshold:g} unlearns what stands out: if those are the successes that you want, train "
+            "with method='gaa' or 'ppo'"
+        ]
+
+
+def is_sparse(scores: Tensor) -> bool:
+    """Whether most of a rollout's scores are one number, so that the few above it stand out whatever they are.
+
+    A rare success on top of rewards that differ is not recognised: it looks like a hack.
+
+    Args:
+        scores: [B].
+
+    Returns:
+        True if more than half are the median, and some are higher.
+    """
+    middle = scores.median()
+    return bool((scores == middle).double().mean() > 0.5 and scores.max() > middle)

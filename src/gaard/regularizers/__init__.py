@@ -1,0 +1,50 @@
+"""Regularisers, one file each: what a user would try against reward hacking beside a method."""
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from gaard.errors import ConfigError
+from gaard.regularizers.base import Regularizer
+from gaard.regularizers.flat import SAM, GradientNorm
+from gaard.regularizers.kl_budget import KLBudget
+from gaard.regularizers.par import PAR
+from gaard.regularizers.reference_resets import ReferenceResets
+from gaard.settings import Choice
+
+__all__ = [
+    "PAR",
+    "REGULARIZERS",
+    "SAM",
+    "GradientNorm",
+    "KLBudget",
+    "ReferenceResets",
+    "Regularizer",
+    "find_regularizers",
+]
+
+REGULARIZERS: dict[str, type[Regularizer]] = {
+    one.name: one for one in (GradientNorm, SAM, ReferenceResets, KLBudget, PAR)
+}
+_regularizer = Choice(Regularizer, REGULARIZERS)
+
+
+def find_regularizers(given: Any) -> tuple[Regularizer, ...]:
+    """The regularisers of a run.
+
+    Args:
+        given: One, or a list of them, each as :class:`gaard.settings.Choice` takes it; None for none.
+
+    Returns:
+        Them, in that order.
+
+    Raises:
+        ConfigError: For one that is not known, or is given twice.
+    """
+    if given is None:
+        return ()
+    single = isinstance(given, str | Mapping | Regularizer) or not isinstance(given, Sequence)
+    found = tuple(_regularizer(one) for one in ([given] if single else given))
+    names = [one.name for one in found]
+    if twice := next((name for name in names if names.count(name) > 1), None):
+        raise ConfigError(f"regularizers names {twice!r} twice: leave one out")
+    return found

@@ -1,0 +1,261 @@
+"""Options as dataclasses: a field's bounds stand in its type, pydantic holds them, and errors name field and value."""
+
+import functools
+import json
+import os
+import types
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import asdict, dataclass, fields
+from pathlib import Path
+from typing import Annotated, Any, ClassVar, Generic, TypeVar, Union, get_args, get_origin, get_type_hints
+
+from pydantic import ConfigDict, Field, TypeAdapter, ValidationError
+
+from gaard.errors import ConfigError, did_you_mean
+
+Count = Annotated[int, Field(gt=0)]
+Whole = Annotated[int, Field(ge=0)]
+Positive = Annotated[float, Field(gt=0, allow_inf_nan=False)]
+NotNegative = Annotated[float, Field(ge=0, allow_inf_nan=False)]
+Fraction = Annotated[float, Field(ge=0, le=1, allow_inf_nan=False)]
+Finite = Annotated[float, Field(allow_inf_nan=False)]
+
+T = TypeVar("T")
+O = TypeVar("O", bound="Options")  # noqa: E741
+
+PHRASES = {
+    "greater_than": "must be greater than {gt:g}",
+    "greater_than_equal": "must be {ge:g} or more",
+    "less_than_equal": "must be {le:g} or less",
+    "finite_number": "must be finite",
+    "int_type": "must be a whole number",
+    "float_type": "must be a number",
+    "bool_type": "must be True or False",
+    "string_type": "must be a text",
+    "list_type": "must be a list",
+}
+
+
+def check_fields(settings: Any, skip: Iterable[str] = ()) -> None:
+    """Hold every field of a dataclass to its type and bounds; whole numbers become floats where the field is one.
+
+    Args:
+        settings: An instance, frozen or not.
+        skip: Fields that are checked elsewhere.
+
+    Raises:
+        ConfigError: Naming the first field that is wrong, its value and what it must be.
+    """
+    for name, adapter in _adapters(type(settings)).items():
+        if name in skip:
+            continue
+        value = getattr(settings, name)
+        try:
+            object.__setattr__(settings, name, adapter.validate_python(value, strict=True))
+        except ValidationError as error:
+            raise ConfigError(f"{name}={value!r} {_in_words(error, value, field_type(type(settings), name))}") from None
+
+
+@functools.cache
+def _adapters(kind: type) -> dict[str, TypeAdapter[Any]]:
+    """What checks each field of a class."""
+    return {
+        field.name: TypeAdapter(field_type(kind, field.name), config=ConfigDict(arbitrary_types_allowed=True))
+        for field in fields(kind)
+        if not isinstance(vars(_owner(kind, field.name)).get(field.name), Named)
+    }
+
+
+def _owner(kind: type, name: str) -> type:
+    """The class whose body has the field."""
+    return next(base for base in kind.__mro__ if name in base.__dict__.get("__annotations__", {}))
+
+
+@functools.cache
+def field_type(kind: type, name: str) -> Any:
+    """The type of a dataclass's field, with its bounds."""
+    return get_type_hints(kind, include_extras=True)[name]
+
+
+def _in_words(error: ValidationError, value: Any, kind: Any) -> str:
+    """What is wrong with a value."""
+    problem = error.errors()[0]
+    if problem["type"] == "literal_error":
+        return f"is not known: {suggest(str(value), choices(kind))}"
+    phrase = PHRASES.get(problem["type"])
+    return phrase.format(**problem.get("ctx", {})) if phrase else f"is not valid: {problem['msg']}"
+
+
+def choices(kind: Any) -> tuple[Any, ...]:
+    """The values of a ``Literal``, alone or in a union; none for other types."""
+    if get_origin(kind) in (Union, types.UnionType):
+        return tuple(value for part in get_args(kind) for value in choices(part))
+    return get_args(kind) if str(get_origin(kind)) == "typing.Literal" else ()
+
+
+def suggest(value: str, known: Iterable[str]) -> str:
+    """The end of an error message about a name that is not known: the nearest one, and all of them.
+
+    Args:
+        value: What was given.
+        known: What would have been accepted.
+
+    Returns:
+        For example ``did you mean 'ppo'? Choose from fold, gaa, ppo``.
+    """
+    names = [str(choice) for choice in known]
+    hint = did_you_mean(value, names).strip()
+    return f"{hint[:1].lower()}{hint[1:]} Choose from {', '.join(sorted(names))}".strip()
+
+
+def check_keys(given: Iterable[Any], known: Iterable[str], where: str) -> None:
+    """Refuse keys that no field has.
+
+    Args:
+        given: Keys found.
+        known: Field names.
+        where: The file or place they were found in.
+
+    Raises:
+        ConfigError: Naming the first unknown key and its nearest neighbour.
+    """
+    known = list(known)
+    for key in given:
+        if key not in known:
+            raise ConfigError(f"{where}: unknown key {key!r}: {suggest(str(key), known)}")
+
+
+@dataclass(frozen=True)
+class Options:
+    """A named choice with options of its own: a method, an estimator of advantages, a regulariser.
+
+    A subclass is a frozen dataclass with a ``name``; its fields are its options.
+    """
+
+    kind: ClassVar[str] = "choice"
+    name: ClassVar[str] = ""
+
+    def __post_init__(self) -> None:
+        """Check every option.
+
+        Raises:
+            ConfigError: Naming the choice, the option, its value and the remedy.
+        """
+        try:
+            check_fields(self)
+        except ConfigError as error:
+            raise ConfigError(f"{self.kind} {self.name!r}: {error}") from None
+
+    def record(self) -> dict[str, Any]:
+        """The name and every option, as ``run.json`` has them; of a user's own class also what tells its code."""
+        from gaard.user_code import code_hash
+
+        options = {"name": self.name, **json.loads(json.dumps(asdict(self)))}
+        own = not type(self).__module__.startswith("gaard.")
+        return {**options, "code": code_hash(type(self))} if own else options
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        """Another process imports the file of a user's own class by its path."""
+        from gaard.user_code import file_of
+
+        state = {field.name: getattr(self, field.name) for field in fields(self)}
+        file = file_of(type(self))
+        if file is None:
+            return _rebuilt, (type(self), state)
+        return _rebuilt_from_file, (str(file), type(self).__qualname__, state)
+
+
+def _rebuilt(kind: type[O], state: dict[str, Any]) -> O:
+    return kind(**state)
+
+
+def _rebuilt_from_file(file: str, name: str, state: dict[str, Any]) -> Any:
+    from gaard.user_code import import_file
+
+    return getattr(import_file(Path(file), f"the class {name}"), name)(**state)
+
+
+class Choice(Generic[O]):
+    """How a choice of one kind may be given: an object, a name, or a mapping of name and options.
+
+    Args:
+        base: The class of what is chosen.
+        known: Name → class of those that come with gaard.
+    """
+
+    def __init__(self, base: type[O], known: Mapping[str, type[O]]):
+        self.base, self.known = base, known
+
+    def __call__(self, given: Any, default: str | None = None) -> O:
+        """The chosen object.
+
+        Args:
+            given: An instance; a name; ``path/to/file.py``, whose one class of this kind is taken, or
+                ``path/to/file.py:Class``; or a mapping of ``name`` and options.
+            default: The name that a mapping without one means.
+
+        Returns:
+            The object.
+
+        Raises:
+            ConfigError: For a name or an option that is not known, or a value that cannot be.
+        """
+        if isinstance(given, self.base):
+            return given
+        noun = self.base.kind
+        if isinstance(given, type) and issubclass(given, self.base):
+            return given()
+        options = {"name": given} if isinstance(given, str | os.PathLike) else given
+        if not isinstance(options, Mapping):
+            raise ConfigError(f"{noun}={given!r} is neither a name nor a mapping of name and options")
+        options = {key: value for key, value in options.items() if key != "code"}  # of a run's record
+        name = options.pop("name", default)
+        if name is None:
+            raise ConfigError(f"{noun}={dict(options)!r} has no name: choose from {', '.join(sorted(self.known))}")
+        kind = self._class_of(str(name))
+        for option in options:
+            if option not in {field.name for field in fields(kind)}:
+                raise ConfigError(f"{noun} {name!r} has no option {option!r}: {self._whose(option, kind)}")
+        return kind(**options)
+
+    def _class_of(self, name: str) -> type[O]:
+        """The class of a name or of a user's file."""
+        from gaard.user_code import class_in_file
+
+        found = self.known.get(name) or class_in_file(name, self.base, f"{self.base.kind}={name!r}")
+        if found is None:
+            raise ConfigError(
+                f"{self.base.kind}={name!r} is not known: {suggest(name, self.known)}, or name a Python file of your "
+                "own, path/to/file.py"
+            )
+        return found
+
+    def _whose(self, option: str, kind: type[O]) -> str:
+        """Whose option it is, or what there is."""
+        owners = [name for name, other in self.known.items() if option in {field.name for field in fields(other)}]
+        if owners:
+            return f"it is an option of {' and '.join(owners)}"
+        names = [field.name for field in fields(kind)]
+        return suggest(option, names) if names else "it has none"
+
+
+class Named(Generic[T]):
+    """A dataclass field that takes what ``find`` takes, and holds what it finds.
+
+    Args:
+        find: For example a :class:`Choice`.
+        default: What it is given where nothing is.
+    """
+
+    def __init__(self, find: Callable[[Any], T], default: Any):
+        self.find, self.default = find, default
+
+    def __set_name__(self, owner: type, name: str) -> None:
+        self.slot = f"_{name}"
+
+    def __get__(self, instance: Any, owner: type | None = None) -> T:
+        # A dataclass asks its class for the default of a field.
+        return self.default if instance is None else getattr(instance, self.slot)
+
+    def __set__(self, instance: Any, value: Any) -> None:
+        object.__setattr__(instance, self.slot, self.find(value))
