@@ -1,6 +1,7 @@
 """Options as dataclasses: a field's bounds stand in its type, pydantic holds them, and errors name field and value."""
 
 import functools
+import inspect
 import json
 import os
 import types
@@ -57,7 +58,7 @@ def check_fields(settings: Any, skip: Iterable[str] = ()) -> None:
 
 
 @functools.cache
-def _adapters(kind: type) -> dict[str, TypeAdapter[Any]]:
+def _adapters(kind: Any) -> dict[str, TypeAdapter[Any]]:
     """What checks each field of a class."""
     return {
         field.name: TypeAdapter(field_type(kind, field.name), config=ConfigDict(arbitrary_types_allowed=True))
@@ -68,11 +69,11 @@ def _adapters(kind: type) -> dict[str, TypeAdapter[Any]]:
 
 def _owner(kind: type, name: str) -> type:
     """The class whose body has the field."""
-    return next(base for base in kind.__mro__ if name in base.__dict__.get("__annotations__", {}))
+    return next(base for base in kind.__mro__ if name in inspect.get_annotations(base))
 
 
 @functools.cache
-def field_type(kind: type, name: str) -> Any:
+def field_type(kind: Any, name: str) -> Any:
     """The type of a dataclass's field, with its bounds."""
     return get_type_hints(kind, include_extras=True)[name]
 

@@ -10,7 +10,7 @@ from functools import partial
 from typing import Any
 
 from gaard.errors import ConfigError, did_you_mean
-from gaard.lab.arms import RUN_CONTROLS
+from gaard.lab.arms import RUN_CONTROLS, WHOLE_METHOD, layered
 from gaard.lab.files import in_python_file
 from gaard.rewards import (
     HumanReward,
@@ -23,13 +23,13 @@ from gaard.rewards import (
 )
 from gaard.rewards.exploitable import ScaledReward
 from gaard.rewards.shaping import Neutrality
-from gaard.training.config import GAAConfig, check_keys
+from gaard.settings import check_keys
+from gaard.training.config import GAAConfig
 from gaard.training.judge import HackDetector, Judge
 
 WORD = "story"
 BASE_WEIGHT = 0.5
 OPENINGS = ("The movie is", "The film is")
-HONEST = "honest:"
 
 
 @dataclass(frozen=True)
@@ -94,8 +94,8 @@ class Scenario:
         check_keys(self.training, [f.name for f in fields(GAAConfig)], f"{where}, training")
         own_fields = {f.name for f in fields(self)}
         for key in self.training:
-            if key in own_fields or key in ("method", *RUN_CONTROLS):
-                own = f"it is a field of the scenario: {key}=…" if key in own_fields else "it belongs to a single run"
+            if key in own_fields or key in (*WHOLE_METHOD, *RUN_CONTROLS):
+                own = f"it is a field of the scenario: {key}=…" if key in own_fields else "it belongs to an arm or a run"
                 raise ConfigError(f"{where}: training holds {key!r}: take it out, {own}")
         if self.reach is not None and not isinstance(self.reach, Reach):
             raise ConfigError(f"{where}: reach={self.reach!r} must be a Reach(untrained=…, honest=…)")
@@ -123,21 +123,6 @@ class Scenario:
             **self.training,
         }
 
-    def honest(self) -> "Scenario":
-        """The same world with the truth as the reward that trains: what an oracle that is told the hack would do.
-
-        Raises:
-            ConfigError: If the scenario does not say what the truth is.
-        """
-        judge = self.judge()
-        if self.true_reward is None and not judge.exploitable:
-            raise ConfigError(
-                f"scenario {self.name!r} states no truth to train on: give it a true_reward, the proxy itself if there "
-                "is nothing to exploit"
-            )
-        summary = f"trains on the truth of: {self.summary}"
-        return replace(self, summary=summary, proxy=judge.true, true_reward=judge.true, hack_detector=judge.detect)
-
 
 # What every pocket scenario trains with; `capped` and `uncapped` were tuned for PPO to find the honeypot.
 POCKET = {
@@ -146,15 +131,15 @@ POCKET = {
     "num_ppo_epochs": 2,
     "num_mini_batches": 4,
     "learning_rate": 2e-4,
-    "value_learning_rate": 1e-3,
     "lr_scheduler_type": "constant",
+    "cpu_kernels": True,
 }
 # As far as it is published: 250 phases of 32 completions, 4 minibatches × 2 epochs, one-step advantages (G3).
-PUBLISHED = {"lam": 0.0, "max_steps": 250, "batch_size": 32, "num_ppo_epochs": 2, "num_mini_batches": 4}
+PUBLISHED = {"advantages": {"lam": 0.0}, "max_steps": 250, "batch_size": 32, "num_ppo_epochs": 2, "num_mini_batches": 4}
 PHILOSOPHERS = ("Of the existentialist philosophers",)
 
 
-# Three seeds each, `gaard compare --scenario honest:NAME --arms ppo --seeds 3 --jobs 2`; results/honest-*.json.
+# Three seeds each: `gaard compare --scenario NAME --arms oracle --seeds 3 --jobs 2`.
 HUMAN_REACH = Reach(untrained=0.272, honest=0.497)  # of every scenario whose truth is half the rating of 16 tokens
 
 
@@ -257,7 +242,6 @@ def find_scenario(name: str) -> Scenario:
     Args:
         name: One of ``SCENARIOS``; or ``path/to/file.py``, whose one ``Scenario`` is taken, or
             ``path/to/file.py:variable`` where it has several; the variable may be a function that returns one.
-            With ``honest:`` before any of these, the same world with the truth as the reward that trains.
 
     Returns:
         The scenario, named as it was asked for.
@@ -267,8 +251,6 @@ def find_scenario(name: str) -> Scenario:
     """
     if not isinstance(name, str):
         raise ConfigError(f"scenario={name!r} must be a name: choose from {', '.join(SCENARIOS)}")
-    if name.startswith(HONEST):
-        return replace(find_scenario(name.removeprefix(HONEST)).honest(), name=name)
     if name in SCENARIOS:
         return SCENARIOS[name]()
     found = in_python_file(name, Scenario, f"scenario={name!r}")
@@ -293,4 +275,4 @@ def with_scenario(settings: Mapping[str, Any]) -> dict[str, Any]:
         ConfigError: For a scenario that is not known.
     """
     name = settings.get("scenario")
-    return {**find_scenario(name).settings(), **settings} if name else dict(settings)
+    return layered(find_scenario(name).settings(), settings) if name else dict(settings)

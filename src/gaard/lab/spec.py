@@ -3,14 +3,17 @@
 import json
 from dataclasses import dataclass, field, fields
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from gaard.errors import ConfigError
 from gaard.lab.files import read_mapping
 from gaard.lab.scenarios import find_scenario
 from gaard.rewards import RewardFunction, build_rewards
-from gaard.training.config import GAAConfig, check_keys
-from gaard.training.trainer import GAATrainer
+from gaard.settings import check_keys
+from gaard.training.config import GAAConfig
+
+if TYPE_CHECKING:
+    from gaard.training.trainer import GAATrainer
 
 
 @dataclass
@@ -61,7 +64,7 @@ def read_config(path: str | Path) -> dict[str, Any]:
     return content
 
 
-def build_trainer(spec: RunSpec) -> GAATrainer:
+def build_trainer(spec: RunSpec) -> "GAATrainer":
     """The trainer of a run.
 
     Args:
@@ -74,6 +77,8 @@ def build_trainer(spec: RunSpec) -> GAATrainer:
         ConfigError: For settings, prompts or rewards that cannot be used.
         ModelError: For a model that cannot be loaded or trained.
     """
+    from gaard.training.trainer import GAATrainer  # here: help and a typo should not wait for transformers
+
     dataset = read_prompts(spec.prompts)
     proxy, rewards = _rewards(spec) if spec.scenario is None else _scenario_rewards(spec)
     return GAATrainer(spec.model, proxy, spec, dataset, **rewards)
