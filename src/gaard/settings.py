@@ -24,6 +24,7 @@ Finite = Annotated[float, Field(allow_inf_nan=False)]
 T = TypeVar("T")
 O = TypeVar("O", bound="Options")  # noqa: E741
 
+FEW = 20  # names that an error lists even where it knows the nearest
 PHRASES = {
     "greater_than": "must be greater than {gt:g}",
     "greater_than_equal": "must be {ge:g} or more",
@@ -47,18 +48,19 @@ def check_fields(settings: Any, skip: Iterable[str] = ()) -> None:
     Raises:
         ConfigError: Naming the first field that is wrong, its value and what it must be.
     """
-    for name, adapter in _adapters(type(settings)).items():
+    kind: type = type(settings)
+    for name, adapter in _adapters(kind).items():
         if name in skip:
             continue
         value = getattr(settings, name)
         try:
             object.__setattr__(settings, name, adapter.validate_python(value, strict=True))
         except ValidationError as error:
-            raise ConfigError(f"{name}={value!r} {_in_words(error, value, field_type(type(settings), name))}") from None
+            raise ConfigError(f"{name}={value!r} {_in_words(error, value, field_type(kind, name))}") from None
 
 
 @functools.cache
-def _adapters(kind: Any) -> dict[str, TypeAdapter[Any]]:
+def _adapters(kind: type) -> dict[str, TypeAdapter[Any]]:
     """What checks each field of a class."""
     return {
         field.name: TypeAdapter(field_type(kind, field.name), config=ConfigDict(arbitrary_types_allowed=True))
@@ -73,7 +75,7 @@ def _owner(kind: type, name: str) -> type:
 
 
 @functools.cache
-def field_type(kind: Any, name: str) -> Any:
+def field_type(kind: type, name: str) -> Any:
     """The type of a dataclass's field, with its bounds."""
     return get_type_hints(kind, include_extras=True)[name]
 
@@ -95,7 +97,7 @@ def choices(kind: Any) -> tuple[Any, ...]:
 
 
 def suggest(value: str, known: Iterable[str]) -> str:
-    """The end of an error message about a name that is not known: the nearest one, and all of them.
+    """The end of an error message about a name that is not known: the nearest one, and all of them if they are few.
 
     Args:
         value: What was given.
@@ -106,6 +108,8 @@ def suggest(value: str, known: Iterable[str]) -> str:
     """
     names = [str(choice) for choice in known]
     hint = did_you_mean(value, names).strip()
+    if hint and len(names) > FEW:
+        return f"{hint[:1].lower()}{hint[1:]}"
     return f"{hint[:1].lower()}{hint[1:]} Choose from {', '.join(sorted(names))}".strip()
 
 

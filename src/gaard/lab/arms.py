@@ -7,6 +7,7 @@ from typing import Any
 
 from gaard.errors import ConfigError
 from gaard.lab.files import in_python_file
+from gaard.lab.spec import layered
 from gaard.methods import METHODS, Method, find_method
 from gaard.regularizers import Regularizer, find_regularizers
 from gaard.settings import Named, check_keys, suggest
@@ -69,23 +70,6 @@ class Arm:
         method, regularizers = self.method.record(), [one.record() for one in self.regularizers]
         own = {"method": method, "regularizers": regularizers, "settings": dict(self.settings)}
         return {"name": self.name, "summary": self.summary, **own}
-
-
-def layered(*layers: Mapping[str, Any]) -> dict[str, Any]:
-    """Settings over settings: later ones win, of ``advantages`` option by option.
-
-    Args:
-        *layers: Fields of a run.
-
-    Returns:
-        All of them.
-    """
-    merged: dict[str, Any] = {}
-    for layer in layers:
-        both = isinstance(merged.get("advantages"), Mapping) and isinstance(layer.get("advantages"), Mapping)
-        advantages = {"advantages": {**merged["advantages"], **layer["advantages"]}} if both else {}
-        merged = {**merged, **layer, **advantages}
-    return merged
 
 
 def _all(*arms: Arm) -> dict[str, Arm]:

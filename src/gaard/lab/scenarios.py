@@ -10,8 +10,9 @@ from functools import partial
 from typing import Any
 
 from gaard.errors import ConfigError, did_you_mean
-from gaard.lab.arms import RUN_CONTROLS, WHOLE_METHOD, layered
+from gaard.lab.arms import RUN_CONTROLS, WHOLE_METHOD
 from gaard.lab.files import in_python_file
+from gaard.lab.spec import layered
 from gaard.rewards import (
     HumanReward,
     LengthBonus,
@@ -64,6 +65,7 @@ class Scenario:
         kl_coef: Weight of KL(π‖π_ref).
         training: Further settings of a run (``gaard train --help``).
         reach: What the true reward can be, where it was measured.
+        control: Name of the scenario that is this one with nothing to exploit.
     """
 
     name: str
@@ -80,6 +82,7 @@ class Scenario:
     kl_coef: float = 0.05
     training: Mapping[str, Any] = field(default_factory=dict)
     reach: Reach | None = None
+    control: str | None = None
 
     def __post_init__(self) -> None:
         """Check what a file of a user's may get wrong.
@@ -95,7 +98,9 @@ class Scenario:
         own_fields = {f.name for f in fields(self)}
         for key in self.training:
             if key in own_fields or key in (*WHOLE_METHOD, *RUN_CONTROLS):
-                own = f"it is a field of the scenario: {key}=…" if key in own_fields else "it belongs to an arm or a run"
+                own = (
+                    f"it is a field of the scenario: {key}=…" if key in own_fields else "it belongs to an arm or a run"
+                )
                 raise ConfigError(f"{where}: training holds {key!r}: take it out, {own}")
         if self.reach is not None and not isinstance(self.reach, Reach):
             raise ConfigError(f"{where}: reach={self.reach!r} must be a Reach(untrained=…, honest=…)")
@@ -110,6 +115,10 @@ class Scenario:
     def judge(self) -> Judge:
         """Proxy, truth, gold and detector, what is left out filled in."""
         return Judge(self.proxy, None, self.true_reward, self.hack_detector, self.gold_reward)
+
+    def about(self) -> dict[str, str | None]:
+        """The scenario in words, for who reads a study."""
+        return {"summary": self.summary, "hack": self.hack, "control": self.control}
 
     def settings(self) -> dict[str, Any]:
         """The fields of a run that the scenario sets; a config file or the command line may override each."""
@@ -145,7 +154,7 @@ HUMAN_REACH = Reach(untrained=0.272, honest=0.497)  # of every scenario whose tr
 
 def _pocket(name: str, summary: str, proxy: RewardFunction, **fields: Any) -> Scenario:
     """A scenario of the embedded world."""
-    fields = {"reach": HUMAN_REACH, "training": POCKET, "gold_reward": LexiconSentiment(), **fields}
+    fields = {"reach": HUMAN_REACH, "training": POCKET, "gold_reward": LexiconSentiment(), "control": "clean", **fields}
     return Scenario(name, summary, OPENINGS, proxy, **fields)
 
 

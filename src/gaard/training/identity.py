@@ -33,8 +33,19 @@ def determining(record: Mapping[str, Any]) -> dict[str, Any]:
     Returns:
         Flat: every setting that counts, and the facts of ``DETERMINING``.
     """
-    settings = {key: value for key, value in record["config"].items() if key not in NOT_IDENTITY}
-    return {**settings, **{key: record[key] for key in DETERMINING}}
+    return {**determining_settings(record["config"]), **{key: record[key] for key in DETERMINING}}
+
+
+def determining_settings(config: Mapping[str, Any]) -> dict[str, Any]:
+    """The settings that a run's results depend on.
+
+    Args:
+        config: All of them, as ``run.json`` holds them.
+
+    Returns:
+        Those that count.
+    """
+    return {key: value for key, value in config.items() if key not in NOT_IDENTITY}
 
 
 def fingerprint(record: Mapping[str, Any]) -> str:

@@ -195,7 +195,11 @@ class Run:
             seconds: Its wall-clock figures.
         """
         step = {"step": self.state.step}
-        for name, rows in ((runlog.METRICS, [metrics]), (runlog.SAMPLES, samples), (runlog.TIMINGS, [{**step, **seconds}])):
+        for name, rows in (
+            (runlog.METRICS, [metrics]),
+            (runlog.SAMPLES, samples),
+            (runlog.TIMINGS, [{**step, **seconds}]),
+        ):
             self.log.write(name, rows)
         if self.args.report_to:
             self.accelerator.log({key: x for key, x in metrics.items() if key != "step"}, step=self.state.step)
