@@ -12,7 +12,7 @@ from accelerate.state import AcceleratorState
 from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
 from gaard.errors import ConfigError, ModelError
-from gaard.policy.sources import check_vocabulary, load_model_and_tokenizer
+from gaard.models.loading import check_vocabulary, load_model_and_tokenizer
 from gaard.training.config import GAAConfig
 
 

@@ -16,10 +16,10 @@ from torch import Tensor
 from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
 from gaard.errors import ConfigError, GaardError
+from gaard.models.fingerprint import model_fingerprint
 from gaard.policy.model import PolicyWithValue, Reference
 from gaard.policy.reference import frozen_reference, moving_reference
 from gaard.policy.saving import load_value_head, save_policy
-from gaard.policy.sources import model_fingerprint
 from gaard.policy.support import check_supported
 from gaard.training import runlog
 from gaard.training.checkpoint import generator_states, load_checkpoint, restore_generators, save_checkpoint, write_file
