@@ -5,18 +5,19 @@ batch × length × vocabulary is ever held, with or without gradients.
 """
 
 import copy
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 
 import torch
 from torch import Tensor, nn
 from torch.utils.checkpoint import checkpoint
 from transformers import DynamicCache, PreTrainedModel
-from transformers.activations import NewGELUActivation
 from transformers.cache_utils import Cache
 
 from gaard.method import projection
 from gaard.method.masking import distinct_prompts, position_ids
 from gaard.method.projection import Projection, TokenFigures
+from gaard.policy import kernels
 
 CHUNK_ELEMENTS = 2**24  # logits held at once, in numbers: 64 MB in float32
 VALUE_HEAD_STD = 1e-3  # near zero, so that the first advantages are the rewards' own; not zero, so that it is generic
@@ -48,15 +49,14 @@ class PolicyWithValue(nn.Module):
         lm: Any decoder-only ``AutoModelForCausalLM``. Put in evaluation mode for good: dropout would make the old
             and the new log-probabilities disagree.
         temperature: The one temperature of sampling and of every log-probability.
-
-    Raises:
-        ModelError: If logits are not a plain projection of the last hidden state, or attention takes no free mask.
+        cpu_kernels: Whether a CPU uses the faster kernels of :mod:`gaard.policy.kernels`, one of which changes the
+            model; equal but for rounding.
     """
 
-    def __init__(self, lm: PreTrainedModel, temperature: float = 1.0):
+    def __init__(self, lm: PreTrainedModel, temperature: float = 1.0, cpu_kernels: bool = False):
         super().__init__()
-        self.lm = fused(lm)
-        self.temperature = temperature
+        self.lm = kernels.fused(lm) if cpu_kernels else lm
+        self.temperature, self.cpu_kernels = temperature, cpu_kernels
         hidden_size = lm.get_output_embeddings().weight.shape[1]
         self.value_head = nn.Linear(hidden_size, 1, dtype=torch.promote_types(lm.dtype, torch.float32))
         self.value_head.to(lm.device)
@@ -133,7 +133,19 @@ class PolicyWithValue(nn.Module):
     def projection(self) -> Projection:
         """The map from hidden states to logits, at the run's temperature."""
         head = self.lm.get_output_embeddings()
-        return Projection(head.weight, head.bias, self.temperature)
+        product = kernels.product if self.cpu_kernels else projection.rows_by_matrix
+        return Projection(head.weight, head.bias, self.temperature, product)
+
+    def packed(self, rows: int) -> AbstractContextManager[None]:
+        """For as long as weights stand still and no gradient is recorded: linear layers packed, with the kernels.
+
+        Args:
+            rows: Rows that are multiplied at once, about.
+
+        Returns:
+            A context.
+        """
+        return kernels.packed(self.lm, rows) if self.cpu_kernels else nullcontext()
 
     def logits(self, hidden: Tensor) -> Tensor:
         """Logits of the whole vocabulary over the run's temperature, without a gradient.
@@ -274,22 +286,6 @@ def half_copy(policy: PolicyWithValue) -> PolicyWithValue:
     half = copy.deepcopy(policy).requires_grad_(False)
     half.lm.to(torch.bfloat16)
     return half
-
-
-def fused(lm: PreTrainedModel) -> PreTrainedModel:
-    """The model with GPT-2's activation in one operation instead of eight; equal but for rounding.
-
-    Args:
-        lm: Changed in place; its configuration and weights stay.
-
-    Returns:
-        The model.
-    """
-    for module in list(lm.modules()):
-        for name, child in module.named_children():
-            if type(child) is NewGELUActivation:
-                setattr(module, name, nn.GELU(approximate="tanh"))
-    return lm
 
 
 def scatter(rows: Tensor, mask: Tensor) -> Tensor:

@@ -60,7 +60,7 @@ class WithoutAdapters(PolicyWithValue):
     """
 
     def __init__(self, policy: PolicyWithValue):
-        super().__init__(policy.lm, policy.temperature)
+        super().__init__(policy.lm, policy.temperature, policy.cpu_kernels)
         self.lm.disable_adapters()
         others = [name for name, parameter in self.lm.named_parameters() if parameter.requires_grad]
         self.lm.enable_adapters()

@@ -12,7 +12,6 @@ from transformers import PreTrainedTokenizerBase
 from gaard.method.masking import last_token_mask
 from gaard.policy.branch import best_by_value, greedy_values
 from gaard.policy.model import PolicyWithValue, half_copy
-from gaard.policy.packing import packed
 from gaard.policy.sampling import Samples, rescored, sample, score_completions
 from gaard.rewards import score
 from gaard.training.config import GAAConfig
@@ -90,7 +89,7 @@ class Collector:
         rows = shard(size, self.accelerator)
         own = batch.rows(rows.start, rows.stop)
         sampler, looks = self._sampler(), self.config.reading.observes
-        with packed(sampler.lm, len(own.texts)):
+        with sampler.packed(len(own.texts)):
             samples = self._sample(sampler, own, uniforms[rows], None if second is None else second[rows])
             clock.lap("sample")
             if self.config.greedy_token == "value":
@@ -185,7 +184,7 @@ class Collector:
             shape = (RIVALS, self.config.max_completion_length)
             batch = row.unpadded().chosen([0] * RIVALS)
             uniforms = torch.rand(shape, generator=generator, dtype=torch.float64)
-            with packed(self.untrained.lm, RIVALS):
+            with self.untrained.packed(RIVALS):
                 samples = self._sample(self.untrained, batch, uniforms)
             self.rivals[key] = self._trained_scores(batch, samples.completion_ids, samples.completion_mask)
         return self.rivals[key]

@@ -78,7 +78,9 @@ class GAATrainer:
         lm, self.tokenizer = load(model, processing_class)
         self.prompts = PromptStream(train_dataset, self.tokenizer)
         self.generator = torch.Generator().manual_seed(args.seed)
-        self.policy = PolicyWithValue(lm, args.temperature).to(self.accelerator.device)
+        self.policy = PolicyWithValue(lm, args.temperature, getattr(args, "cpu_kernels", True)).to(
+            self.accelerator.device
+        )
         check_supported(self.policy, self.prompts.longest, args.max_completion_length)
         self.policy.initialize_value_head(self.generator)
         if lm.config.name_or_path:
