@@ -35,12 +35,14 @@ class Projection(NamedTuple):
         weight: [V, D].
         bias: [V] or None.
         temperature: That the logits are divided by.
+        cap: What logits l are capped to, before the temperature: cap · tanh(l / cap); None for no cap.
         product: Multiplies: (X [N, D], W [V, D]) → X Wᵀ [N, V].
     """
 
     weight: Tensor
     bias: Tensor | None
     temperature: float
+    cap: float | None = None
     product: Callable[[Tensor, Tensor], Tensor] = rows_by_matrix
 
     def block(self, hidden: Tensor, start: int, stop: int) -> Tensor:
@@ -58,7 +60,20 @@ class Projection(NamedTuple):
         logits = logits.to(torch.promote_types(logits.dtype, torch.float32))
         if self.bias is not None:
             logits += self.bias[start:stop]
-        return logits.div_(self.temperature)
+        return capped(logits, self.cap).div_(self.temperature)
+
+
+def capped(logits: Tensor, cap: float | None) -> Tensor:
+    """A cap on logits that leaves small ones nearly as they are, or no cap.
+
+    Args:
+        logits: Of any shape; may be changed.
+        cap: The cap, or None.
+
+    Returns:
+        cap · tanh(logits / cap).
+    """
+    return logits if cap is None else logits.div_(cap).tanh_().mul_(cap)
 
 
 class TokenFigures(NamedTuple):
@@ -118,6 +133,7 @@ class _TokenFigures(torch.autograd.Function):
         weight: Tensor,
         bias: Tensor | None,
         temperature: float,
+        cap: float | None,
         product: Callable[[Tensor, Tensor], Tensor],
         tokens: Tensor,
         greedy_ids: Tensor,
@@ -127,7 +143,7 @@ class _TokenFigures(torch.autograd.Function):
         keep: bool,
     ) -> tuple[Tensor, ...]:
         dtype = product_dtype(hidden)
-        policy, own = Projection(weight, bias, temperature, product), hidden.to(dtype)
+        policy, own = Projection(weight, bias, temperature, cap, product), hidden.to(dtype)
         other = None if ref_hidden is None else ref_hidden.to(dtype)
         kept, ref_kept = [], []
         sums, ref_sums = _Sums(hidden), _Sums(hidden)
@@ -152,7 +168,7 @@ class _TokenFigures(torch.autograd.Function):
         totals = (sums.log_total, ref_sums.log_total, entropy, kl)
         ctx.save_for_backward(hidden, weight, bias, tokens, greedy_ids, *totals, *kept, *ref_kept)
         ctx.with_entropy, ctx.with_kl, ctx.dtype = with_entropy, other is not None, dtype
-        ctx.temperature, ctx.product = temperature, product
+        ctx.temperature, ctx.cap, ctx.product = temperature, cap, product
         return (*figures, entropy, kl)
 
     @staticmethod
@@ -182,6 +198,8 @@ class _TokenFigures(torch.autograd.Function):
             for pick, gradient in picked:
                 pick.put(out, gradient, start, stop)
             out = out.div_(ctx.temperature)
+            if ctx.cap is not None:  # tanh′ = 1 − tanh²
+                out = out.mul_(1.0 - (block * (ctx.temperature / ctx.cap)) ** 2)
             cast = out.to(ctx.dtype)
             to_hidden += ctx.product(cast, weight[start:stop].to(ctx.dtype).t())
             if to_weight is not None and to_weight.dtype == ctx.dtype:
@@ -190,7 +208,7 @@ class _TokenFigures(torch.autograd.Function):
                 to_weight[start:stop] = cast.t() @ own
             if to_bias is not None:
                 to_bias[start:stop] = out.sum(0)
-        return to_hidden.to(hidden.dtype), to_weight, to_bias, *[None] * 8
+        return to_hidden.to(hidden.dtype), to_weight, to_bias, *[None] * 9
 
 
 class _Sums:

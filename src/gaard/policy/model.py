@@ -18,28 +18,11 @@ from gaard.method import projection
 from gaard.method.masking import distinct_prompts, position_ids
 from gaard.method.projection import Projection, TokenFigures
 from gaard.policy import kernels
+from gaard.policy.recomputation import recomputed
+from gaard.policy.statistics import TokenStatistics, scatter
 
 CHUNK_ELEMENTS = 2**24  # logits held at once, in numbers: 64 MB in float32
 VALUE_HEAD_STD = 1e-3  # near zero, so that the first advantages are the rewards' own; not zero, so that it is generic
-
-
-@dataclass(frozen=True)
-class TokenStatistics:
-    """What one learning forward says of each completion token; each [B, T], zero where the mask is False.
-
-    Attributes:
-        logprobs: log π_θ(x_t | x_<t).
-        greedy_logprobs: log π_θ(x*_t | x_<t).
-        values: V(x_<t).
-        entropy: Nats (G10); zeros if not asked for.
-        kl: Exact KL(π_θ‖π_ref), nats; zeros if no reference was given.
-    """
-
-    logprobs: Tensor
-    greedy_logprobs: Tensor
-    values: Tensor
-    entropy: Tensor
-    kl: Tensor
 
 
 class PolicyWithValue(nn.Module):
@@ -80,7 +63,9 @@ class PolicyWithValue(nn.Module):
     @property
     def trunk(self) -> nn.Module:
         """The decoder below the vocabulary projection."""
-        return getattr(self.lm, self.lm.base_model_prefix)
+        # Llama 4's text model has the prefix of the model with images, and its trunk under another name.
+        trunk = getattr(self.lm, self.lm.base_model_prefix, None)
+        return self.lm.model if trunk is None else trunk
 
     def hidden(self, ids: Tensor, attention_mask: Tensor, positions: Tensor, cache: Cache | None = None) -> Tensor:
         """Last hidden states.
@@ -130,11 +115,16 @@ class PolicyWithValue(nn.Module):
             return self.value_head(hidden.to(self.value_head.weight.dtype)).squeeze(-1)
 
     @property
+    def cap(self) -> float | None:
+        """What the model caps its logits to (Gemma), if it does."""
+        return getattr(self.lm.config, "final_logit_softcapping", None)
+
+    @property
     def projection(self) -> Projection:
         """The map from hidden states to logits, at the run's temperature."""
         head = self.lm.get_output_embeddings()
         product = kernels.product if self.cpu_kernels else projection.rows_by_matrix
-        return Projection(head.weight, head.bias, self.temperature, product)
+        return Projection(head.weight, head.bias, self.temperature, self.cap, product)
 
     def packed(self, rows: int) -> AbstractContextManager[None]:
         """For as long as weights stand still and no gradient is recorded: linear layers packed, with the kernels.
@@ -157,7 +147,8 @@ class PolicyWithValue(nn.Module):
             [N, V], at least float32.
         """
         logits = self.lm.get_output_embeddings()(hidden)
-        return logits.to(torch.promote_types(logits.dtype, torch.float32)).div_(self.temperature)
+        wide = logits.to(torch.promote_types(logits.dtype, torch.float32))
+        return projection.capped(wide, self.cap).div_(self.temperature)
 
     def completion_hidden(
         self, prompt_ids: Tensor, prompt_mask: Tensor, completion_ids: Tensor, mask: Tensor
@@ -180,7 +171,8 @@ class PolicyWithValue(nn.Module):
         length = prompt_ids.shape[1]
         if torch.is_grad_enabled():
             whole = torch.cat([prompt_ids, completion_ids[:, :-1]], dim=1)
-            return self.hidden(whole, valid.long(), position_ids(valid))[:, length - 1 :]
+            with recomputed(self.lm):
+                return self.hidden(whole, valid.long(), position_ids(valid))[:, length - 1 :]
         cache = DynamicCache()
         ids, attention, rows = distinct_prompts(prompt_ids, prompt_mask)
         first = self.hidden(ids, attention.long(), position_ids(attention), cache)[rows, -1:]
@@ -286,16 +278,3 @@ def half_copy(policy: PolicyWithValue) -> PolicyWithValue:
     half = copy.deepcopy(policy).requires_grad_(False)
     half.lm.to(torch.bfloat16)
     return half
-
-
-def scatter(rows: Tensor, mask: Tensor) -> Tensor:
-    """Put numbers back at the valid places of a batch.
-
-    Args:
-        rows: [N], in the order of the N valid places.
-        mask: bool [B, T].
-
-    Returns:
-        [B, T], zero elsewhere.
-    """
-    return torch.zeros(mask.shape, dtype=rows.dtype, device=rows.device).masked_scatter(mask, rows)

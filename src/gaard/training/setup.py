@@ -97,7 +97,13 @@ def load(
             stacklevel=3,
         )
         lm = lm.float()
-    check_vocabulary(tokenizer, lm.get_input_embeddings().weight.shape[0], "the tokenizer")
+    embedded = lm.get_input_embeddings().weight.shape[0]
+    check_vocabulary(tokenizer, embedded, "the tokenizer")
+    if tokenizer.pad_token_id is not None and tokenizer.pad_token_id >= embedded:
+        raise ModelError(
+            f"the tokenizer's pad token has id {tokenizer.pad_token_id}, but the model embeds {embedded}, from 0: set "
+            "tokenizer.pad_token = tokenizer.eos_token"
+        )
     return lm, tokenizer
 
 

@@ -81,7 +81,7 @@ class GAATrainer:
         self.policy = PolicyWithValue(lm, args.temperature, getattr(args, "cpu_kernels", True)).to(
             self.accelerator.device
         )
-        check_supported(self.policy, self.prompts.longest, args.max_completion_length)
+        check_supported(self.policy, self.prompts.longest, args.max_completion_length, self.prompts.ids)
         self.policy.initialize_value_head(self.generator)
         if lm.config.name_or_path:
             load_value_head(self.policy, Path(lm.config.name_or_path))
