@@ -16,6 +16,7 @@ _HUB_SECONDS = 5.0  # what a machine without network may lose before the next pl
 # Safetensors alone among the weight formats: the others unpickle code.
 _HUB_FILES = ["*.safetensors", "*.json", "*.model", "*.txt", "*.jinja"]
 _HUB_EXPORTS = ["*/*"]  # below the root, repositories keep copies for other runtimes
+ADAPTER_CONFIG, ADAPTER_WEIGHTS = "adapter_config.json", "adapter_model.safetensors"  # as PEFT calls them
 _TOKENIZER_FILES = ("tokenizer.json", "vocab.json", "vocab.txt", "tekken.json", "*.model")
 
 
@@ -24,13 +25,25 @@ def missing_part(folder: Path) -> str:
 
     The tokenizer's files are looked for because transformers makes an empty tokenizer where there are none.
     """
+    if is_adapter(folder):
+        return "" if (folder / ADAPTER_WEIGHTS).is_file() else f"it has no {ADAPTER_WEIGHTS}"
     if not (folder / "config.json").is_file():
         return "it has no config.json"
     if not any(folder.glob("*.safetensors")):
         return "it has no *.safetensors weights"
-    if not any(any(folder.glob(pattern)) for pattern in _TOKENIZER_FILES):
+    if not has_tokenizer(folder):
         return "it has no tokenizer files (tokenizer.json or another kind)"
     return ""
+
+
+def is_adapter(folder: Path) -> bool:
+    """Whether a folder holds a PEFT adapter (LoRA and its like), without the model that it belongs to."""
+    return (folder / ADAPTER_CONFIG).is_file() and not (folder / "config.json").is_file()
+
+
+def has_tokenizer(folder: Path) -> bool:
+    """Whether a folder has the files of a tokenizer."""
+    return any(any(folder.glob(pattern)) for pattern in _TOKENIZER_FILES)
 
 
 def hub_revision(hub_id: str) -> str:
