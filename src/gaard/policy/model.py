@@ -40,6 +40,7 @@ class PolicyWithValue(nn.Module):
         super().__init__()
         self.lm = kernels.fused(lm) if cpu_kernels else lm
         self.temperature, self.cpu_kernels = temperature, cpu_kernels
+        self.cap: float | None = getattr(lm.config.get_text_config(), "final_logit_softcapping", None)  # of logits
         hidden_size = lm.get_output_embeddings().weight.shape[1]
         self.value_head = nn.Linear(hidden_size, 1, dtype=torch.promote_types(lm.dtype, torch.float32))
         self.value_head.to(lm.device)
@@ -113,11 +114,6 @@ class PolicyWithValue(nn.Module):
         """
         with torch.autocast(hidden.device.type, enabled=False):
             return self.value_head(hidden.to(self.value_head.weight.dtype)).squeeze(-1)
-
-    @property
-    def cap(self) -> float | None:
-        """What the model caps its logits to (Gemma), if it does."""
-        return getattr(self.lm.config, "final_logit_softcapping", None)
 
     @property
     def projection(self) -> Projection:
