@@ -8,7 +8,7 @@ from rich.table import Table
 
 from gaard.lab.arms import Arm
 from gaard.lab.scenarios import Scenario
-from gaard.policy.sources import ModelRow
+from gaard.models.fetching import ModelRow
 
 SHOWN = ("hack_rate", "true_reward", "gold_reward", "proxy_reward", "kl", "entropy", "seconds_per_step")
 WIDEST = 5  # columns of arms

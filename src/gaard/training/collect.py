@@ -16,7 +16,6 @@ from gaard.method.masking import last_token_mask
 from gaard.methods.experience import Observation, Rollout, is_completion
 from gaard.policy.branch import best_by_value, greedy_values
 from gaard.policy.model import PolicyWithValue, half_copy
-from gaard.policy.packing import packed
 from gaard.policy.sampling import Samples, rescored, sample, score_completions
 from gaard.regularizers import Regularizer
 from gaard.rewards import score
@@ -96,7 +95,7 @@ class Collector:
         rows = shard(len(batch.texts), self.accelerator)
         own = batch.rows(rows.start, rows.stop)
         sampler = self._sampler()
-        with packed(sampler.lm, len(own.texts)):
+        with sampler.packed(len(own.texts)):
             numbers = uniforms[rows], None if second is None else second[rows]
             samples = self._sample(sampler, own, *numbers, candidates=observation.candidates)
             clock.lap("sample")
@@ -199,7 +198,7 @@ class Collector:
             batch = row.unpadded().chosen([0] * count)
             shape = (count, self.config.max_completion_length)
             uniforms = torch.rand(shape, generator=generator, dtype=torch.float64)
-            with packed(self.untrained.lm, count):
+            with self.untrained.packed(count):
                 samples = self._sample(self.untrained, batch, uniforms)
             self.baseline_scores[key] = self._trained_scores(batch, samples.completion_ids, samples.completion_mask)
         return self.baseline_scores[key]

@@ -14,10 +14,10 @@ from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
 from gaard.errors import ConfigError, GaardError
 from gaard.methods.experience import Experience, Rollout
+from gaard.models.fingerprint import model_fingerprint
 from gaard.policy.model import PolicyWithValue
 from gaard.policy.reference import frozen_reference, moving_reference
 from gaard.policy.saving import load_value_head, save_policy
-from gaard.policy.sources import model_fingerprint
 from gaard.policy.support import check_supported
 from gaard.training import runlog
 from gaard.training.collect import Clock, Collector, shaped
@@ -76,8 +76,8 @@ class GAATrainer:
         lm, self.tokenizer = load(model, processing_class)
         self.prompts = PromptStream(train_dataset, self.tokenizer)
         self.generator = torch.Generator().manual_seed(args.seed)
-        self.policy = PolicyWithValue(lm, args.temperature).to(self.accelerator.device)
-        check_supported(self.policy, self.prompts.longest, args.max_completion_length)
+        self.policy = PolicyWithValue(lm, args.temperature, args.cpu_kernels).to(self.accelerator.device)
+        check_supported(self.policy, self.prompts.longest, args.max_completion_length, self.prompts.ids)
         self.policy.initialize_value_head(self.generator)
         if lm.config.name_or_path:
             load_value_head(self.policy, Path(lm.config.name_or_path))
