@@ -10,6 +10,7 @@ from types import ModuleType
 from typing import Any, TypeVar
 
 from gaard.errors import ConfigError, did_you_mean
+from gaard.messages import one_line
 
 T = TypeVar("T")
 FROM_FILE, HASH = "gaard_file_", "__gaard_sha256__"
@@ -44,8 +45,7 @@ def import_file(path: Path, what: str) -> ModuleType:
         spec.loader.exec_module(module)
     except Exception as error:
         del sys.modules[module_name]
-        reason = f"{type(error).__name__}: {' '.join(str(error).split())}"
-        raise ConfigError(f"{what}: {file} failed on import with {reason}; mend it") from error
+        raise ConfigError(f"{what}: {file} failed on import with {one_line(error)}; mend it") from error
     return module
 
 

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, Literal, get_args
 import torch
 
 from gaard.errors import ConfigError, ModelError, did_you_mean
-from gaard.rewards._messages import one_line, shortened
+from gaard.messages import one_line, shortened
 
 if TYPE_CHECKING:  # transformers takes seconds to import, and most rewards do without it
     from transformers import PreTrainedModel, PreTrainedTokenizerBase

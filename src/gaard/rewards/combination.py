@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from gaard.errors import ConfigError, RewardError
-from gaard.rewards.protocol import RewardFunction, check_reward_function, describe, judge, reward_name
+from gaard.rewards.protocol import RewardFunction, ask, check_reward_function, describe, reward_name
 
 
 class CombinedReward:
@@ -54,7 +54,7 @@ class CombinedReward:
             RewardError: One of the functions failed, or none of them judges a completion.
         """
         answers = [
-            judge(function, prompts=prompts, completions=completions, completion_ids=completion_ids, columns=columns)
+            ask(function, prompts=prompts, completions=completions, completion_ids=completion_ids, columns=columns)
             for function in self.functions
         ]
         return self.total(answers, prompts, completions)
