@@ -17,6 +17,25 @@ FROM_FILE, HASH = "gaard_file_", "__gaard_sha256__"
 IN_FILE = re.compile(r"(.+\.py)(?::(\w+))?")
 
 
+def expanded(path: str | Path, what: str) -> Path:
+    """A path with ``~`` as the home folder.
+
+    Args:
+        path: As given.
+        what: What names it, for messages.
+
+    Returns:
+        The path.
+
+    Raises:
+        ConfigError: ``~name`` stands for the home folder of somebody who is not there.
+    """
+    try:
+        return Path(path).expanduser()
+    except RuntimeError as error:
+        raise ConfigError(f"{what} names {str(path)!r}, and there is no such home folder ({error})") from None
+
+
 def import_file(path: Path, what: str) -> ModuleType:
     """Run a Python file as a module of its own.
 
@@ -30,7 +49,7 @@ def import_file(path: Path, what: str) -> ModuleType:
     Raises:
         ConfigError: There is no such file, or it fails on import.
     """
-    file = path.expanduser().resolve()
+    file = expanded(path, what).resolve()
     if not file.is_file():
         raise ConfigError(f"{what} names the file {file}, which does not exist: check the path")
     # Two files of one name are two modules.

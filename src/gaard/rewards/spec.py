@@ -16,7 +16,7 @@ from gaard.rewards.honeypot import honeypot as put_honeypot
 from gaard.rewards.human import HumanReward
 from gaard.rewards.protocol import RewardFunction
 from gaard.rewards.sentiment import LexiconSentiment
-from gaard.user_code import import_file
+from gaard.user_code import expanded, import_file
 
 HONEYPOT_KEYS = ("word", "mode", "bonus", "base_weight", "after")
 BUILT_IN: dict[str, type[LexiconSentiment] | type[HumanReward]] = {
@@ -57,7 +57,7 @@ def reward_from_name(name: str) -> RewardFunction:
     if name.endswith(".py"):
         raise ConfigError(f"the reward {name!r} names a file but no function in it: write {name}:function")
     try:
-        return ClassifierReward(name)
+        return ClassifierReward(str(expanded(name, "a reward")) if name.startswith("~") else name)
     except ModelError as error:
         hint = did_you_mean(name, BUILT_IN)
         raise ModelError(f"{error}. If {name!r} is not meant as a model: a reward is {FORMS}.{hint}") from error
