@@ -7,6 +7,7 @@ import fractions
 import hashlib
 import json
 import math
+import re
 import uuid
 from collections.abc import Callable, Mapping
 from pathlib import PurePath
@@ -16,7 +17,17 @@ import numpy as np
 import torch
 
 # Their repr says all of them, and nothing of the process.
-TOLD_BY_REPR = (dt.timedelta, decimal.Decimal, fractions.Fraction, uuid.UUID, complex, range, slice)
+TOLD_BY_REPR = (
+    dt.timedelta,
+    decimal.Decimal,
+    fractions.Fraction,
+    uuid.UUID,
+    complex,
+    range,
+    slice,
+    np.dtype,
+    torch.dtype,
+)
 
 
 def short_hash(content: bytes | str) -> str:
@@ -73,6 +84,8 @@ def _scalar_or_array(value: Any, other: Callable[[Any], Any]) -> Any:
         return {kind: value.isoformat()}
     if isinstance(value, TOLD_BY_REPR):
         return {kind: repr(value)}
+    if isinstance(value, re.Pattern):  # whose repr is cut
+        return {"pattern": [as_json(value.pattern, other), value.flags]}
     if isinstance(value, PurePath):
         return {"path": value.as_posix()}
     if isinstance(value, (np.ndarray, np.generic)):

@@ -104,8 +104,13 @@ def class_in_file(name: str, base: type[T], what: str) -> type[T] | None:
 
 def file_of(thing: Any) -> Path | None:
     """The file that :func:`import_file` read a class or function from; None for others."""
-    module = sys.modules.get(str(getattr(thing, "__module__", "")))
-    if module is None or not module.__name__.startswith(FROM_FILE) or module.__file__ is None:
+    return file_of_module(str(getattr(thing, "__module__", "")))
+
+
+def file_of_module(name: str) -> Path | None:
+    """The file that :func:`import_file` read the module of this name from; None for others."""
+    module = sys.modules.get(name)
+    if module is None or not name.startswith(FROM_FILE) or module.__file__ is None:
         return None
     return Path(module.__file__)
 

@@ -148,7 +148,8 @@ class ClassifierReward:
         return logits[:, self.label_index]
 
     def __repr__(self) -> str:
-        return f"ClassifierReward({self.name!r}, label {self.label_index}, {self.output})"
+        read = f"include_prompt={self.include_prompt}, max_length={self.max_length}"
+        return f"ClassifierReward({self.name!r}, label {self.label_index}, {self.output}, {read})"
 
 
 def _load_model(source: str) -> "PreTrainedModel":

@@ -152,6 +152,9 @@ class Neutrality:
         prompts = [""] * len(completions)
         return ask(self.base, prompts=prompts, completions=list(completions), completion_ids=empty, columns={})
 
+    def __repr__(self) -> str:
+        return f"Neutrality({self.name})"
+
 
 def _check(base: RewardFunction, what: str, **numbers: object) -> None:
     """Refuse what cannot be used before any text has been generated."""

@@ -13,6 +13,7 @@ from gaard.messages import one_line
 from gaard.rewards import ExploitableReward, RewardFunction, ask, combine, reward_from_name, score
 from gaard.rewards.combination import CombinedReward
 from gaard.rewards.exploitable import check_exploitable
+from gaard.rewards.identity import identity_of, is_shipped
 from gaard.rewards.protocol import check_reward_function, checked_answer
 
 HackDetector = Callable[[list[str]], Sequence[bool]]
@@ -73,6 +74,7 @@ class Scorer:
         else:
             self.true = _combined(true_reward_funcs, "true_reward_funcs")
         self.judge = None if judge_reward_funcs is None else _combined(judge_reward_funcs, "judge_reward_funcs")
+        self._identity = self._identified()
 
     def score(self, completions: list[str], **batch: Any) -> Scores:
         """Proxy, truth, judge and hacks of a batch; a base reward that proxy and truth share is computed once.
@@ -138,12 +140,25 @@ class Scorer:
         return [span for reward in self.exploitable for span in reward.spans(completion)]
 
     def identity(self) -> dict[str, Any]:
-        """What tells the rewards in a run's configuration."""
+        """What tells the rewards in a run's configuration.
+
+        Taken when the scorer is made, for what an object holds may change as it scores. ``gaard.rewards.identity`` says
+        what it cannot tell.
+
+        Returns:
+            Names of proxy, truth and judge, the known hacks, and of each function the code and what it was given;
+            JSON, the same in every process and folder.
+        """
+        return self._identity
+
+    def _identified(self) -> dict[str, Any]:
+        roles = {"proxy": self.proxy, "true": self.true, "judge": self.judge, "detector": self.detector}
         return {
             "proxy": self.proxy.name,
             "true": self.true.name,
             "judge": None if self.judge is None else self.judge.name,
-            "exploitable": [repr(reward) for reward in self.exploitable],
+            "exploitable": [repr(one) if is_shipped(type(one)) else one.name for one in self.exploitable],
+            "functions": identity_of(roles),
         }
 
 
