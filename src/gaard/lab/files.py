@@ -8,18 +8,32 @@ import yaml
 
 from gaard.errors import ConfigError, did_you_mean
 from gaard.messages import one_line
-from gaard.user_code import IN_FILE, import_file
+from gaard.user_code import IN_FILE, expanded, import_file
 
 T = TypeVar("T")
 
 
 class _Loader(yaml.SafeLoader):
-    """YAML 1.1 reads 1e-5 as text; 1.2 reads a number, and so does who writes a learning rate."""
+    """Numbers as YAML 1.2 has them: 1.1 reads 1e-5 as a text, 010 as 8 and 1:30 as 90."""
+
+    yaml_implicit_resolvers = {  # noqa: RUF012
+        first: [(tag, pattern) for tag, pattern in resolvers if tag != "tag:yaml.org,2002:int"]
+        for first, resolvers in yaml.SafeLoader.yaml_implicit_resolvers.items()
+    }
+
+
+def _whole_number(loader: yaml.SafeLoader, node: yaml.ScalarNode) -> int:
+    text = loader.construct_scalar(node)
+    return int(text, {"0x": 16, "0o": 8}.get(text[:2], 10))
 
 
 _Loader.add_implicit_resolver(
     "tag:yaml.org,2002:float", re.compile(r"[-+]?[0-9]+(\.[0-9]*)?[eE][-+]?[0-9]+$"), list("-+0123456789")
 )
+_Loader.add_implicit_resolver(
+    "tag:yaml.org,2002:int", re.compile(r"([-+]?[0-9]+(_[0-9]+)*|0x[0-9a-fA-F]+|0o[0-7]+)$"), list("-+0123456789")
+)
+_Loader.add_constructor("tag:yaml.org,2002:int", _whole_number)
 
 
 def read_mapping(path: str | Path, where: str) -> dict[str, Any]:
@@ -36,7 +50,7 @@ def read_mapping(path: str | Path, where: str) -> dict[str, Any]:
         ConfigError: If it cannot be read, or is not a mapping.
     """
     try:
-        content = yaml.load(Path(path).read_text(encoding="utf-8"), _Loader)
+        content = yaml.load(expanded(path, where).read_text(encoding="utf-8-sig"), _Loader)
     except OSError as error:
         raise ConfigError(f"{where}: {error.strerror}: check the path") from None
     except (yaml.YAMLError, UnicodeDecodeError) as error:
