@@ -39,7 +39,14 @@ def limited(limit):
 
 
 def defaulting(limit):
-    def score(completions, limit=limit, *, floor=0, **kwargs):
+    def score(completions, limit=limit, **kwargs):
+        return [limit for _ in completions]
+
+    return score
+
+
+def keyword_defaulting(limit):
+    def score(completions, *, limit=limit, **kwargs):
         return [limit for _ in completions]
 
     return score
@@ -66,10 +73,14 @@ VALUES = [
     ("a" * 500, "a" * 499 + "b"),
     (float("nan"), float("inf")),
 ]
-HOLDERS = [limited, defaulting, Wrapper, lambda value: functools.partial(lengths, value=value)]
+HOLDERS = [
+    *(limited, defaulting, keyword_defaulting, Wrapper),
+    lambda value: functools.partial(lengths, value),
+    lambda value: functools.partial(lengths, value=value),
+]
 
 
-@pytest.mark.parametrize("holder", HOLDERS, ids=["closure", "default", "attribute", "partial"])
+@pytest.mark.parametrize("holder", HOLDERS, ids=["closure", "default", "keyword", "attribute", "argument", "partial"])
 @pytest.mark.parametrize(("first", "second"), VALUES)
 def test_what_a_reward_was_given_counts(holder, first, second):
     assert Scorer(holder(first)).identity() == Scorer(holder(first)).identity() != Scorer(holder(second)).identity()
