@@ -160,7 +160,7 @@ def scenario_table(scenario: Scenario) -> Table:
     table = Table(title=escape(scenario.summary), show_header=False)
     table.add_column("setting")
     table.add_column("value", overflow="fold")
-    judge = scenario.judge()
+    judge = scenario.scorer()
     rewards = judge.identity()
     untrained, honest = _reach(scenario)
     rows = {
