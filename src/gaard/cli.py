@@ -72,10 +72,9 @@ def train(words: list[str]) -> int:
 
 
 def compare(words: list[str]) -> int:
-    """``gaard compare``: a study, or arms × seeds of one scenario; tables, results.json and plots."""
+    """``gaard compare``: a study, or arms × seeds of one scenario; tables, results.json and the page."""
     from gaard.lab.compare import RESULTS, is_first_process
     from gaard.lab.compare import compare as run_study
-    from gaard.report.figures import comparison_figures
     from gaard.report.page import write_page
     from gaard.report.tables import comparison_tables
 
@@ -87,8 +86,7 @@ def compare(words: list[str]) -> int:
         return 0
     for table in comparison_tables(results):
         _show(table)
-    figures = comparison_figures(results, folder)
-    print(f"results: {folder / RESULTS}   figures: {', '.join(str(path) for path in figures)}")
+    print(f"results: {folder / RESULTS}")
     print(f"page: {write_page(folder)}   texts: {folder}/*/*/samples.jsonl")
     failed = [run for run in results["runs"] if run["error"]]
     for run in failed:
@@ -172,14 +170,13 @@ def arms(words: list[str]) -> int:
 
 
 def coefficients(words: list[str]) -> int:
-    """``gaard coefficients``: the two surfaces that the seed leaves as "FIGURES HERE"."""
+    """``gaard coefficients``: the two surfaces of G7 and G8, as a page."""
     parser = plain_parser("coefficients", "Draw the surfaces a(σ, η) and b(σ, η) of G7 and G8.")
-    parser.add_argument("--out", type=str, default="figures", help="folder of the figures")
+    parser.add_argument("--out", type=str, default="figures", help="folder of the page")
     arguments = parser.parse_args(words)
-    from gaard.report.figures import coefficient_figures
+    from gaard.report.page import write_coefficients
 
-    for path in coefficient_figures(Path(arguments.out)):
-        print(path)
+    print(write_coefficients(Path(arguments.out)))
     return 0
 
 

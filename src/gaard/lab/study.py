@@ -11,9 +11,9 @@ from gaard.lab.arms import UNTRAINED, Arm, find_arms
 from gaard.lab.files import read_mapping
 from gaard.lab.scenarios import find_scenario
 from gaard.lab.spec import RunSpec
-from gaard.training.config import check_keys
+from gaard.training.config import check_keys, suggest
 
-KEYS = ("summary", "scenarios", "arms", "seeds", "settings")
+KEYS = ("summary", "scenarios", "arms", "seeds", "baseline", "settings")
 OWN_SETTINGS = ("scenario", "seed", "output_dir", "overwrite")
 SPARING = {"save_total_limit": 1}  # a study is many runs: each keeps one checkpoint, unless told otherwise
 OWN_WORLD = "custom"  # what tables call the world that settings state, where no scenario has a name
@@ -52,7 +52,8 @@ class Study:
         seeds: The seeds, the same for each scenario and arm.
         settings: Of every run; they override the scenario's.
         summary: One line.
-        about: Label → ``summary`` and ``hack`` of the scenario, in words.
+        about: Label → ``summary``, ``hack`` and ``control`` of the scenario, in words.
+        baseline: Name of the arm that others are compared with; by default the first.
     """
 
     worlds: Mapping[str, Mapping[str, Any]]
@@ -61,6 +62,24 @@ class Study:
     settings: Mapping[str, Any] = field(default_factory=dict)
     summary: str = ""
     about: Mapping[str, Mapping[str, str]] = field(default_factory=dict)
+    baseline: str = ""
+
+    def __post_init__(self) -> None:
+        """Fill in the baseline.
+
+        Raises:
+            ConfigError: If it is none of the arms.
+        """
+        names = [arm.name for arm in self.arms]
+        object.__setattr__(self, "baseline", self.baseline or names[0])
+        if self.baseline not in names:
+            raise ConfigError(f"baseline={self.baseline!r} is none of the arms: {suggest(str(self.baseline), names)}")
+
+    @property
+    def controls(self) -> list[str]:
+        """Labels of its scenarios that are a control: there nothing can be exploited, and the tax is measured."""
+        named = {words.get("control") for words in self.about.values()}
+        return [label for label in self.worlds if label in named]
 
     def specs(self, folder: Path) -> dict[RunKey, RunSpec]:
         """Every run, seed by seed, so that a study that is cut short has whole seeds to show.
@@ -97,6 +116,7 @@ class Study:
             "about": {label: dict(words) for label, words in self.about.items()},
             "arms": [asdict(arm) for arm in self.arms],
             "seeds": list(self.seeds),
+            "baseline": self.baseline,
             "settings": {key: value for key, value in self.settings.items() if key not in OWN_SETTINGS},
         }
 
@@ -107,6 +127,7 @@ def build_study(
     seeds: Iterable[int],
     settings: Mapping[str, Any],
     summary: str = "",
+    baseline: str = "",
 ) -> Study:
     """A study, checked.
 
@@ -116,6 +137,7 @@ def build_study(
         seeds: Distinct whole numbers.
         settings: Fields of a run, of every run.
         summary: One line.
+        baseline: Name of the arm that others are compared with; the first if left out.
 
     Returns:
         The study.
@@ -128,14 +150,21 @@ def build_study(
         raise ConfigError(f"settings hold {own!r}, which a study sets for each run: take it out")
     found = {_label(name): find_scenario(name) for name in names}
     worlds = {label: scenario.settings() for label, scenario in found.items()} or {OWN_WORLD: {}}
-    about = {label: {"summary": scenario.summary, "hack": scenario.hack} for label, scenario in found.items()}
+    about = {
+        label: {
+            "summary": scenario.summary,
+            "hack": scenario.hack,
+            "control": _label(scenario.control) if scenario.control else "",
+        }
+        for label, scenario in found.items()
+    }
     if names and len(worlds) < len(names):
         raise ConfigError(f"scenarios={names!r} names one twice, or two whose folders would have the same name")
     if not seeds or not all(isinstance(seed, int) and not isinstance(seed, bool) and seed >= 0 for seed in seeds):
         raise ConfigError(f"seeds={seeds!r} must be some whole numbers, 0 or more")
     if len(set(seeds)) < len(seeds):
         raise ConfigError(f"seeds={seeds!r} names a seed twice")
-    return Study(worlds, find_arms(arms), seeds, dict(settings), summary, about)
+    return Study(worlds, find_arms(arms), seeds, dict(settings), summary, about, baseline)
 
 
 def study_of_settings(settings: Mapping[str, Any], arms: object, seeds: Iterable[int]) -> Study:
@@ -162,7 +191,7 @@ def read_study(path: str | Path) -> Study:
 
     Args:
         path: A file with ``scenarios``, ``arms``, ``seeds`` (a number, counted from 0, or a list), and perhaps
-            ``settings`` of every run and a ``summary``.
+            ``settings`` of every run, a ``summary``, and the ``baseline``, the arm that others are compared with.
 
     Returns:
         The study.
@@ -186,7 +215,8 @@ def read_study(path: str | Path) -> Study:
     seeds = list(range(seeds)) if isinstance(seeds, int) else seeds
     if not content["scenarios"]:
         raise ConfigError(f"study {path}: scenarios is empty: name some (gaard scenarios)")
-    return build_study(content["scenarios"], content["arms"], seeds, settings, str(content.get("summary", "")))
+    words = {key: str(content.get(key) or "") for key in ("summary", "baseline")}
+    return build_study(content["scenarios"], content["arms"], seeds, settings, **words)
 
 
 def _label(name: Any) -> str:

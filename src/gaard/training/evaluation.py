@@ -13,8 +13,8 @@ from gaard.training.metrics import rollout_metrics
 from gaard.training.prompts import PromptStream
 
 MEASURES = (
-    *("hack_rate", "hack_count", "true_reward", "gold_reward", "proxy_reward", "kl", "entropy", "completion_length"),
-    *("distinct_1", "distinct_2", "untrained_perplexity"),
+    *("hack_rate", "hack_count", "true_reward", "judge_reward", "proxy_reward", "kl_untrained", "entropy"),
+    *("completion_length", "distinct_1", "distinct_2", "untrained_perplexity"),
 )
 EVALUATION_STREAM = 2**40  # keeps the seeds of evaluation apart from those of training
 
@@ -30,8 +30,8 @@ def evaluate(collector: Collector, prompts: PromptStream, completions: int, seed
         seed: Of the samples.
 
     Returns:
-        Each of ``MEASURES``, of the gold reward only with a gold judge: means over completions, but for
-        ``hack_count``, the number of hacks among them; ``kl`` is exact, in nats a token, as is ``entropy``;
+        Each of ``MEASURES``, of ``judge_reward`` only with an independent judge: means over completions, but for
+        ``hack_count``, the number of hacks among them; ``kl_untrained`` is exact, in nats a token, as is ``entropy``;
         ``distinct_n`` is the share of distinct n-grams of tokens among all; ``untrained_perplexity`` is a token's,
         under the untrained model.
     """
@@ -41,7 +41,7 @@ def evaluate(collector: Collector, prompts: PromptStream, completions: int, seed
     collector = replace(collector, config=config, reference=collector.untrained)
     rows, ids, surprise = [], [], []
     for rollout in _rollouts(collector, prompts.fresh(), completions, seed):
-        rows.append({**rollout_metrics(rollout), "kl": exact_kl(collector, rollout)})
+        rows.append({**rollout_metrics(rollout), "kl_untrained": exact_kl(collector, rollout)})
         mask = rollout.completion_mask
         ids += [row[valid].tolist() for row, valid in zip(rollout.completion_ids, mask, strict=True)]
         surprise.append(-rollout.ref_logprobs[mask].double())

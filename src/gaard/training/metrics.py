@@ -28,14 +28,14 @@ def rollout_metrics(rollout: Rollout) -> dict[str, float]:
         "true_reward": true.mean(),
         "reward_gap": (proxy - true).mean(),
         "hack_rate": rollout.hacked.double().mean(),
-        "kl": masked_mean(estimated_kl(rollout.logprobs, rollout.ref_logprobs, "k3"), mask),
+        "kl_ref": masked_mean(estimated_kl(rollout.logprobs, rollout.ref_logprobs, "k3"), mask),
         "entropy": masked_mean(rollout.entropy, mask),
         "completion_length": mask.sum(-1).double().mean(),
         "eta": masked_mean(rollout.greedy_logprobs.exp(), mask),
         "greedy_agreement": masked_mean((rollout.greedy_ids == rollout.completion_ids).double(), mask),
     }
     if not rollout.gold_scores.isnan().any():
-        numbers["gold_reward"] = rollout.gold_scores.double().mean()
+        numbers["judge_reward"] = rollout.gold_scores.double().mean()
     return {key: float(value) for key, value in numbers.items()}
 
 

@@ -21,7 +21,7 @@ CONFIG, METRICS, TIMINGS, SAMPLES = "config.json", "metrics.jsonl", "timings.jso
 CHECKPOINTS, EVALUATION = "checkpoints", "evaluation.json"
 TRACKED = "gaard"  # the project that trackers log to, and TensorBoard's folder
 STEP_FILES = (METRICS, TIMINGS, SAMPLES)
-SHOWN = ("reward", "true_reward", "hack_rate", "kl", "entropy", "turned", "a", "b")
+SHOWN = ("reward", "true_reward", "hack_rate", "kl_ref", "entropy", "turned", "a", "b")
 
 
 class RunLog:
