@@ -6,20 +6,9 @@ from pathlib import Path
 
 import pytest
 
-from tiny import tiny_trainer, words_reward
-
 ROOT = Path(__file__).resolve().parents[2]
-METHOD, METRICS = ((ROOT / "docs" / name).read_text(encoding="utf-8") for name in ("method.md", "metrics.md"))
+METHOD = (ROOT / "docs" / "method.md").read_text(encoding="utf-8")
 EQUATIONS = [f"G{number}" for number in range(1, 13)]
-
-
-@pytest.mark.parametrize("method", ["ppo", "gaa", "gaa-paper", "gaa-reference"])
-def test_every_logged_key_is_defined(tmp_path, method):
-    defined = set(re.findall(r"^\| `(\w+)` \|", METRICS, re.MULTILINE))
-    logged = set(tiny_trainer(tmp_path, method=method, max_steps=1, gold=words_reward).train())
-    assert logged <= defined, f"undefined: {logged - defined}"
-    if method == "gaa-paper":
-        assert defined - logged == set(), f"defined and never logged: {defined - logged}"
 
 
 @pytest.mark.parametrize("equation", EQUATIONS)
