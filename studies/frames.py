@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 import polars as pl
+import yaml
 
 from gaard.lab import analysis
 from gaard.lab.measures import RUN
@@ -65,3 +66,14 @@ def outcomes(study: str, baseline: str, measures: Sequence[str] = MAIN) -> str:
             rows.append([f"`{scenario}`", arm, here["runs"], *cells])
     labels = [RUN[name].label for name in measures]
     return table(["scenario", "arm", "runs", *labels[:2], f"less {baseline}", *labels[2:]], rows)
+
+
+def index() -> str:
+    """A row a study: what it is about, and how many runs there are of it."""
+    rows = []
+    for file in sorted(STUDIES.glob("*/study.yaml")):
+        name, recorded = file.parent.name, file.parent / "runs.parquet"
+        summary = yaml.safe_load(file.read_text(encoding="utf-8"))["summary"]
+        count = runs(name).filter(pl.col("arm") != UNTRAINED).height if recorded.exists() else NOTHING
+        rows.append([f"[{name}]({name}/README.md)", summary, count])
+    return table(["study", "what", "runs"], rows)

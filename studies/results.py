@@ -9,15 +9,16 @@ from functools import partial
 from pathlib import Path
 
 from studies import figures, johnson, limits, tables
-from studies.frames import outcomes
+from studies.frames import index, outcomes
 from studies.markdown import Table, filled
 
 ROOT = Path(__file__).resolve().parents[1]
-PAGES = ("*.md", "docs/*.md", "studies/*/README.md")
+PAGES = ("*.md", "docs/*.md", "studies/README.md", "studies/*/README.md")
 
 LARGER = ("hack_rate", "true_reward", "entropy", "kl_untrained", "seconds_per_step")
 
 TABLES: dict[str, Table] = {
+    "studies": index,
     "readme": tables.readme,
     "outcomes": partial(outcomes, "01-main", "ppo"),
     "cutoffs": tables.cutoffs,
