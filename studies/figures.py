@@ -207,7 +207,7 @@ FIGURES: dict[str, Callable[[], go.Figure]] = {
 
 
 def _numbers(values: Sequence[Any] | pl.Series | np.ndarray) -> list[float]:
-    """Plain numbers, rounded; −0 is 0. Halves go up whatever the last bit of a mean is, which differs between machines."""
+    """Plain numbers, rounded; −0 is 0. Halves go up whatever the last bit of a mean is: that differs by machine."""
     return [round(float(value) + NUDGE, DIGITS) + 0.0 for value in values]
 
 

@@ -6,6 +6,7 @@ from gaard.lab import analysis
 from studies.frames import FOLD, NORM, ONE_TEXT, STUDIES, UNTRAINED, arms_of, counted, of, only, runs
 from studies.markdown import NOTHING, said, table
 
+EARLY = 10  # steps
 LEAPS = ("film", "that", "dark", "conditional", "openings")  # the pay comes in one leap, and not to every second text
 
 
@@ -60,15 +61,15 @@ def untuned_strengths() -> str:
 def turned() -> str:
     """A row a scenario and outcome: how much of the texts that hack fold turned, in the texts that were kept."""
     frame = pl.read_parquet(STUDIES / "04-untuned-honeypots" / "samples.parquet")
-    final = analysis.hacked(runs("04-untuned-honeypots").filter(arm=FOLD), ["scenario", "seed"])
+    ends = analysis.hacked(runs("04-untuned-honeypots").filter(arm=FOLD), ["scenario", "seed"])
+    frame = frame.cast({"seed": pl.Int64}).join(ends, on=["scenario", "seed"], how="left", maintain_order="left")
     rows = []
-    for (scenario, seed), texts in frame.group_by("scenario", "seed", maintain_order=True):
-        early, late = (texts.filter(part) for part in (pl.col("step") <= 10, pl.col("step") > 10))
-        cells = [cell for part in (early, late) for cell in _hacking(part)]
-        known = final.filter(scenario=scenario, seed=seed)["hacked"].to_list()
-        rows.append([f"`{scenario}`", seed, *cells, "hacked" if known == [1] else "kept out"])
-    head = ["honeypot", "seed", "texts that hack, steps 1 to 10", "of their tokens turned"]
-    return table([*head, "steps 11 to 80", "of their tokens turned", "in the end"], rows)
+    for (scenario, hacked), texts in frame.group_by("scenario", "hacked_right", maintain_order=True):
+        early, late = (texts.filter(part) for part in (pl.col("step") <= EARLY, pl.col("step") > EARLY))
+        seeds = ", ".join(map(str, texts["seed"].unique().sort()))
+        rows.append([f"`{scenario}`", seeds, *_hacking(early), *_hacking(late), "hacked" if hacked else "kept out"])
+    head = ["honeypot", "seeds", f"texts that hack, steps 1 to {EARLY}", "of their tokens turned"]
+    return table([*head, f"from step {EARLY + 1}", "of their tokens turned", "in the end"], rows)
 
 
 def _hacking(texts: pl.DataFrame) -> list[str]:
