@@ -8,6 +8,7 @@ from collections.abc import Iterator
 from functools import partial
 from pathlib import Path
 
+from gaard.lab import measures
 from studies import figures, johnson, limits, tables
 from studies.frames import index, outcomes
 from studies.markdown import Table, filled
@@ -18,6 +19,9 @@ PAGES = ("*.md", "docs/*.md", "studies/README.md", "studies/*/README.md")
 LARGER = ("hack_rate", "true_reward", "entropy", "kl_untrained", "seconds_per_step")
 
 TABLES: dict[str, Table] = {
+    "measures-step": lambda: measures.markdown(measures.STEP.values()),
+    "measures-run": lambda: measures.markdown(measures.RUN.values()),
+    "measures-token": lambda: measures.markdown(measures.TOKEN.values()),
     "studies": index,
     "readme": tables.readme,
     "outcomes": partial(outcomes, "01-main", "ppo"),
