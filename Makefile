@@ -3,7 +3,7 @@ PYTHON ?= python3
 BIN := .venv/bin
 READY := .venv/.ready
 
-.PHONY: help setup browser demo bench test lint format clean
+.PHONY: help setup browser demo results bench test lint format clean
 
 help:            ## this list
 	@sed -n 's/^\([a-z]*\):.*## /\1\t/p' $(MAKEFILE_LIST) | expand -t 10
@@ -17,6 +17,9 @@ $(READY): pyproject.toml constraints.txt
 
 demo: setup      ## PPO against GAA on a honeypot, with the model that ships with gaard: 3 minutes on 2 cores, no network
 	$(BIN)/gaard compare --scenario capped --arms ppo,gaa --seeds 3 --jobs 2 --out runs/demo
+
+results: setup browser  ## every table and figure of the docs again, from the runs in studies/
+	$(BIN)/python -m studies.results
 
 bench: setup     ## what gaard costs against what it could and what others do; ROWS=name,… for some of it
 	$(BIN)/python -m benchmarks $(ROWS)

@@ -7,7 +7,8 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).resolve().parents[2]
-SOURCES = sorted(path for folder in ("src", "benchmarks", "studies", "scripts") for path in (ROOT / folder).rglob("*.py"))
+FOLDERS = ("src", "benchmarks", "studies", "scripts")
+SOURCES = sorted(path for folder in FOLDERS for path in (ROOT / folder).rglob("*.py"))
 DOCUMENTS = sorted(
     path for path in ROOT.rglob("*.md") if not set(path.relative_to(ROOT).parts) & {".venv", ".cache", "runs", "site"}
 )

@@ -1,0 +1,92 @@
+"""From a study's folder to its record: `python -m studies.collect RUNS_FOLDER STUDY`, after `gaard compare STUDY.yaml`.
+
+It writes `runs.parquet` beside the study, and, where they are asked for, `steps.parquet`, the curves of every run, and
+`samples.parquet`, what is known of the tokens of the hack in the texts that the runs kept.
+"""
+
+import argparse
+import json
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import polars as pl
+
+from gaard.lab.measures import RUN
+
+WHICH = {"scenario": pl.String, "arm": pl.String, "seed": pl.Int64}
+STEP = {"reward": pl.Float32, "true_reward": pl.Float32, "hack_rate": pl.Float32, "kl_ref": pl.Float32}
+STEP |= {"entropy": pl.Float32}
+AT_THE_HACK = ("sigma", "a", "b")
+SAMPLE = {"hacked": pl.Boolean, "tokens": pl.Int32, "turned": pl.Int32, "greedy": pl.List(pl.Boolean)}
+SAMPLE |= dict.fromkeys(AT_THE_HACK, pl.List(pl.Float32))
+FOLDER = "folder"
+
+
+def finished(folder: Path) -> pl.DataFrame:
+    """The finished runs of a study's folder, scenarios by their short names, with the folder of each."""
+    runs = pl.read_parquet(folder / "runs.parquet").filter(pl.col("error").is_null())
+    return runs.with_columns(pl.col("scenario").str.replace(r"^.*\.py-", ""))
+
+
+def record(runs: pl.DataFrame) -> pl.DataFrame:
+    """Runs as the record has them."""
+    return runs.select("id", "algorithm", *WHICH, "error", *RUN)
+
+
+def steps(folder: Path, runs: pl.DataFrame) -> pl.DataFrame:
+    """A row a step of every trained run; ``kl_ref`` is null where the reference moved, since it is not to one model."""
+    rows = []
+    for which, own in _folders(folder, runs):
+        moved = any(
+            one["name"] == "reference-resets" for one in json.loads((own / "run.json").read_text())["regularizers"]
+        )
+        for line in (own / "metrics.jsonl").open(encoding="utf-8"):
+            row = json.loads(line)
+            rows.append({**which, "step": row["step"], **{name: row.get(name) for name in STEP}})
+            if moved:
+                rows[-1]["kl_ref"] = None
+    return pl.DataFrame(rows, {**WHICH, "step": pl.Int32, **STEP})
+
+
+def samples(folder: Path, runs: pl.DataFrame) -> pl.DataFrame:
+    """A row a text that was kept: whether it hacks, how many of its tokens were turned, and its tokens of the hack."""
+    rows = []
+    for which, own in _folders(folder, runs):
+        for line in (own / "samples.jsonl").open(encoding="utf-8"):
+            row = json.loads(line)
+            tokens = row["tokens"]
+            at = [place for place, hack in enumerate(tokens["hack"]) if hack]
+            greedy = [tokens["greedy"][place] == tokens["text"][place] for place in at]
+            known = {name: [tokens[name][place] for place in at] if name in tokens else [] for name in AT_THE_HACK}
+            counts = {"tokens": len(tokens["hack"]), "turned": int(sum(tokens.get("turned", ())))}
+            rows.append({**which, "step": row["step"], "hacked": row["hacked"], **counts, "greedy": greedy, **known})
+    return pl.DataFrame(rows, {**WHICH, "step": pl.Int32, **SAMPLE})
+
+
+def _folders(folder: Path, runs: pl.DataFrame) -> Iterator[tuple[dict[str, Any], Path]]:
+    """Which run, and its folder, of those that trained."""
+    for run in runs.filter(pl.col("arm") != "untrained").to_dicts():
+        yield {name: run[name] for name in WHICH}, folder / run[FOLDER]
+
+
+def main(folder: Path, study: Path, with_steps: bool, with_samples: bool) -> None:
+    """Write the tables that are asked for."""
+    runs = finished(folder)
+    tables = {"runs": record(runs)}
+    if with_steps:
+        tables["steps"] = steps(folder, runs)
+    if with_samples:
+        tables["samples"] = samples(folder, runs)
+    for name, table in tables.items():
+        table.write_parquet(study / f"{name}.parquet", compression="zstd", compression_level=19)
+        print(f"{study / name}.parquet: {table.height} rows")
+
+
+if __name__ == "__main__":
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("folder", type=Path, metavar="RUNS_FOLDER", help="the --out of gaard compare")
+    parser.add_argument("study", type=Path, metavar="STUDY", help="its folder, such as studies/01-main")
+    parser.add_argument("--steps", action="store_true", dest="with_steps", help="the curves too")
+    parser.add_argument("--samples", action="store_true", dest="with_samples", help="the tokens of the hack too")
+    main(**vars(parser.parse_args()))

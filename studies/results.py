@@ -1,0 +1,72 @@
+"""Every table and figure of the docs from the record: `make results`, or `python -m studies.results`.
+
+A table stands in a page between `<!-- table: NAME -->` and `<!-- end -->`. A figure is drawn anew where what it shows
+has changed.
+"""
+
+from collections.abc import Iterator
+from functools import partial
+from pathlib import Path
+
+from gaard.lab import measures
+from studies import figures, johnson, limits, tables
+from studies.frames import index, outcomes
+from studies.markdown import Table, filled
+
+ROOT = Path(__file__).resolve().parents[1]
+PAGES = ("*.md", "docs/*.md", "studies/README.md", "studies/*/README.md")
+
+LARGER = ("hack_rate", "true_reward", "entropy", "kl_untrained", "seconds_per_step")
+
+TABLES: dict[str, Table] = {
+    "measures-step": lambda: measures.markdown(measures.STEP.values()),
+    "measures-run": lambda: measures.markdown(measures.RUN.values()),
+    "measures-token": lambda: measures.markdown(measures.TOKEN.values()),
+    "studies": index,
+    "readme": tables.readme,
+    "outcomes": partial(outcomes, "01-main", "ppo"),
+    "cutoffs": tables.cutoffs,
+    "equal-kl-capped": partial(tables.equal_kl, "capped"),
+    "equal-kl-uncapped": partial(tables.equal_kl, "uncapped"),
+    "equal-steps": tables.equal_steps,
+    "as-good": tables.as_good,
+    "baselines": tables.baselines,
+    "against-fold": tables.against_fold,
+    "narrow": tables.narrow,
+    "tuning": tables.strengths,
+    "untuned-hacked": limits.untuned_hacked,
+    "untuned-reward": limits.untuned_reward,
+    "turned": limits.turned,
+    "strengths": limits.untuned_strengths,
+    "published": partial(johnson.published, "06-published"),
+    "published-kl": partial(johnson.published, "07-published-kl"),
+    "published-rates": partial(johnson.each_run, "08-published-rates"),
+    "published-pilot": partial(johnson.each_run, "09-published-pilot", score=False),
+    "sizes": partial(outcomes, "10-sizes", "ppo"),
+    "sparse": partial(outcomes, "11-sparse", "ppo"),
+    "smollm2": partial(outcomes, "12-smollm2", "ppo", LARGER),
+    "ablations": partial(johnson.each_run, "13-gaa-ablations", score=False),
+    "at-the-hack": johnson.at_the_hack,
+}
+
+
+def pages() -> Iterator[tuple[Path, str, str]]:
+    """Each page with tables: its file, what it is, and what it should be."""
+    for pattern in PAGES:
+        for file in sorted(ROOT.glob(pattern)):
+            page = file.read_text(encoding="utf-8")
+            yield file, page, filled(page, TABLES)
+
+
+def main() -> None:
+    """Write what has changed, and say what that is."""
+    for file, page, wanted in pages():
+        if page != wanted:
+            file.write_text(wanted, encoding="utf-8")
+            print(file.relative_to(ROOT))
+    for file in figures.draw(ROOT / "docs" / "figures"):
+        print(file.relative_to(ROOT))
+
+
+if __name__ == "__main__":
+    main()

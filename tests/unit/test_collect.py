@@ -1,0 +1,66 @@
+"""From a study's folder to its record."""
+
+import json
+
+import polars as pl
+import pytest
+from studies import collect
+
+from gaard.lab.measures import RUN
+
+
+@pytest.fixture
+def folder(tmp_path):
+    """A study of one scenario from a file: a run, one whose reference moved, one that failed, the untrained model."""
+    rows = []
+    for arm, regularizers in (("fold", []), ("resets", [{"name": "reference-resets", "steps": 10}]), ("failed", [])):
+        own = tmp_path / "x" / f"{arm}-seed0"
+        own.mkdir(parents=True)
+        (own / "run.json").write_text(json.dumps({"regularizers": regularizers}))
+        metrics = [{"step": i, "reward": 0.1 * i, "kl_ref": 0.5, "hack_rate": 0.25, "loss": 9.0} for i in (1, 2)]
+        (own / "metrics.jsonl").write_text("".join(json.dumps(row) + "\n" for row in metrics))
+        tokens = {"text": ["a", "story", "story"], "greedy": ["a", "story", "film"], "hack": [0, 1, 1]}
+        tokens |= {"sigma": [9.0, 0.0, 1.5], "turned": [0.0, 1.0, 1.0]}
+        (own / "samples.jsonl").write_text(json.dumps({"step": 1, "hacked": True, "tokens": tokens}) + "\n")
+        rows.append({"arm": arm, "folder": f"x/{arm}-seed0", "error": "no" if arm == "failed" else None})
+    rows.append({"arm": "untrained", "folder": "x/untrained-seed0", "error": None})
+    which = {"id": "1", "algorithm": 1, "scenario": "studies-04-x-honeypots.py-dark", "seed": 0}
+    frame = pl.DataFrame([{**which, **row, **dict.fromkeys(RUN, 0.5)} for row in rows], infer_schema_length=None)
+    frame.write_parquet(tmp_path / "runs.parquet")
+    return tmp_path
+
+
+def test_runs_have_the_records_columns_and_short_names(folder):
+    found = collect.record(collect.finished(folder))
+    assert found.columns == ["id", "algorithm", "scenario", "arm", "seed", "error", *RUN]
+    assert found.select("scenario", "arm").rows() == [("dark", "fold"), ("dark", "resets"), ("dark", "untrained")]
+
+
+def test_curves_are_of_finished_trained_runs_and_claim_no_kl_to_a_reference_that_moved(folder):
+    found = collect.steps(folder, collect.finished(folder))
+    assert found.select("arm", "step", "kl_ref").rows() == [
+        ("fold", 1, 0.5),
+        ("fold", 2, 0.5),
+        ("resets", 1, None),
+        ("resets", 2, None),
+    ]
+    assert found["reward"].to_list() == pytest.approx([0.1, 0.2, 0.1, 0.2])
+    assert found["true_reward"].is_null().all()
+
+
+def test_tokens_of_the_hack(folder):
+    found = collect.samples(folder, collect.finished(folder)).filter(arm="fold").to_dicts()
+    assert found == [
+        {
+            **{"scenario": "dark", "arm": "fold", "seed": 0, "step": 1, "hacked": True, "tokens": 3, "turned": 2},
+            **{"greedy": [True, False], "sigma": [0.0, 1.5], "a": [], "b": []},
+        }
+    ]
+
+
+def test_the_command_writes_what_is_asked_for(folder, tmp_path, capsys):
+    study = tmp_path / "study"
+    study.mkdir()
+    collect.main(folder, study, with_steps=True, with_samples=False)
+    assert sorted(path.name for path in study.iterdir()) == ["runs.parquet", "steps.parquet"]
+    assert "runs.parquet: 3 rows" in capsys.readouterr().out
