@@ -78,13 +78,12 @@ def tiny_trainer(
     torch.manual_seed(0)
     lm = AutoModelForCausalLM.from_config(tiny_config("gpt2"), attn_implementation="sdpa").to(dtype)
     settings: dict[str, Any] = dict(
-        method="gaa-paper",
+        method="gaa",
         max_steps=4,
         batch_size=16,
         num_mini_batches=2,
         max_completion_length=8,
         learning_rate=1e-3,
-        value_learning_rate=1e-3,
         warmup_steps=0,
         lr_scheduler_type="constant",
         eval_completions=32,

@@ -1,20 +1,18 @@
 """The command line: ``gaard COMMAND``; each command is a few lines over the library."""
 
+import argparse
 import sys
 from collections.abc import Sequence
 from dataclasses import replace
 from functools import partial
-from itertools import pairwise
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from jsonargparse import ArgumentError, ArgumentParser
-from rich.console import Console
-from rich.table import Table
-
-from gaard.arguments import in_one_line, parse_settings, plain_parser, settings_parser
 from gaard.errors import ConfigError, GaardError
 from gaard.version import __version__
+
+if TYPE_CHECKING:
+    from rich.table import Table
 
 FAILED_RUNS, MENDABLE, INTERRUPTED = 1, 2, 130
 WIDE = 200  # columns
@@ -35,9 +33,6 @@ def main(argv: Sequence[str] | None = None) -> int:
     except GaardError as error:
         print(f"gaard: {error}", file=sys.stderr)
         return MENDABLE
-    except ArgumentError as error:
-        print(f"gaard: {in_one_line(error)}", file=sys.stderr)
-        return MENDABLE
     except OSError as error:
         if error.filename is None:
             raise
@@ -51,12 +46,16 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 def train(words: list[str]) -> int:
     """``gaard train``: one run, its measures, and the trained model."""
+    from gaard.arguments import check_options, given_settings, settings_parser
+
     parser = settings_parser("train", "Train one run; the same command goes on with an unfinished one.")
-    settings = parse_settings(parser, words)
+    check_options(words, ())
+    settings = given_settings(parser.parse_args(words))
+    from gaard.lab.scenarios import with_scenario
     from gaard.lab.spec import RunSpec, build_trainer
     from gaard.report.tables import measures_table
 
-    spec = RunSpec(**settings)
+    spec = RunSpec(**_with_output_dir(with_scenario(settings)))
     trainer = build_trainer(spec)
     trainer.train()
     folder = Path(spec.output_dir)
@@ -65,39 +64,103 @@ def train(words: list[str]) -> int:
     if not trainer.accelerator.is_main_process:
         return 0
     if measures:
-        _show(measures_table(f"{spec.method}, seed {spec.seed}", measures))
+        _show(measures_table(f"{spec.method.name}, seed {spec.seed}", measures))
     # print: Rich would break a long path at the terminal's edge, and read brackets in it as markup.
     print(f"model: {folder / 'model'}   metrics: {folder / 'metrics.jsonl'}   texts: {folder / 'samples.jsonl'}")
     return 0
 
 
+def _with_output_dir(settings: dict[str, Any]) -> dict[str, Any]:
+    """Settings that say where the run goes."""
+    if settings.get("output_dir") is None:
+        raise ConfigError("output_dir is missing: say where the run goes, such as --output_dir runs/mine")
+    return settings
+
+
 def compare(words: list[str]) -> int:
-    """``gaard compare``: a study, or arms × seeds of one scenario; tables, results.json and plots."""
+    """``gaard compare``: a study, or arms × seeds of one scenario; tables, results.json and a page."""
+    from gaard.arguments import check_options, settings_parser
+
+    parser = settings_parser("compare", "Run arms × seeds; the same command goes on with an unfinished study.")
+    _add_study(parser)
+    check_options(words, STUDY_OPTIONS)
+    arguments = parser.parse_args(words)
+    study, folder = _study_of_file(arguments) if arguments.study else _study_of_options(arguments)
+    from rich.console import Console
+
     from gaard.lab.compare import RESULTS, is_first_process
     from gaard.lab.compare import compare as run_study
-    from gaard.report.figures import comparison_figures
     from gaard.report.page import write_page
     from gaard.report.tables import comparison_tables
 
-    study, folder, how = _study_file(words) if _names_a_study(words) else _study_of_options(words)
     log = Console(stderr=True)
     say = partial(log.print, markup=False, highlight=False)  # an error may hold brackets
-    results = run_study(study, folder, **how, announce=say)
+    results = run_study(study, folder, jobs=arguments.jobs, engine=arguments.engine, announce=say)
     if not is_first_process():
         return 0
     for table in comparison_tables(results):
         _show(table)
-    figures = comparison_figures(results, folder)
-    print(f"results: {folder / RESULTS}   figures: {', '.join(str(path) for path in figures)}")
-    print(f"page: {write_page(folder)}   texts: {folder}/*/*/samples.jsonl")
+    print(f"results: {folder / RESULTS}   page: {write_page(folder)}   texts: {folder}/*/*/samples.jsonl")
     failed = [run for run in results["runs"] if run["error"]]
     for run in failed:
         print(f"gaard: {run['scenario']}, {run['arm']} seed {run['seed']} failed: {run['error']}", file=sys.stderr)
     return FAILED_RUNS if failed else 0
 
 
+STUDY_OPTIONS = ("arms", "seeds", "baseline", "jobs", "engine", "out")
+
+
+def _add_study(parser: argparse.ArgumentParser) -> None:
+    """What is compared, how often, where, and how many runs at once."""
+    parser.add_argument("study", nargs="?", help="YAML file with scenarios, arms, seeds and settings (docs/lab.md)")
+    parser.add_argument("--arms", help="names (gaard arms), separated by commas; default: ppo,fold")
+    parser.add_argument("--seeds", type=_count, help="how many seeds, counted from the setting 'seed'; default: 3")
+    parser.add_argument("--baseline", help="the arm that the others are compared with; default: the first")
+    parser.add_argument("--out", help="folder of the study; default: runs/NAME of the file, or runs/compare")
+    parser.add_argument("--jobs", type=_count, default=1, help="runs at once, each with its share of the cores")
+    parser.add_argument("--engine", default="processes", help="where: processes (this machine), or ray")
+
+
+def _count(text: str) -> int:
+    """A whole number from 1 on."""
+    if not text.isdecimal() or int(text) < 1:
+        raise argparse.ArgumentTypeError(f"{text!r} must be a whole number, 1 or more")
+    return int(text)
+
+
+def _study_of_file(arguments: argparse.Namespace) -> tuple[Any, Path]:
+    """``gaard compare STUDY.yaml``: the study and its folder."""
+    from gaard.arguments import given_settings
+    from gaard.lab.study import read_study
+
+    beside = [*given_settings(arguments), *(key for key in ("arms", "seeds", "baseline") if vars(arguments)[key])]
+    if other := next((key for key in beside if key != "overwrite"), None):
+        raise ConfigError(f"--{other} is given beside {arguments.study}: write it into the study's file")
+    path = Path(arguments.study).expanduser()
+    study = read_study(path)
+    name = path.parent.name if path.stem == "study" else path.stem
+    folder = Path(arguments.out or Path("runs") / name).expanduser()
+    return replace(study, settings={**study.settings, "overwrite": bool(arguments.overwrite)}), folder
+
+
+def _study_of_options(arguments: argparse.Namespace) -> tuple[Any, Path]:
+    """``gaard compare --arms …``: one scenario, or one that the settings state."""
+    from gaard.arguments import given_settings
+    from gaard.lab.study import study_of_settings
+
+    settings = given_settings(arguments)
+    folder = Path(arguments.out or settings.pop("output_dir", None) or "runs/compare").expanduser()
+    first, count = settings.pop("seed", 0), arguments.seeds or 3
+    if isinstance(first, bool) or not isinstance(first, int) or first < 0:
+        raise ConfigError(f"seed={first!r} must be a whole number, 0 or more")
+    names = [arm.strip() for arm in (arguments.arms or "ppo,fold").split(",") if arm.strip()]
+    return study_of_settings(settings, names, range(first, first + count), arguments.baseline), folder
+
+
 def report(words: list[str]) -> int:
     """``gaard report``: the page of a study, finished or not."""
+    from gaard.arguments import plain_parser
+
     parser = plain_parser("report", "Make the page of a study from its files, also while it runs.")
     parser.add_argument("folder", type=str, help="of the study, the --out of gaard compare")
     folder = Path(parser.parse_args(words).folder)
@@ -107,62 +170,10 @@ def report(words: list[str]) -> int:
     return 0
 
 
-def _names_a_study(words: Sequence[str]) -> bool:
-    """Whether a YAML file stands among the words that is no option's value."""
-
-    def takes_a_value(word: str) -> bool:
-        return word.startswith("-") and "=" not in word and word != "--overwrite"
-
-    return any(
-        word.endswith((".yaml", ".yml")) and not word.startswith("-") and not takes_a_value(previous)
-        for previous, word in pairwise(["", *words])
-    )
-
-
-def _study_file(words: list[str]) -> tuple[Any, Path, dict[str, Any]]:
-    """``gaard compare STUDY.yaml``: the study, its folder and how it is carried out."""
-    from gaard.lab.study import read_study
-
-    parser = plain_parser("compare", "Run a study; the same command goes on with an unfinished one.")
-    parser.add_argument("study", type=str, help="YAML file with scenarios, arms, seeds and settings")
-    parser.add_argument("--out", type=str | None, default=None, help="folder of the study; default: runs/NAME")
-    parser.add_argument("--overwrite", action="store_true", help="delete the runs that are there and start again")
-    _add_engine(parser)
-    arguments = parser.parse_args(words)
-    folder = Path(arguments.out or Path("runs") / Path(arguments.study).stem)
-    study = read_study(arguments.study)
-    study = replace(study, settings={**study.settings, "overwrite": arguments.overwrite})
-    return study, folder, {"jobs": arguments.jobs, "engine": arguments.engine}
-
-
-def _study_of_options(words: list[str]) -> tuple[Any, Path, dict[str, Any]]:
-    """``gaard compare --arms …``: one scenario, or a world that the settings state."""
-    from gaard.lab.study import study_of_settings
-
-    parser = settings_parser("compare", "Run arms × seeds; the same command goes on with an unfinished comparison.")
-    parser.set_defaults(output_dir="runs/compare")
-    parser.add_argument("--arms", type=str, default="ppo,gaa", help="names (gaard arms), separated by commas")
-    parser.add_argument("--seeds", type=int, default=3, help="how many seeds, counted from the setting 'seed'")
-    _add_engine(parser)
-    parser.add_argument("--out", type=str | None, default=None, help="folder of the comparison; default: output_dir")
-    settings = parse_settings(parser, words)
-    how = {key: settings.pop(key) for key in ("jobs", "engine")}
-    arms, seeds, out = (settings.pop(key) for key in ("arms", "seeds", "out"))
-    if seeds < 1:
-        raise ConfigError(f"seeds={seeds} must be at least 1")
-    folder, first = Path(out or settings["output_dir"]), settings["seed"]
-    names = [arm.strip() for arm in arms.split(",") if arm.strip()]
-    return study_of_settings(settings, names, range(first, first + seeds)), folder, how
-
-
-def _add_engine(parser: ArgumentParser) -> None:
-    """How many runs at once, and where."""
-    parser.add_argument("--jobs", type=int, default=1, help="how many runs at once, each with its share of the cores")
-    parser.add_argument("--engine", type=str, default="processes", help="where: processes (this machine), or ray")
-
-
 def arms(words: list[str]) -> int:
     """``gaard arms``: what a comparison can compare."""
+    from gaard.arguments import plain_parser
+
     plain_parser("arms", "Arms that compare knows by name (--arms NAME,…).").parse_args(words)
     from gaard.lab.arms import ARMS
     from gaard.report.tables import arms_table
@@ -172,19 +183,23 @@ def arms(words: list[str]) -> int:
 
 
 def coefficients(words: list[str]) -> int:
-    """``gaard coefficients``: the two surfaces that the seed leaves as "FIGURES HERE"."""
+    """``gaard coefficients``: the two surfaces that Johnson's text leaves as "FIGURES HERE"."""
+    from gaard.arguments import plain_parser
+
     parser = plain_parser("coefficients", "Draw the surfaces a(σ, η) and b(σ, η) of G7 and G8.")
-    parser.add_argument("--out", type=str, default="figures", help="folder of the figures")
+    parser.add_argument("--out", default="figures", help="folder of the figures")
     arguments = parser.parse_args(words)
     from gaard.report.figures import coefficient_figures
 
-    for path in coefficient_figures(Path(arguments.out)):
+    for path in coefficient_figures(Path(arguments.out).expanduser()):
         print(path)
     return 0
 
 
 def models(words: list[str]) -> int:
-    """``gaard models list | fetch NAME``."""
+    """``gaard models list | fetch NAME``: the models that gaard knows by name."""
+    from gaard.arguments import plain_parser
+
     parser = plain_parser("models", "Models that gaard knows by name.")
     parser.add_argument("action", choices=["list", "fetch"], help="what to do")
     parser.add_argument("name", nargs="?", type=str, help="alias, or any model name, to fetch")
@@ -202,8 +217,10 @@ def models(words: list[str]) -> int:
 
 
 def scenarios(words: list[str]) -> int:
-    """``gaard scenarios [NAME]``: worlds with a proxy, a truth and a known hack."""
-    parser = plain_parser("scenarios", "Worlds that train and compare know by name (--scenario NAME).")
+    """``gaard scenarios [NAME]``: each a proxy, a truth and a known hack."""
+    from gaard.arguments import plain_parser
+
+    parser = plain_parser("scenarios", "Scenarios that train and compare know by name (--scenario NAME).")
     parser.add_argument("name", nargs="?", type=str, help="one scenario, or path/to/file.py, in full")
     name = parser.parse_args(words).name
     from gaard.lab.scenarios import SCENARIOS, find_scenario
@@ -229,23 +246,23 @@ COMMANDS = {
 
 def _overview(words: list[str]) -> int:
     """``gaard``, ``gaard --help``, ``gaard --version``, or a command that does not exist."""
-    parser = ArgumentParser(
-        prog="gaard", description="Reinforcement learning that keeps away from reward hacking.", exit_on_error=False
-    )
-    parser.add_argument("--version", action="version", version=f"gaard {__version__}")
-    lines = [f"  {name:<14}{str(command.__doc__).splitlines()[0]}" for name, command in COMMANDS.items()]
-    parser.epilog = "commands (gaard COMMAND --help): " + ", ".join(COMMANDS)
-    if words and not words[0].startswith("-"):
-        from gaard.training.config import suggest
+    if words and words[0] == "--version":
+        print(f"gaard {__version__}")
+        return 0
+    if words and words[0] not in ("-h", "--help"):
+        from gaard.settings import suggest
 
         raise ConfigError(f"command {words[0]!r} is not known: {suggest(words[0], COMMANDS)}")
-    if words:
-        parser.parse_args(words)
+    heads = [str(command.__doc__).splitlines()[0] for command in COMMANDS.values()]
+    lines = [head.replace("``", "").partition(": ") for head in heads]
     print(f"gaard {__version__}: reinforcement learning that keeps away from reward hacking\n")
-    print("\n".join(line.replace("``", "") for line in lines))
+    print("\n".join(f"  {name:<32}{what}" for name, _, what in lines))
+    print("\ngaard COMMAND --help tells what a command takes")
     return 0
 
 
-def _show(table: Table) -> None:
+def _show(table: "Table") -> None:
     """Print a table; into a file or a pipe as wide as it is, where 80 columns would cut its numbers off."""
+    from rich.console import Console
+
     Console(width=None if sys.stdout.isatty() else WIDE).print(table)

@@ -1,6 +1,7 @@
 """Options as dataclasses: a field's bounds stand in its type, pydantic holds them, and errors name field and value."""
 
 import functools
+import inspect
 import json
 import os
 import types
@@ -23,6 +24,7 @@ Finite = Annotated[float, Field(allow_inf_nan=False)]
 T = TypeVar("T")
 O = TypeVar("O", bound="Options")  # noqa: E741
 
+FEW = 20  # names that an error lists even where it knows the nearest
 PHRASES = {
     "greater_than": "must be greater than {gt:g}",
     "greater_than_equal": "must be {ge:g} or more",
@@ -46,14 +48,15 @@ def check_fields(settings: Any, skip: Iterable[str] = ()) -> None:
     Raises:
         ConfigError: Naming the first field that is wrong, its value and what it must be.
     """
-    for name, adapter in _adapters(type(settings)).items():
+    kind: type = type(settings)
+    for name, adapter in _adapters(kind).items():
         if name in skip:
             continue
         value = getattr(settings, name)
         try:
             object.__setattr__(settings, name, adapter.validate_python(value, strict=True))
         except ValidationError as error:
-            raise ConfigError(f"{name}={value!r} {_in_words(error, value, field_type(type(settings), name))}") from None
+            raise ConfigError(f"{name}={value!r} {_in_words(error, value, field_type(kind, name))}") from None
 
 
 @functools.cache
@@ -68,7 +71,7 @@ def _adapters(kind: type) -> dict[str, TypeAdapter[Any]]:
 
 def _owner(kind: type, name: str) -> type:
     """The class whose body has the field."""
-    return next(base for base in kind.__mro__ if name in base.__dict__.get("__annotations__", {}))
+    return next(base for base in kind.__mro__ if name in inspect.get_annotations(base))
 
 
 @functools.cache
@@ -94,7 +97,7 @@ def choices(kind: Any) -> tuple[Any, ...]:
 
 
 def suggest(value: str, known: Iterable[str]) -> str:
-    """The end of an error message about a name that is not known: the nearest one, and all of them.
+    """The end of an error message about a name that is not known: the nearest one, and all of them if they are few.
 
     Args:
         value: What was given.
@@ -105,6 +108,8 @@ def suggest(value: str, known: Iterable[str]) -> str:
     """
     names = [str(choice) for choice in known]
     hint = did_you_mean(value, names).strip()
+    if hint and len(names) > FEW:
+        return f"{hint[:1].lower()}{hint[1:]}"
     return f"{hint[:1].lower()}{hint[1:]} Choose from {', '.join(sorted(names))}".strip()
 
 

@@ -1,15 +1,20 @@
-"""What a comparison compares: each arm a few settings of one trainer."""
+"""What a comparison compares: each arm a whole method, what holds it back, and a few settings of the one trainer."""
 
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass, field, fields
+from dataclasses import dataclass, field, fields, replace
 from typing import Any
 
-from gaard.errors import ConfigError, did_you_mean
+from gaard.errors import ConfigError
 from gaard.lab.files import in_python_file
-from gaard.training.config import GAAConfig, check_keys
+from gaard.lab.spec import layered
+from gaard.methods import METHODS, Method, find_method
+from gaard.regularizers import Regularizer, find_regularizers
+from gaard.settings import Named, check_keys, suggest
+from gaard.training.config import GAAConfig
 
 RUN_CONTROLS = ("output_dir", "overwrite", "seed", "progress", "report_to")
+WHOLE_METHOD = ("method", "regularizers")  # what an arm states of itself, and no study for it
 UNTRAINED = "untrained"
 NAME = re.compile(r"[\w.=+-]+")
 
@@ -21,11 +26,16 @@ class Arm:
     Attributes:
         name: What ``--arms``, tables and folders call it.
         summary: One line.
-        settings: Fields of a run that it sets, over those of the scenario.
+        method: The method, whole: an object, a name, or a mapping of name and options.
+        regularizers: All that holds training back beside it.
+        settings: Further fields of a run that it sets, over those of study and scenario; of ``advantages`` those
+            options alone that it names.
     """
 
     name: str
-    summary: str
+    summary: str = ""
+    method: Named[Method] = Named(find_method, "ppo")
+    regularizers: Named[tuple[Regularizer, ...]] = Named(find_regularizers, ())
     settings: Mapping[str, Any] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
@@ -41,63 +51,60 @@ class Arm:
         check_keys(self.settings, [f.name for f in fields(GAAConfig)], f"arm {self.name!r}")
         if control := next((key for key in self.settings if key in RUN_CONTROLS), None):
             raise ConfigError(f"arm {self.name!r} sets {control!r}, which belongs to a single run: take it out")
+        if own := next((key for key in self.settings if key in WHOLE_METHOD), None):
+            raise ConfigError(f"arm {self.name!r}: settings hold {own!r}, a field of the arm: Arm(..., {own}=...)")
+
+    def over(self, settings: Mapping[str, Any]) -> dict[str, Any]:
+        """The settings of a run of this arm.
+
+        Args:
+            settings: Those of scenario and study, without a method.
+
+        Returns:
+            The same with the arm's own over them.
+        """
+        return layered(settings, self.settings, {"method": self.method, "regularizers": self.regularizers})
+
+    def record(self) -> dict[str, Any]:
+        """What the arm is, as ``results.json`` has it."""
+        method, regularizers = self.method.record(), [one.record() for one in self.regularizers]
+        own = {"method": method, "regularizers": regularizers, "settings": dict(self.settings)}
+        return {"name": self.name, "summary": self.summary, **own}
 
 
 def _all(*arms: Arm) -> dict[str, Arm]:
     return {arm.name: arm for arm in arms}
 
 
-def _gaa(name: str, summary: str, **settings: Any) -> Arm:
-    """The seed's text with one answer changed."""
-    return Arm(name, summary, {"method": "gaa-paper", **settings})
-
-
-def _ppo(name: str, summary: str, **settings: Any) -> Arm:
+def _ppo(name: str, summary: str, *regularizers: Any, **settings: Any) -> Arm:
     """PPO with what a user would try first."""
-    return Arm(name, summary, {"method": "ppo", **settings})
+    return Arm(name, summary, "ppo", regularizers, settings)
 
 
 ARMS = _all(
-    _ppo("ppo", "PPO"),
-    Arm("gaa", "GAA as gaard recommends it: the sampled token's own advantage", {"method": "gaa"}),
-    _gaa("gaa-paper", "GAA as the seed's text has it"),
-    Arm("gaa-reference", "GAA as the author's code has it", {"method": "gaa-reference"}),
-    _gaa("gaa-minibatch", "η and σ are means of the minibatch", granularity="minibatch"),
-    _gaa("gaa-scaled-terms", "a multiplies value loss, KL and entropy too", scaled_terms="objective"),
-    _gaa("gaa-pessimistic", "b inside PPO's minimum", greedy_clip="pessimistic"),
-    _gaa("gaa-sampled-ratio", "J_x* with the sampled token's ratio", greedy_ratio="sampled"),
-    _gaa("gaa-only-a", "a of G7, b = 0", coefficients="gaa-a"),
-    _gaa("gaa-only-b", "a = 1, b of G8", coefficients="gaa-b"),
-    _gaa("gaa-constant", "a = 1, b = −0.1 everywhere", coefficients="constant", constant_b=-0.1),
-    _gaa("gaa-value", "x* is the token of best value among the 8 likeliest", greedy_token="value"),
-    _gaa("gaa-dead-zone", "gaps count from one of their standard deviations on", dead_zone=1.0),
-    _gaa("gaa-both", "the greedy token's advantage and the sampled one's own", advantage_fold=3.0),
-    _gaa("gaa-random-token", "a token drawn from the policy in the greedy token's place", greedy_token="random"),
-    _ppo("ppo-published-critic", "PPO with the published value-head rate", value_learning_rate=5e-4),
-    _gaa("gaa-published-critic", "GAA with the published value-head rate of capped", value_learning_rate=2e-2),
+    Arm("ppo", "PPO", "ppo"),
+    Arm("fold", "PPO whose advantages that stand out are turned into their negative", "fold"),
+    Arm("gaa-text", "GAA as Johnson's text has it", {"name": "gaa", "reading": "text"}),
+    Arm("gaa-code", "GAA as Johnson's code has it", {"name": "gaa", "reading": "code"}),
+    _ppo("ppo-gradient-norm", "gradient-norm regularisation (arXiv 2602.18037)", "gradient-norm"),
+    _ppo("ppo-sam", "sharpness-aware minimisation (arXiv 2010.01412)", "sam"),
+    _ppo("ppo-reference-resets", "the reference follows every 20 steps (arXiv 2602.18037)", "reference-resets"),
+    _ppo("ppo-kl-budget", "stops at 0.1 nats a token", "kl-budget"),
+    _ppo("ppo-par", "sigmoid of the reward less the untrained model's (PAR, arXiv 2502.18770)", "par"),
+    _ppo("ppo-reward-clip", "standardised rewards cut to ±1", reward_clip=1.0),
     *(_ppo(f"ppo-kl-{x:g}", f"KL coefficient {x:g}", kl_coef=x) for x in (0.1, 0.3, 1.0)),
     *(_ppo(f"ppo-entropy-{x:g}", f"entropy bonus {x:g}", entropy_coef=x) for x in (0.003, 0.01, 0.03)),
-    _ppo("ppo-reward-clip", "standardised rewards cut to ±1", reward_clip=1.0),
-    _ppo("ppo-par", "sigmoid of the reward less the untrained model's (PAR, arXiv 2502.18770)", reward_shaping="par"),
-    _ppo(
-        "ppo-gradient-norm",
-        "gradient-norm regularisation (arXiv 2602.18037)",
-        flatness="gradient-norm",
-        flatness_coef=0.05,  # the best of those that were tried (docs/results.md)
-    ),
-    _ppo("ppo-reference-resets", "the reference follows every 20 steps (arXiv 2602.18037)", reference_reset_steps=20),
-    _ppo("ppo-sam", "sharpness-aware minimisation (arXiv 2010.01412)", flatness="sam"),
-    _ppo("ppo-kl-budget", "stops at 0.1 nats a token", kl_budget=0.1),
     _ppo("oracle", "PPO on the true reward: the ceiling", trained_reward="true"),
 )
 
 
-def find_arm(given: str | Mapping[str, Any]) -> Arm:
+def find_arm(given: Any) -> Arm:
     """An arm by name, from a user's file, or stated in place.
 
     Args:
         given: One of ``ARMS``; or ``path/to/file.py``, whose one ``Arm`` is taken, or ``path/to/file.py:variable``; or
-            a mapping of ``name``, perhaps ``base``, the arm that it starts from, and settings.
+            a mapping of ``name``, perhaps ``base``, the arm that it starts from, ``method``, ``regularizers`` and
+            settings; or an :class:`Arm`.
 
     Returns:
         The arm.
@@ -105,17 +112,23 @@ def find_arm(given: str | Mapping[str, Any]) -> Arm:
     Raises:
         ConfigError: For what is none of these.
     """
+    if isinstance(given, Arm):
+        return given
     if isinstance(given, Mapping):
         return _stated(given)
     if not isinstance(given, str):
         raise ConfigError(f"arms: {given!r} is neither a name nor a mapping of name, base and settings")
     if given in ARMS:
         return ARMS[given]
+    if given in METHODS:
+        raise ConfigError(
+            f"arms: {given!r} is a method with several readings: choose from "
+            f"{', '.join(name for name, arm in ARMS.items() if arm.method.name == given)}"
+        )
     found = in_python_file(given, Arm, f"arms: {given!r}")
     if found is None:
         raise ConfigError(
-            f"arms: {given!r} is not known:{did_you_mean(given, ARMS)} gaard arms lists them; a Python file of your "
-            "own is named by its path"
+            f"arms: {given!r} is not known: {suggest(given, ARMS)}; a Python file of your own is named by its path"
         )
     return found
 
@@ -126,9 +139,17 @@ def _stated(given: Mapping[str, Any]) -> Arm:
     name, base = settings.pop("name", None), settings.pop("base", None)
     if name is None:
         raise ConfigError(f"arms: {dict(given)!r} has no name: give it one")
-    start = Arm(name, "") if base is None else find_arm(base)
-    summary = ", ".join([*([start.name] if base else []), *(f"{key} {value}" for key, value in settings.items())])
-    return Arm(name, summary, {**start.settings, **settings})
+    if base is None and "method" not in settings:
+        raise ConfigError(f"arm {name!r} states no method: give it one, such as method: fold, or a base")
+    start = replace(find_arm(base), name=name) if base else Arm(name)
+    changes = ", ".join(f"{key} {value}" for key, value in settings.items() if key != "summary")
+    summary = settings.pop("summary", ": ".join([*([base] if base else []), changes]))
+    whole = {key: settings.pop(key) for key in WHOLE_METHOD if key in settings}
+    try:
+        return replace(start, summary=str(summary), settings={**start.settings, **settings}, **whole)
+    except ConfigError as error:
+        message = str(error)
+        raise ConfigError(message if message.startswith("arm ") else f"arm {name!r}: {message}") from None
 
 
 def find_arms(given: object) -> list[Arm]:
@@ -144,7 +165,7 @@ def find_arms(given: object) -> list[Arm]:
         ConfigError: For none, one that is not known, or two of one name.
     """
     if not isinstance(given, list | tuple) or not given:
-        raise ConfigError(f"arms={given!r} is no list of arms: name some, such as ppo,gaa")
+        raise ConfigError(f"arms={given!r} is no list of arms: name some, such as ppo,fold")
     arms = [find_arm(one) for one in given]
     names = [arm.name for arm in arms]
     if twice := next((name for name in names if names.count(name) > 1), None):

@@ -42,7 +42,7 @@ def collect(runs: Sequence[Mapping[str, Any]], study: Study) -> dict[str, Any]:
     arms = [arm.name for arm in study.arms]
     baseline = baseline_of(arms)
     scenarios = {}
-    for label in study.worlds:
+    for label in study.scenarios:
         here = [run for run in runs if run["scenario"] == label and run["error"] is None]
         by_arm = {arm: {run["seed"]: run["measures"] for run in here if run["arm"] == arm} for arm in arms}
         table = {arm: _intervals(list(measured.values())) for arm, measured in by_arm.items()}

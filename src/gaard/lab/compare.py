@@ -21,12 +21,13 @@ from gaard.lab.ray_engine import connected, execute_on_ray
 from gaard.lab.scenarios import find_scenario
 from gaard.lab.spec import RunSpec, build_trainer
 from gaard.lab.study import RunKey, Study
+from gaard.settings import suggest
 from gaard.training.checkpoint import write_file
-from gaard.training.config import difference, fingerprint, suggest
-from gaard.training.runlog import CONFIG, METRICS, TIMINGS, read_jsonl
+from gaard.training.identity import determining_settings, difference, fingerprint
+from gaard.training.runlog import METRICS, RUN, TIMINGS, read_jsonl, read_record
+from gaard.version import ALGORITHM_VERSION
 
 RESULTS, TABLE, TRACE = "results.json", "runs.parquet", "error.txt"
-NOT_STATED = ("prompts",)  # a run's configuration has their hash in the place of what was given
 WARM_UP_STEPS = 1  # left out of seconds_per_step where there are more
 
 
@@ -147,17 +148,16 @@ def _check_earlier(specs: Mapping[RunKey, RunSpec]) -> None:
     """Refuse before anything is run, so that results of other settings or rewards are not overwritten by errors."""
     rewards = cache(lambda name: json.loads(json.dumps(find_scenario(name).judge().identity())))
     for key, spec in specs.items():
-        try:
-            there = json.loads((Path(spec.output_dir) / CONFIG).read_text(encoding="utf-8"))
-        except (OSError, ValueError):
-            continue  # no run yet, or a torn file, which the run itself will tell of
-        here = json.loads(json.dumps(spec.identity()))
-        stated = {name: value for name, value in there.items() if name in here and name not in NOT_STATED}
-        expected = {name: here[name] for name in stated}
-        if spec.scenario is not None and "rewards" in there:
+        there = None if spec.overwrite else read_record(Path(spec.output_dir) / RUN)
+        if there is None:
+            continue
+        stated = {**determining_settings(there["config"]), "algorithm": there["algorithm"]}
+        settings = determining_settings(json.loads(json.dumps(spec.record())))
+        expected = {**settings, "algorithm": ALGORITHM_VERSION}
+        if spec.scenario is not None:
             stated["rewards"], expected["rewards"] = there["rewards"], rewards(spec.scenario)
         changed = difference(stated, expected)
-        if changed and not spec.overwrite:
+        if changed:
             raise CheckpointError(
                 f"{spec.output_dir} holds the run {key} under other settings: use another --out, or --overwrite to "
                 "delete its runs. What differs:\n  " + "\n  ".join(changed)
@@ -220,12 +220,11 @@ class _Task:
             trainer = build_trainer(self.spec)
             trainer.claim_folder()
             run = replace(run, id=fingerprint(trainer.record()))
-            if self.key.arm != UNTRAINED:
-                trainer.train()
+            trainer.train()
             rows = read_jsonl(Path(self.spec.output_dir) / METRICS)
             measures = _measures(Path(self.spec.output_dir), trainer.evaluated, rows)
             (Path(self.spec.output_dir) / TRACE).unlink(missing_ok=True)  # of an earlier failure
-            if self.spec.reference_reset_steps:
+            if any(one.moves_reference for one in self.spec.regularizers):
                 return replace(run, measures=measures)  # its KL is to a reference that moved: no place among equals
             return replace(run, measures=measures, at_kl=at_kl(rows))
         except Exception as error:

@@ -1,49 +1,14 @@
-"""What a user wrote into files: YAML mappings, and objects in Python files that are named by their path."""
+"""What a user wrote into files: objects in Python files that are named by their path."""
 
 import re
 from pathlib import Path
-from typing import Any, TypeVar
-
-import yaml
+from typing import TypeVar
 
 from gaard.errors import ConfigError, did_you_mean
 from gaard.rewards._messages import one_line
 from gaard.rewards.spec import import_file
 
 T = TypeVar("T")
-
-
-class _Loader(yaml.SafeLoader):
-    """YAML 1.1 reads 1e-5 as text; 1.2 reads a number, and so does who writes a learning rate."""
-
-
-_Loader.add_implicit_resolver(
-    "tag:yaml.org,2002:float", re.compile(r"[-+]?[0-9]+(\.[0-9]*)?[eE][-+]?[0-9]+$"), list("-+0123456789")
-)
-
-
-def read_mapping(path: str | Path, where: str) -> dict[str, Any]:
-    """The keys and values of a YAML file.
-
-    Args:
-        path: The file.
-        where: What an error calls it.
-
-    Returns:
-        Its content.
-
-    Raises:
-        ConfigError: If it cannot be read, or is not a mapping.
-    """
-    try:
-        content = yaml.load(Path(path).read_text(encoding="utf-8"), _Loader)
-    except OSError as error:
-        raise ConfigError(f"{where}: {error.strerror}: check the path") from None
-    except (yaml.YAMLError, UnicodeDecodeError) as error:
-        raise ConfigError(f"{where} is not YAML: {' '.join(str(error).split())}") from None
-    if not isinstance(content, dict):
-        raise ConfigError(f"{where} must hold 'key: value' lines, not {type(content).__name__}")
-    return content
 
 
 def in_python_file(name: str, kind: type[T], where: str) -> T | None:

@@ -10,8 +10,9 @@ from functools import partial
 from typing import Any
 
 from gaard.errors import ConfigError, did_you_mean
-from gaard.lab.arms import RUN_CONTROLS
+from gaard.lab.arms import RUN_CONTROLS, WHOLE_METHOD
 from gaard.lab.files import in_python_file
+from gaard.lab.spec import layered
 from gaard.rewards import (
     HumanReward,
     LengthBonus,
@@ -23,13 +24,13 @@ from gaard.rewards import (
 )
 from gaard.rewards.exploitable import ScaledReward
 from gaard.rewards.shaping import Neutrality
-from gaard.training.config import GAAConfig, check_keys
+from gaard.settings import check_keys
+from gaard.training.config import GAAConfig
 from gaard.training.judge import HackDetector, Judge
 
 WORD = "story"
 BASE_WEIGHT = 0.5
 OPENINGS = ("The movie is", "The film is")
-HONEST = "honest:"
 
 
 @dataclass(frozen=True)
@@ -64,6 +65,7 @@ class Scenario:
         kl_coef: Weight of KL(π‖π_ref).
         training: Further settings of a run (``gaard train --help``).
         reach: What the true reward can be, where it was measured.
+        control: Name of the scenario that is this one with nothing to exploit.
     """
 
     name: str
@@ -80,6 +82,7 @@ class Scenario:
     kl_coef: float = 0.05
     training: Mapping[str, Any] = field(default_factory=dict)
     reach: Reach | None = None
+    control: str | None = None
 
     def __post_init__(self) -> None:
         """Check what a file of a user's may get wrong.
@@ -94,8 +97,10 @@ class Scenario:
         check_keys(self.training, [f.name for f in fields(GAAConfig)], f"{where}, training")
         own_fields = {f.name for f in fields(self)}
         for key in self.training:
-            if key in own_fields or key in ("method", *RUN_CONTROLS):
-                own = f"it is a field of the scenario: {key}=…" if key in own_fields else "it belongs to a single run"
+            if key in own_fields or key in (*WHOLE_METHOD, *RUN_CONTROLS):
+                own = (
+                    f"it is a field of the scenario: {key}=…" if key in own_fields else "it belongs to an arm or a run"
+                )
                 raise ConfigError(f"{where}: training holds {key!r}: take it out, {own}")
         if self.reach is not None and not isinstance(self.reach, Reach):
             raise ConfigError(f"{where}: reach={self.reach!r} must be a Reach(untrained=…, honest=…)")
@@ -111,6 +116,10 @@ class Scenario:
         """Proxy, truth, gold and detector, what is left out filled in."""
         return Judge(self.proxy, None, self.true_reward, self.hack_detector, self.gold_reward)
 
+    def about(self) -> dict[str, str | None]:
+        """The scenario in words, for who reads a study."""
+        return {"summary": self.summary, "hack": self.hack, "control": self.control}
+
     def settings(self) -> dict[str, Any]:
         """The fields of a run that the scenario sets; a config file or the command line may override each."""
         return {
@@ -123,21 +132,6 @@ class Scenario:
             **self.training,
         }
 
-    def honest(self) -> "Scenario":
-        """The same world with the truth as the reward that trains: what an oracle that is told the hack would do.
-
-        Raises:
-            ConfigError: If the scenario does not say what the truth is.
-        """
-        judge = self.judge()
-        if self.true_reward is None and not judge.exploitable:
-            raise ConfigError(
-                f"scenario {self.name!r} states no truth to train on: give it a true_reward, the proxy itself if there "
-                "is nothing to exploit"
-            )
-        summary = f"trains on the truth of: {self.summary}"
-        return replace(self, summary=summary, proxy=judge.true, true_reward=judge.true, hack_detector=judge.detect)
-
 
 # What every pocket scenario trains with; `capped` and `uncapped` were tuned for PPO to find the honeypot.
 POCKET = {
@@ -146,21 +140,21 @@ POCKET = {
     "num_ppo_epochs": 2,
     "num_mini_batches": 4,
     "learning_rate": 2e-4,
-    "value_learning_rate": 1e-3,
     "lr_scheduler_type": "constant",
+    "cpu_kernels": True,
 }
 # As far as it is published: 250 phases of 32 completions, 4 minibatches × 2 epochs, one-step advantages (G3).
-PUBLISHED = {"lam": 0.0, "max_steps": 250, "batch_size": 32, "num_ppo_epochs": 2, "num_mini_batches": 4}
+PUBLISHED = {"advantages": {"lam": 0.0}, "max_steps": 250, "batch_size": 32, "num_ppo_epochs": 2, "num_mini_batches": 4}
 PHILOSOPHERS = ("Of the existentialist philosophers",)
 
 
-# Three seeds each, `gaard compare --scenario honest:NAME --arms ppo --seeds 3 --jobs 2`; results/honest-*.json.
+# Three seeds each: `gaard compare --scenario NAME --arms oracle --seeds 3 --jobs 2`.
 HUMAN_REACH = Reach(untrained=0.272, honest=0.497)  # of every scenario whose truth is half the rating of 16 tokens
 
 
 def _pocket(name: str, summary: str, proxy: RewardFunction, **fields: Any) -> Scenario:
     """A scenario of the embedded world."""
-    fields = {"reach": HUMAN_REACH, "training": POCKET, "gold_reward": LexiconSentiment(), **fields}
+    fields = {"reach": HUMAN_REACH, "training": POCKET, "gold_reward": LexiconSentiment(), "control": "clean", **fields}
     return Scenario(name, summary, OPENINGS, proxy, **fields)
 
 
@@ -257,7 +251,6 @@ def find_scenario(name: str) -> Scenario:
     Args:
         name: One of ``SCENARIOS``; or ``path/to/file.py``, whose one ``Scenario`` is taken, or
             ``path/to/file.py:variable`` where it has several; the variable may be a function that returns one.
-            With ``honest:`` before any of these, the same world with the truth as the reward that trains.
 
     Returns:
         The scenario, named as it was asked for.
@@ -267,8 +260,6 @@ def find_scenario(name: str) -> Scenario:
     """
     if not isinstance(name, str):
         raise ConfigError(f"scenario={name!r} must be a name: choose from {', '.join(SCENARIOS)}")
-    if name.startswith(HONEST):
-        return replace(find_scenario(name.removeprefix(HONEST)).honest(), name=name)
     if name in SCENARIOS:
         return SCENARIOS[name]()
     found = in_python_file(name, Scenario, f"scenario={name!r}")
@@ -293,4 +284,4 @@ def with_scenario(settings: Mapping[str, Any]) -> dict[str, Any]:
         ConfigError: For a scenario that is not known.
     """
     name = settings.get("scenario")
-    return {**find_scenario(name).settings(), **settings} if name else dict(settings)
+    return layered(find_scenario(name).settings(), settings) if name else dict(settings)

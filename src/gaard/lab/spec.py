@@ -1,16 +1,19 @@
 """A whole run as a file or a command line can state it: settings, and a scenario or model, prompts, rewards."""
 
 import json
+from collections.abc import Mapping
 from dataclasses import dataclass, field, fields
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from gaard.errors import ConfigError
-from gaard.lab.files import read_mapping
-from gaard.lab.scenarios import find_scenario
-from gaard.rewards import RewardFunction, build_rewards
-from gaard.training.config import GAAConfig, check_keys
-from gaard.training.trainer import GAATrainer
+from gaard.settings import check_keys
+from gaard.training.config import GAAConfig
+from gaard.yaml_files import read_mapping
+
+if TYPE_CHECKING:  # help and a typo should not wait for transformers
+    from gaard.rewards import RewardFunction
+    from gaard.training.trainer import GAATrainer
 
 
 @dataclass
@@ -44,6 +47,23 @@ class RunSpec(GAAConfig):
 REWARD_FIELDS = ("reward_funcs", "reward_weights", "honeypot", "true_reward_funcs", "gold_reward_funcs")
 
 
+def layered(*layers: Mapping[str, Any]) -> dict[str, Any]:
+    """Settings over settings: later ones win, of ``advantages`` option by option.
+
+    Args:
+        *layers: Fields of a run.
+
+    Returns:
+        All of them.
+    """
+    merged: dict[str, Any] = {}
+    for layer in layers:
+        both = isinstance(merged.get("advantages"), Mapping) and isinstance(layer.get("advantages"), Mapping)
+        advantages = {"advantages": {**merged["advantages"], **layer["advantages"]}} if both else {}
+        merged = {**merged, **layer, **advantages}
+    return merged
+
+
 def read_config(path: str | Path) -> dict[str, Any]:
     """The settings in a YAML file.
 
@@ -61,7 +81,7 @@ def read_config(path: str | Path) -> dict[str, Any]:
     return content
 
 
-def build_trainer(spec: RunSpec) -> GAATrainer:
+def build_trainer(spec: RunSpec) -> "GAATrainer":
     """The trainer of a run.
 
     Args:
@@ -74,25 +94,31 @@ def build_trainer(spec: RunSpec) -> GAATrainer:
         ConfigError: For settings, prompts or rewards that cannot be used.
         ModelError: For a model that cannot be loaded or trained.
     """
+    from gaard.training.trainer import GAATrainer
+
     dataset = read_prompts(spec.prompts)
     proxy, rewards = _rewards(spec) if spec.scenario is None else _scenario_rewards(spec)
     return GAATrainer(spec.model, proxy, spec, dataset, **rewards)
 
 
-def _rewards(spec: RunSpec) -> tuple[RewardFunction, dict[str, Any]]:
+def _rewards(spec: RunSpec) -> "tuple[RewardFunction, dict[str, Any]]":
     """The proxy and the other rewards that the fields name."""
+    from gaard.rewards import build_rewards
+
     names = _names("human" if spec.reward_funcs is None else spec.reward_funcs)
     proxy = build_rewards(names, spec.reward_weights, spec.honeypot)
     watched = {"true_reward_funcs": spec.true_reward_funcs, "gold_reward_funcs": spec.gold_reward_funcs}
     return proxy, {key: build_rewards(_names(names)) for key, names in watched.items() if names is not None}
 
 
-def _scenario_rewards(spec: RunSpec) -> tuple[RewardFunction, dict[str, Any]]:
+def _scenario_rewards(spec: RunSpec) -> "tuple[RewardFunction, dict[str, Any]]":
     """The proxy and the other rewards of the scenario.
 
     Raises:
         ConfigError: If rewards are given beside it.
     """
+    from gaard.lab.scenarios import find_scenario
+
     for name in REWARD_FIELDS:
         if getattr(spec, name) is not None:
             raise ConfigError(

@@ -2,21 +2,21 @@
 
 import re
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import asdict, dataclass, field, fields, replace
+from dataclasses import dataclass, field, fields, replace
 from pathlib import Path
 from typing import Any
 
 from gaard.errors import ConfigError
-from gaard.lab.arms import UNTRAINED, Arm, find_arms
-from gaard.lab.files import read_mapping
+from gaard.lab.arms import UNTRAINED, WHOLE_METHOD, Arm, find_arms
 from gaard.lab.scenarios import find_scenario
-from gaard.lab.spec import RunSpec
-from gaard.training.config import check_keys
+from gaard.lab.spec import RunSpec, layered
+from gaard.settings import check_keys, suggest
+from gaard.yaml_files import read_mapping
 
-KEYS = ("summary", "scenarios", "arms", "seeds", "settings")
+KEYS = ("summary", "scenarios", "arms", "seeds", "baseline", "settings")
 OWN_SETTINGS = ("scenario", "seed", "output_dir", "overwrite")
 SPARING = {"save_total_limit": 1}  # a study is many runs: each keeps one checkpoint, unless told otherwise
-OWN_WORLD = "custom"  # what tables call the world that settings state, where no scenario has a name
+OWN_SCENARIO = "custom"  # what tables call the scenario that settings state, where no scenario has a name
 
 
 @dataclass(frozen=True)
@@ -47,20 +47,22 @@ class Study:
     """Scenarios × arms × seeds, all else the same.
 
     Attributes:
-        worlds: Label → settings of the scenario.
+        scenarios: Label → settings of the scenario.
         arms: The arms; their settings override all others.
         seeds: The seeds, the same for each scenario and arm.
         settings: Of every run; they override the scenario's.
+        baseline: Name of the arm that the others are compared with.
         summary: One line.
-        about: Label → ``summary`` and ``hack`` of the scenario, in words.
+        about: Label → ``summary``, ``hack`` and ``control`` of the scenario, in words.
     """
 
-    worlds: Mapping[str, Mapping[str, Any]]
+    scenarios: Mapping[str, Mapping[str, Any]]
     arms: Sequence[Arm]
     seeds: Sequence[int]
+    baseline: str
     settings: Mapping[str, Any] = field(default_factory=dict)
     summary: str = ""
-    about: Mapping[str, Mapping[str, str]] = field(default_factory=dict)
+    about: Mapping[str, Mapping[str, str | None]] = field(default_factory=dict)
 
     def specs(self, folder: Path) -> dict[RunKey, RunSpec]:
         """Every run, seed by seed, so that a study that is cut short has whole seeds to show.
@@ -74,17 +76,19 @@ class Study:
         Raises:
             ConfigError: For settings that no run could use.
         """
-        arms: dict[str, Mapping[str, Any]] = {UNTRAINED: {}, **{arm.name: arm.settings for arm in self.arms}}
+        arms = {UNTRAINED: None, **{arm.name: arm for arm in self.arms}}
         specs = {}
         for seed in self.seeds:
-            for label, world in self.worlds.items():
-                for arm, own in arms.items():
-                    key = RunKey(label, arm, seed)
-                    settings = {**SPARING, **world, **self.settings, **own, "seed": seed}
+            for label, scenario in self.scenarios.items():
+                for name, arm in arms.items():
+                    key = RunKey(label, name, seed)
+                    settings = layered(SPARING, scenario, self.settings)
+                    settings = {**settings, "max_steps": 0} if arm is None else arm.over(settings)
+                    run = {"seed": seed, "output_dir": str(folder / key.folder)}
                     try:
-                        specs[key] = RunSpec(**{**settings, "output_dir": str(folder / key.folder)})
+                        specs[key] = RunSpec(**{**settings, **run})
                     except ConfigError as error:
-                        raise ConfigError(f"arm {arm!r}: {error}" if own else str(error)) from None
+                        raise ConfigError(str(error) if arm is None else f"arm {name!r}: {error}") from None
         if not all(spec.eval_completions for spec in specs.values()):
             raise ConfigError("eval_completions=0 leaves a comparison nothing to compare: make it 1 or more")
         return specs
@@ -93,9 +97,10 @@ class Study:
         """What was studied, for ``results.json``."""
         return {
             "summary": self.summary,
-            "scenarios": {label: dict(world) for label, world in self.worlds.items()},
+            "scenarios": {label: dict(settings) for label, settings in self.scenarios.items()},
             "about": {label: dict(words) for label, words in self.about.items()},
-            "arms": [asdict(arm) for arm in self.arms],
+            "arms": [arm.record() for arm in self.arms],
+            "baseline": self.baseline,
             "seeds": list(self.seeds),
             "settings": {key: value for key, value in self.settings.items() if key not in OWN_SETTINGS},
         }
@@ -107,15 +112,17 @@ def build_study(
     seeds: Iterable[int],
     settings: Mapping[str, Any],
     summary: str = "",
+    baseline: str | None = None,
 ) -> Study:
     """A study, checked.
 
     Args:
-        scenarios: Names or paths as ``find_scenario`` takes them; none where ``settings`` state the world.
+        scenarios: Names or paths as ``find_scenario`` takes them; none where ``settings`` state it.
         arms: What :func:`gaard.lab.arms.find_arms` takes.
         seeds: Distinct whole numbers.
         settings: Fields of a run, of every run.
         summary: One line.
+        baseline: Name of the arm that the others are compared with; by default the first.
 
     Returns:
         The study.
@@ -126,25 +133,33 @@ def build_study(
     names, seeds = list(scenarios), list(seeds)
     if own := next((key for key in settings if key in OWN_SETTINGS), None):
         raise ConfigError(f"settings hold {own!r}, which a study sets for each run: take it out")
+    _check_no_method(settings)
     found = {_label(name): find_scenario(name) for name in names}
-    worlds = {label: scenario.settings() for label, scenario in found.items()} or {OWN_WORLD: {}}
-    about = {label: {"summary": scenario.summary, "hack": scenario.hack} for label, scenario in found.items()}
-    if names and len(worlds) < len(names):
+    scenarios = {label: scenario.settings() for label, scenario in found.items()} or {OWN_SCENARIO: {}}
+    about = {label: scenario.about() for label, scenario in found.items()}
+    if names and len(scenarios) < len(names):
         raise ConfigError(f"scenarios={names!r} names one twice, or two whose folders would have the same name")
     if not seeds or not all(isinstance(seed, int) and not isinstance(seed, bool) and seed >= 0 for seed in seeds):
         raise ConfigError(f"seeds={seeds!r} must be some whole numbers, 0 or more")
     if len(set(seeds)) < len(seeds):
         raise ConfigError(f"seeds={seeds!r} names a seed twice")
-    return Study(worlds, find_arms(arms), seeds, dict(settings), summary, about)
+    found_arms = find_arms(arms)
+    names = [arm.name for arm in found_arms]
+    if baseline is not None and baseline not in names:
+        raise ConfigError(f"baseline={baseline!r} is none of the arms: {suggest(str(baseline), names)}")
+    return Study(scenarios, found_arms, seeds, baseline or names[0], dict(settings), summary, about)
 
 
-def study_of_settings(settings: Mapping[str, Any], arms: object, seeds: Iterable[int]) -> Study:
-    """A study of one world: the scenario that the settings name, or model, prompts and rewards that they state.
+def study_of_settings(
+    settings: Mapping[str, Any], arms: object, seeds: Iterable[int], baseline: str | None = None
+) -> Study:
+    """A study of one scenario: the one that the settings name, or model, prompts and rewards that they state.
 
     Args:
         settings: Fields of a run; those that are given override the scenario's.
         arms: As for :func:`build_study`.
         seeds: Likewise.
+        baseline: Likewise.
 
     Returns:
         The study.
@@ -153,8 +168,18 @@ def study_of_settings(settings: Mapping[str, Any], arms: object, seeds: Iterable
         ConfigError: Naming what cannot be used.
     """
     name = settings.get("scenario")
-    study = build_study([name] if name else [], arms, seeds, {})
+    _check_no_method(settings)
+    study = build_study([name] if name else [], arms, seeds, {}, baseline=baseline)
     return replace(study, settings=dict(settings))
+
+
+def _check_no_method(settings: Mapping[str, Any]) -> None:
+    """A method in the settings of every run would make the baseline one of what it is compared with."""
+    if own := next((key for key in settings if key in WHOLE_METHOD), None):
+        raise ConfigError(
+            f"{own}={settings[own]!r} is given to every run, and each arm states its whole method: take it out, or "
+            "state an arm of your own (docs/lab.md), such as {name: mine, method: {name: fold, threshold: 2}}"
+        )
 
 
 def read_study(path: str | Path) -> Study:
@@ -162,7 +187,7 @@ def read_study(path: str | Path) -> Study:
 
     Args:
         path: A file with ``scenarios``, ``arms``, ``seeds`` (a number, counted from 0, or a list), and perhaps
-            ``settings`` of every run and a ``summary``.
+            ``settings`` of every run, a ``summary``, and the ``baseline``, the first arm if left out.
 
     Returns:
         The study.
@@ -186,9 +211,10 @@ def read_study(path: str | Path) -> Study:
     seeds = list(range(seeds)) if isinstance(seeds, int) else seeds
     if not content["scenarios"]:
         raise ConfigError(f"study {path}: scenarios is empty: name some (gaard scenarios)")
-    return build_study(content["scenarios"], content["arms"], seeds, settings, str(content.get("summary", "")))
+    summary, baseline = str(content.get("summary", "")), content.get("baseline")
+    return build_study(content["scenarios"], content["arms"], seeds, settings, summary, baseline)
 
 
 def _label(name: Any) -> str:
     """A scenario's name as a folder's."""
-    return re.sub(r"[^\w.=+-]+", "-", str(name).removesuffix(".py")).strip("-.") or OWN_WORLD
+    return re.sub(r"[^\w.=+-]+", "-", str(name).removesuffix(".py")).strip("-.") or OWN_SCENARIO

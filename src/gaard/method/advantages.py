@@ -34,7 +34,7 @@ def one_step_advantages(values: Tensor, next_values: Tensor, rewards: Tensor, ma
             whole sequence is the best estimate.
         rewards: [B, T], the score at the last token.
         mask: bool [B, T].
-        gamma: Discount factor, 1 in the seed.
+        gamma: Discount factor, 1 in Johnson's text.
 
     Returns:
         [B, T], zero where ``mask`` is False.
@@ -98,7 +98,7 @@ def advantage_gap(advantages: Tensor, greedy_advantages: Tensor, std: Tensor, ep
 def beyond(gap: Tensor, dead_zone: Tensor | float) -> Tensor:
     """What of a gap lies beyond a dead zone: max(σ − τ, 0).
 
-    From σ = 0 on G7 lowers a and G8 lowers b, but the seed wants "only slightly better: more likely".
+    From σ = 0 on G7 lowers a and G8 lowers b, but Johnson wants "only slightly better: more likely".
 
     Args:
         gap: σ, any shape.

@@ -9,7 +9,7 @@ from typing import Literal
 import torch
 from torch import Tensor
 
-GreedyClip = Literal["reference", "pessimistic"]
+GreedyClip = Literal["outside", "inside"]
 ScaledTerms = Literal["surrogate", "objective"]
 KLEstimator = Literal["exact", "k1", "k2", "k3"]
 
@@ -46,12 +46,12 @@ def greedy_surrogate(
 ) -> Tensor:
     """b·J_x*, the second half of G9.
 
-    ``reference`` keeps b outside the minimum: min(r·A*, clip(r)·A*) is a lower bound that b < 0 turns into an upper
-    one, so nothing stops the ratio from falling. ``pessimistic`` folds b into the advantage, which restores the
+    ``outside`` keeps b outside the minimum: min(r·A*, clip(r)·A*) is a lower bound that b < 0 turns into an upper
+    one, so nothing stops the ratio from falling. ``inside`` folds b into the advantage, which restores the
     trust region: min(r·bA*, clip(r)·bA*).
 
     Args:
-        ratio: [B, T], of the greedy token itself (the seed's text) or of the sampled one (the author's code).
+        ratio: [B, T], of the greedy token itself (Johnson's text) or of the sampled one (his code).
         greedy_advantages: [B, T], A(x*_t).
         b: [B, T], detached, ≤ 0.
         cliprange: ε.
@@ -60,7 +60,7 @@ def greedy_surrogate(
     Returns:
         [B, T], to be maximised.
     """
-    if greedy_clip == "pessimistic":
+    if greedy_clip == "inside":
         return clipped_surrogate(ratio, b * greedy_advantages, cliprange)
     return b * clipped_surrogate(ratio, greedy_advantages, cliprange)
 
@@ -145,8 +145,8 @@ def objective(
         vf_coef: Weight of the value loss.
         kl_coef: Weight of the KL.
         entropy_coef: Weight of the entropy bonus.
-        scaled_terms: Whether a multiplies J_x alone (``surrogate``, the seed's text), or value loss, KL and entropy
-            too (``objective``, the author's code), which also changes how strongly the KL holds.
+        scaled_terms: Whether a multiplies J_x alone (``surrogate``, Johnson's text), or value loss, KL and entropy
+            too (``objective``, his code), which also changes how strongly the KL holds.
         greedy_clip: See :func:`greedy_surrogate`.
 
     Returns:

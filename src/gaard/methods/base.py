@@ -19,12 +19,12 @@ class ObjectiveForm:
     Attributes:
         greedy_ratio: Whether J_x* uses the greedy token's ``own`` ratio or the ``sampled`` token's.
         scaled_terms: Whether a multiplies the ``surrogate`` alone, or value loss, KL and entropy too (``objective``).
-        greedy_clip: ``reference`` keeps b outside PPO's minimum, ``pessimistic`` folds it into the advantage.
+        greedy_clip: Whether b stands ``outside`` PPO's minimum, or ``inside``, folded into the advantage.
     """
 
     greedy_ratio: str = "own"
     scaled_terms: ScaledTerms = "surrogate"
-    greedy_clip: GreedyClip = "reference"
+    greedy_clip: GreedyClip = "outside"
 
 
 @dataclass(frozen=True)

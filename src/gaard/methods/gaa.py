@@ -24,7 +24,7 @@ class Answers(NamedTuple):
         greedy_ratio: Ratio that J_x* uses: the greedy token's own, or the sampled token's.
         granularity: Whether η and σ are each token's, or the minibatch's means.
         scaled_terms: Whether a multiplies the surrogate alone, or value loss, KL and entropy too (objective).
-        greedy_clip: reference keeps b outside PPO's minimum, pessimistic folds it into the advantage.
+        greedy_clip: Whether b stands outside PPO's minimum, or inside, folded into the advantage.
     """
 
     greedy_ratio: GreedyRatio
@@ -34,8 +34,8 @@ class Answers(NamedTuple):
 
 
 READINGS: dict[Reading, Answers] = {
-    "text": Answers("own", "token", "surrogate", "reference"),
-    "code": Answers("sampled", "minibatch", "objective", "reference"),
+    "text": Answers("own", "token", "surrogate", "outside"),
+    "code": Answers("sampled", "minibatch", "objective", "outside"),
 }
 
 

@@ -39,9 +39,7 @@ class Regularizer(Options):
         """
         return scores
 
-    def change_gradient(
-        self, policy: Sequence[Tensor], critic: Sequence[Tensor], again: Callable[[], object]
-    ) -> None:
+    def change_gradient(self, policy: Sequence[Tensor], critic: Sequence[Tensor], again: Callable[[], object]) -> None:
         """Change the gradient of an update before it is clipped.
 
         Args:

@@ -25,9 +25,7 @@ class GradientNorm(Regularizer):
     coef: NotNegative = 0.05  # the best of those that were tried (docs/results.md)
     radius: Positive = 0.01
 
-    def change_gradient(
-        self, policy: Sequence[Tensor], critic: Sequence[Tensor], again: Callable[[], object]
-    ) -> None:
+    def change_gradient(self, policy: Sequence[Tensor], critic: Sequence[Tensor], again: Callable[[], object]) -> None:
         """The gradient of ½‖g‖² is Hg, by finite differences ‖g‖ (h − g)/r, with h the gradient at θ + r·g/‖g‖."""
         before = {p: p.grad for p in policy}
         norm = gradient_uphill(policy, critic, again, self.radius)
@@ -52,9 +50,7 @@ class SAM(Regularizer):
 
     radius: Positive = 0.01
 
-    def change_gradient(
-        self, policy: Sequence[Tensor], critic: Sequence[Tensor], again: Callable[[], object]
-    ) -> None:
+    def change_gradient(self, policy: Sequence[Tensor], critic: Sequence[Tensor], again: Callable[[], object]) -> None:
         """The gradient at θ + r·g/‖g‖ in the place of g."""
         gradient_uphill(policy, critic, again, self.radius)
 

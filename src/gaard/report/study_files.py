@@ -11,7 +11,7 @@ from gaard.errors import ConfigError
 from gaard.lab.arms import UNTRAINED
 from gaard.lab.compare import RESULTS
 from gaard.lab.study import RunKey
-from gaard.training.runlog import CONFIG, METRICS, SAMPLES, read_jsonl
+from gaard.training.runlog import METRICS, RUN, SAMPLES, read_jsonl
 
 
 @dataclass(frozen=True)
@@ -43,7 +43,7 @@ class StudyRun:
     def config(self) -> dict[str, Any]:
         """Its settings; empty if it has not begun."""
         try:
-            return dict(json.loads((self.folder / CONFIG).read_text(encoding="utf-8")))
+            return dict(json.loads((self.folder / RUN).read_text(encoding="utf-8")))
         except (OSError, ValueError, TypeError):
             return {}
 

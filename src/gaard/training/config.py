@@ -1,10 +1,7 @@
 """Everything that a run can be told, with one meaning and one default each."""
 
 import dataclasses
-import hashlib
-import json
 import os
-from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
@@ -16,7 +13,6 @@ from gaard.methods.experience import Observation
 from gaard.regularizers import Regularizer, find_regularizers
 from gaard.settings import (
     Count,
-    Fraction,
     Named,
     NotNegative,
     Positive,
@@ -24,16 +20,10 @@ from gaard.settings import (
     check_fields,
     suggest,
 )
-from gaard.version import ALGORITHM_VERSION
 
 SchedulerType = Literal["linear", "cosine", "constant"]
 TrainedReward = Literal["proxy", "true"]
 
-# What a run's results do not depend on: changing one of these does not make it another run. Of the model it is the
-# weights that count, by their hash, not the name or folder that they came under.
-NOT_IDENTITY = frozenset(
-    {"output_dir", "overwrite", "report_to", "save_steps", "save_total_limit", "progress", "model", "code"}
-)
 LARGEST_SEED = 2**63 - 1  # evaluation adds to it, and a generator takes 64 bits
 TRACKERS = ("tensorboard", "wandb")
 
@@ -50,7 +40,7 @@ class GAAConfig:
             cliprange_value.
         regularizers: What holds training back beside the method: gradient-norm, sam, reference-resets, kl-budget, par.
         seed: Of every random draw.
-        max_steps: Training steps: one rollout and its updates each.
+        max_steps: Training steps: one rollout and its updates each; 0 leaves the model as it is.
         batch_size: Completions a rollout.
         num_ppo_epochs: Passes over each rollout.
         num_mini_batches: Updates a pass; must divide batch_size.
@@ -89,7 +79,7 @@ class GAAConfig:
     advantages: Named[GAE] = Named(find_estimator, "gae")
     regularizers: Named[tuple[Regularizer, ...]] = Named(find_regularizers, ())
     seed: Whole = 0
-    max_steps: Count = 100
+    max_steps: Whole = 100
     batch_size: Count = 32
     num_ppo_epochs: Count = 2
     num_mini_batches: Count = 4
@@ -161,11 +151,7 @@ class GAAConfig:
         plain = {field.name: getattr(self, field.name) for field in dataclasses.fields(self)}
         plain["method"], plain["advantages"] = self.method.record(), self.advantages.record()
         plain["regularizers"] = [one.record() for one in self.regularizers]
-        return {**plain, "algorithm": ALGORITHM_VERSION}
-
-    def identity(self) -> dict[str, Any]:
-        """The fields that determine a run's results."""
-        return determining(self.record())
+        return plain
 
 
 def _check_output_dir(config: GAAConfig) -> None:
@@ -207,41 +193,3 @@ def _check_precision(config: GAAConfig) -> None:
             f"regularizers holds {fine!r} with bf16=True: its steps are lost in bfloat16's rounding: leave one of the "
             "two out"
         )
-
-
-def determining(record: Mapping[str, Any]) -> dict[str, Any]:
-    """The part of a run's record that its results depend on.
-
-    Args:
-        record: As ``run.json`` holds it.
-
-    Returns:
-        The record without what may change while the run stays the same.
-    """
-    return {key: value for key, value in record.items() if key not in NOT_IDENTITY}
-
-
-def fingerprint(record: Mapping[str, Any]) -> str:
-    """A short hash of all that a run's results depend on.
-
-    Args:
-        record: As ``run.json`` holds it.
-
-    Returns:
-        12 hexadecimal digits.
-    """
-    return hashlib.sha256(json.dumps(determining(record), sort_keys=True).encode()).hexdigest()[:12]
-
-
-def difference(old: Mapping[str, Any], new: Mapping[str, Any]) -> list[str]:
-    """What changed between two configurations, a line each.
-
-    Args:
-        old: Before.
-        new: Now.
-
-    Returns:
-        For example ``learning_rate: 1e-05 there, 2e-05 now``.
-    """
-    keys = sorted(old.keys() | new.keys())
-    return [f"{key}: {old.get(key)!r} there, {new.get(key)!r} now" for key in keys if old.get(key) != new.get(key)]

@@ -13,7 +13,16 @@ from gaard.training.metrics import rollout_metrics
 from gaard.training.prompts import PromptStream
 
 MEASURES = (
-    *("hack_rate", "hack_count", "true_reward", "gold_reward", "proxy_reward", "kl_untrained", "entropy", "completion_length"),
+    *(
+        "hack_rate",
+        "hack_count",
+        "true_reward",
+        "gold_reward",
+        "proxy_reward",
+        "kl_untrained",
+        "entropy",
+        "completion_length",
+    ),
     *("distinct_1", "distinct_2", "untrained_perplexity"),
 )
 EVALUATION_STREAM = 2**40  # keeps the seeds of evaluation apart from those of training
@@ -30,10 +39,10 @@ def evaluate(collector: Collector, prompts: PromptStream, completions: int, seed
         seed: Of the samples.
 
     Returns:
-        Each of ``MEASURES``, of the gold reward only with a gold judge: means over completions, but for
-        ``hack_count``, the number of hacks among them; ``kl_untrained`` is the exact KL to the untrained model, in nats a token, as is ``entropy``;
-        ``distinct_n`` is the share of distinct n-grams of tokens among all; ``untrained_perplexity`` is a token's,
-        under the untrained model.
+        Each of ``MEASURES``, of the gold reward only with a gold judge. All are means over completions but
+        ``hack_count``, the number of hacks among them. ``kl_untrained`` is the exact KL to the untrained model, in nats
+        a token, as is ``entropy``. ``distinct_n`` is the share of distinct n-grams of tokens among all.
+        ``untrained_perplexity`` is a token's, under the untrained model.
     """
     collector = replace(collector, reference=collector.untrained)
     rows, ids, surprise = [], [], []

@@ -3,9 +3,9 @@
 ``metrics.jsonl`` depends on nothing but the run; wall-clock figures go to ``timings.jsonl``.
 """
 
-import contextlib
 import json
 import shutil
+import warnings
 from pathlib import Path
 from types import TracebackType
 from typing import Any
@@ -15,13 +15,14 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 
 from gaard.errors import CheckpointError, ConfigError
 from gaard.training.checkpoint import disk_error, write_file
-from gaard.training.config import determining, difference
+from gaard.training.identity import DETERMINING, determining, difference, fingerprint
+from gaard.version import __version__
 
-CONFIG, METRICS, TIMINGS, SAMPLES = "config.json", "metrics.jsonl", "timings.jsonl", "samples.jsonl"
+RUN, METRICS, TIMINGS, SAMPLES = "run.json", "metrics.jsonl", "timings.jsonl", "samples.jsonl"
 CHECKPOINTS, EVALUATION = "checkpoints", "evaluation.json"
 TRACKED = "gaard"  # the project that trackers log to, and TensorBoard's folder
 STEP_FILES = (METRICS, TIMINGS, SAMPLES)
-SHOWN = ("reward", "true_reward", "hack_rate", "kl", "entropy", "turned", "a", "b")
+SHOWN = ("reward", "true_reward", "hack_rate", "kl_ref", "entropy")
 
 
 class RunLog:
@@ -51,28 +52,40 @@ class RunLog:
     def claim(self, record: dict[str, Any], overwrite: bool) -> None:
         """Make the folder this run's, or recognise it as already so.
 
+        ``run.json`` keeps the code of every process that worked on the run, each once.
+
         Args:
             record: All that is to be known of the run, JSON-serialisable; its determining part tells runs apart.
             overwrite: Whether to delete a run that is there.
 
         Raises:
-            CheckpointError: If the folder holds another run; the message shows the difference.
+            CheckpointError: If the folder holds another run, or one of another algorithm; the message shows the
+                difference.
         """
-        path = self.folder / CONFIG
-        _refuse_foreign(path)
+        path = self.folder / RUN
         if overwrite:
             self.clear()
-        record = json.loads(json.dumps(record))
-        if not path.exists():
-            write_file(path, json.dumps(record, indent=2) + "\n")
-            return
-        try:
-            existing = json.loads(path.read_text(encoding="utf-8"))
-        except ValueError as error:
+        record = json.loads(json.dumps({**record, "id": fingerprint(record), "code": [record["code"]]}))
+        existing = read_record(path)
+        if existing is not None:
+            self._check_same(existing, record)
+            known = existing["code"]
+            if record["code"][0] in known:
+                return
+            record = {**existing, "code": [*known, *record["code"]]}
+        write_file(path, json.dumps(record, indent=2) + "\n")
+
+    def _check_same(self, existing: dict[str, Any], record: dict[str, Any]) -> None:
+        """Refuse to go on with another run, or with this one by another algorithm."""
+        old, new = determining(existing), determining(record)
+        changed = difference(old, new)
+        if old["algorithm"] != new["algorithm"]:
+            by = existing["code"][-1]["gaard"]
             raise CheckpointError(
-                f"{path} is not readable JSON ({error}): use another output_dir or --overwrite"
-            ) from None
-        changed = difference(determining(existing), determining(record))
+                f"output_dir={str(self.folder)!r} holds a run by algorithm {old['algorithm']} (gaard {by}), and this "
+                f"is algorithm {new['algorithm']} (gaard {__version__}), which would give other results: finish it "
+                "with that version, use another output_dir, or --overwrite to delete it"
+            )
         if changed:
             raise CheckpointError(
                 f"output_dir={str(self.folder)!r} holds a run of another configuration: use another output_dir, or "
@@ -81,7 +94,7 @@ class RunLog:
 
     def clear(self) -> None:
         """Delete the run's own files, and nothing else that may lie in the folder."""
-        for name in (CONFIG, EVALUATION, *STEP_FILES):
+        for name in (RUN, EVALUATION, *STEP_FILES):
             (self.folder / name).unlink(missing_ok=True)
         for name in (CHECKPOINTS, TRACKED):
             shutil.rmtree(self.folder / name, ignore_errors=True)
@@ -90,12 +103,21 @@ class RunLog:
         """Forget what was logged after ``step``: the continued run will write it again.
 
         Args:
-            step: The last step to keep.
+            step: The last step to keep; a warning names those before it whose metrics are not there.
         """
         for name in STEP_FILES:
             path = self.folder / name
             if path.exists():
                 write_file(path, "".join(line + "\n" for line in _lines_up_to(path, step)))
+        logged = {row["step"] for row in self.read(METRICS)}
+        missing = [number for number in range(1, step + 1) if number not in logged]
+        if missing:
+            warnings.warn(
+                f"{self.folder / METRICS} lacks {len(missing)} of the {step} steps that the checkpoint has behind it "
+                f"(from step {missing[0]} on): the disk or another program lost them. Training goes on; for a whole "
+                "record, --overwrite starts it again",
+                stacklevel=2,
+            )
 
     def write(self, name: str, rows: list[dict[str, Any]]) -> None:
         """Append rows to one of the step files.
@@ -126,16 +148,27 @@ class RunLog:
         return read_jsonl(self.folder / name)
 
 
-def _refuse_foreign(path: Path) -> None:
-    """Leave alone a config.json that is not a run's, such as a model's.
+def read_record(path: Path) -> dict[str, Any] | None:
+    """A run's record.
+
+    Args:
+        path: Its ``run.json``.
+
+    Returns:
+        The record; None if there is no such file.
 
     Raises:
-        CheckpointError: If there is one.
+        CheckpointError: If the file is not a run's record.
     """
-    with contextlib.suppress(OSError, ValueError):
-        existing = json.loads(path.read_text(encoding="utf-8"))
-        if not isinstance(existing, dict) or "method" not in existing:
-            raise CheckpointError(f"{path} is not a run's configuration: use an output_dir of the run's own")
+    try:
+        record = json.loads(path.read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        return None
+    except (OSError, ValueError) as error:
+        raise CheckpointError(f"{path} is not readable JSON ({error}): use another output_dir or --overwrite") from None
+    if not isinstance(record, dict) or not {"config", "algorithm", "code", *DETERMINING} <= record.keys():
+        raise CheckpointError(f"{path} is not a run's record: use an output_dir of the run's own")
+    return record
 
 
 def read_jsonl(path: Path) -> list[dict[str, Any]]:

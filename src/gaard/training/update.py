@@ -1,15 +1,18 @@
 """One update's loss: coefficients (G7, G8), then the objective (G9), over one minibatch."""
 
+import contextlib
 from dataclasses import dataclass
 
 import torch
-from torch import Tensor
+from accelerate import Accelerator
+from torch import Tensor, nn
 
 from gaard.method import objective as obj
 from gaard.method.masking import masked_mean, masked_sum
 from gaard.methods.base import Method
-from gaard.methods.experience import Experience
-from gaard.policy.model import TokenStatistics
+from gaard.methods.experience import Experience, Rollout
+from gaard.policy.model import PolicyWithValue, Reference, TokenStatistics
+from gaard.training.collect import shard
 from gaard.training.config import GAAConfig
 
 
@@ -41,6 +44,68 @@ def weights(minibatch: Experience, method: Method) -> Weights:
         a and b at every token.
     """
     return Weights(*method.coefficients(minibatch.eta, minibatch.sigma, minibatch.rollout.completion_mask))
+
+
+def minibatches(size: int, parts: int, generator: torch.Generator) -> list[Tensor]:
+    """A random partition of the batch's rows, the same on every process.
+
+    Args:
+        size: Rows.
+        parts: Minibatches; divides ``size``.
+        generator: The run's, on the CPU.
+
+    Returns:
+        ``parts`` index tensors, int64 [size / parts].
+    """
+    return list(torch.randperm(size, generator=generator).chunk(parts))
+
+
+def add_gradients(
+    model: nn.Module, reference: PolicyWithValue, minibatch: Experience, accelerator: Accelerator, config: GAAConfig
+) -> dict[str, Tensor]:
+    """Add the gradients of a minibatch's loss to those there are, each process those of its share of the rows.
+
+    Args:
+        model: The policy, as the accelerator wrapped it.
+        reference: What KL is measured to.
+        minibatch: The rows of all processes.
+        accelerator: Tells the processes.
+        config: The run's settings.
+
+    Returns:
+        Means over the whole minibatch.
+    """
+    weight = weights(minibatch, config.method)
+    count = minibatch.rollout.completion_mask.sum()
+    own = shard(config.mini_batch_size, accelerator)
+    size = config.per_device_train_batch_size or config.mini_batch_size
+    parts = torch.arange(own.start, own.stop, device=count.device).split(size)
+    shares: list[dict[str, Tensor]] = []
+    for i, rows in enumerate(parts):
+        part = minibatch.rows(rows)
+        with accelerator.autocast():
+            statistics = _forward(model, part.rollout, reference, config)
+        own_weight = weight.part(rows, part.eta.shape[1])
+        loss, figures = loss_and_figures(statistics, part, own_weight, count, config)
+        with contextlib.nullcontext() if i == len(parts) - 1 else accelerator.no_sync(model):
+            # Gradients are averaged over processes, but their losses are shares of one sum.
+            accelerator.backward(loss * accelerator.num_processes)
+        shares.append(figures)
+    totals = {key: sum(share[key] for share in shares) for key in shares[0]}
+    return accelerator.reduce(totals, reduction="sum")
+
+
+def _forward(model: nn.Module, rollout: Rollout, reference: PolicyWithValue, config: GAAConfig) -> TokenStatistics:
+    """What the policy says now of the rows, with gradients."""
+    return model(
+        rollout.prompt_ids,
+        rollout.prompt_mask,
+        rollout.completion_ids,
+        rollout.completion_mask,
+        rollout.greedy_ids,
+        Reference(rollout.ref_hidden, reference) if config.exact_kl else None,
+        with_entropy=config.entropy_coef > 0,
+    )
 
 
 def loss_and_figures(

@@ -1,0 +1,113 @@
+"""What tells one run from another, and by which code it was made: the content of ``run.json``."""
+
+import hashlib
+import importlib.metadata
+import json
+import subprocess
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import torch
+
+import gaard
+from gaard.version import ALGORITHM_VERSION, __version__
+
+# Settings that a run's results do not depend on, or that stand in its record by their content: of model, rewards and
+# prompts it is not the names that count.
+NOT_IDENTITY = frozenset(
+    {
+        *("output_dir", "overwrite", "report_to", "save_steps", "save_total_limit", "progress", "model", "prompts"),
+        *("scenario", "reward_funcs", "reward_weights", "honeypot", "true_reward_funcs", "judge_reward_funcs"),
+    }
+)
+DETERMINING = ("algorithm", "model_sha256", "rewards", "prompts")
+
+
+def determining(record: Mapping[str, Any]) -> dict[str, Any]:
+    """The part of a run's record that its results depend on.
+
+    Args:
+        record: As ``run.json`` holds it: ``config`` and the facts beside it.
+
+    Returns:
+        Flat: every setting that counts, and the facts of ``DETERMINING``.
+    """
+    return {**determining_settings(record["config"]), **{key: record[key] for key in DETERMINING}}
+
+
+def determining_settings(config: Mapping[str, Any]) -> dict[str, Any]:
+    """The settings that a run's results depend on.
+
+    Args:
+        config: All of them, as ``run.json`` holds them.
+
+    Returns:
+        Those that count.
+    """
+    return {key: value for key, value in config.items() if key not in NOT_IDENTITY}
+
+
+def fingerprint(record: Mapping[str, Any]) -> str:
+    """A short hash of all that a run's results depend on: settings, algorithm, model, rewards and prompts.
+
+    Args:
+        record: As ``run.json`` holds it.
+
+    Returns:
+        12 hexadecimal digits.
+    """
+    return hashlib.sha256(json.dumps(determining(record), sort_keys=True).encode()).hexdigest()[:12]
+
+
+def difference(old: Mapping[str, Any], new: Mapping[str, Any]) -> list[str]:
+    """What changed between two mappings, a line each.
+
+    Args:
+        old: Before.
+        new: Now.
+
+    Returns:
+        For example ``learning_rate: 1e-05 there, 2e-05 now``.
+    """
+    keys = sorted(old.keys() | new.keys())
+    return [f"{key}: {old.get(key)!r} there, {new.get(key)!r} now" for key in keys if old.get(key) != new.get(key)]
+
+
+def code_facts(device: torch.device) -> dict[str, Any]:
+    """By what a run is made: versions, commit and machine. They tell why numbers differ in their last digits.
+
+    Args:
+        device: That the run is on.
+
+    Returns:
+        JSON-serialisable.
+    """
+    cuda = device.type == "cuda"
+    return {
+        "gaard": __version__,
+        "algorithm": ALGORITHM_VERSION,
+        **_checkout(Path(gaard.__file__).resolve().parent),
+        "torch": torch.__version__,
+        "transformers": importlib.metadata.version("transformers"),
+        "device": torch.cuda.get_device_name(device) if cuda else device.type,
+        "threads": torch.get_num_threads(),
+    }
+
+
+def _checkout(package: Path) -> dict[str, Any]:
+    """Commit and whether it was changed since, where the package lies in a checkout of its own."""
+    root = package.parents[1]
+    if not (root / ".git").exists():
+        return {}
+    commit, changes = (_git(root, *words) for words in (("rev-parse", "HEAD"), ("status", "--porcelain", "src")))
+    return {} if commit is None or changes is None else {"commit": commit, "dirty": bool(changes)}
+
+
+def _git(root: Path, *words: str) -> str | None:
+    """What a git command prints; None without git."""
+    try:
+        done = subprocess.run(["git", "-C", str(root), *words], capture_output=True, text=True, timeout=10, check=True)
+    except (OSError, subprocess.SubprocessError):
+        return None
+    return done.stdout.strip()

@@ -1,0 +1,205 @@
+"""A run in its folder: claimed by one configuration, logged step by step, saved, and taken up again."""
+
+import contextlib
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import torch
+from accelerate import Accelerator
+from torch import Tensor
+from torch.optim import Optimizer
+from torch.optim.lr_scheduler import LambdaLR
+
+from gaard.errors import GaardError
+from gaard.policy.model import PolicyWithValue
+from gaard.training import runlog
+from gaard.training.checkpoint import generator_states, load_checkpoint, restore_generators, save_checkpoint, write_file
+from gaard.training.config import GAAConfig
+from gaard.training.prompts import PromptStream
+
+
+@dataclass
+class TrainingState:
+    """All that training changes: what a checkpoint holds, and what going on begins from.
+
+    Attributes:
+        policy: The policy, not wrapped.
+        reference: The reference, if it moves.
+        optimizer: Not wrapped.
+        scheduler: Of the learning rates.
+        prompts: The order of the dataset.
+        generator: The run's own.
+        baseline_scores: For each prompt met so far, what completions of the untrained model are paid.
+        step: Steps done.
+        ended: Whether a regulariser has ended training.
+        warned: Whether the method has said what it has to say of a rollout.
+        torn: Whether weights have moved in a step that is not done.
+    """
+
+    policy: PolicyWithValue
+    reference: PolicyWithValue | None
+    optimizer: Optimizer
+    scheduler: LambdaLR
+    prompts: PromptStream
+    generator: torch.Generator
+    baseline_scores: dict[tuple[str, ...], Tensor]
+    step: int = field(default=0, init=False)
+    ended: bool = field(default=False, init=False)
+    warned: bool = field(default=False, init=False)
+    torn: bool = field(default=False, init=False)
+
+    def plain(self) -> dict[str, Any]:
+        """What a checkpoint holds beside weights and optimizer, JSON-serialisable."""
+        return {
+            "step": self.step,
+            "ended": self.ended,
+            "warned": self.warned,
+            "scheduler": self.scheduler.state_dict(),
+            "prompts": self.prompts.state(),
+            "generators": generator_states(self.generator),
+            "baseline_scores": [[list(key), scores.tolist()] for key, scores in self.baseline_scores.items()],
+        }
+
+    def restore(self, plain: Mapping[str, Any]) -> None:
+        """Undo :meth:`plain`."""
+        self.step, self.ended, self.warned, self.torn = plain["step"], plain["ended"], plain["warned"], False
+        self.scheduler.load_state_dict(plain["scheduler"])
+        self.prompts.restore(plain["prompts"])
+        restore_generators(plain["generators"], self.generator)
+        self.baseline_scores.clear()
+        self.baseline_scores.update({tuple(key): torch.tensor(scores) for key, scores in plain["baseline_scores"]})
+
+
+class Run:
+    """The folder of a run, and how it follows the training.
+
+    Args:
+        state: What training changes.
+        args: The run's settings.
+        accelerator: Tells which process writes.
+    """
+
+    def __init__(self, state: TrainingState, args: GAAConfig, accelerator: Accelerator):
+        self.state, self.args, self.accelerator = state, args, accelerator
+        self.log = runlog.RunLog(Path(args.output_dir))
+        self._claimed = self._open = False
+
+    @property
+    def finished(self) -> bool:
+        """Whether all steps are done, or a regulariser has ended training."""
+        return self.state.ended or self.state.step >= self.args.max_steps
+
+    def claim(self, record: dict[str, Any]) -> None:
+        """Make ``output_dir`` this run's, or recognise it as already so; once.
+
+        Args:
+            record: All that is to be known of the run.
+
+        Raises:
+            CheckpointError: If the folder holds another run and ``overwrite`` is off.
+        """
+        if self._claimed:
+            return
+        if self.accelerator.is_main_process:
+            self.log.claim(record, self.args.overwrite)
+        self.accelerator.wait_for_everyone()
+        self._claimed = True
+
+    def open(self, record: dict[str, Any]) -> None:
+        """Claim the folder and go on from its newest whole checkpoint; a trainer that has begun goes on from itself.
+
+        Args:
+            record: As for :meth:`claim`.
+
+        Raises:
+            GaardError: If the folder is another run's, or this trainer was stopped in the middle of its first step.
+        """
+        self.claim(record)
+        if self._open and not self.state.torn:
+            return
+        state = self.state
+        plain = load_checkpoint(self.log.checkpoints, state.policy, state.optimizer, state.reference)
+        if plain is not None:
+            state.restore(plain)
+        elif state.torn:
+            raise GaardError(
+                "this trainer was stopped in the middle of a step, and there is no checkpoint to go back to: make a "
+                "new trainer"
+            )
+        if self.accelerator.is_main_process:
+            self.log.truncate(state.step)
+            if not self.finished:  # what was measured before is not of the policy that is to come
+                (self.log.folder / runlog.EVALUATION).unlink(missing_ok=True)
+        self._open = True
+
+    @contextlib.contextmanager
+    def guarded_step(self) -> Any:
+        """Save where a step began if it fails before a weight has moved."""
+        start = self.state.plain()
+        try:
+            yield
+        except BaseException:
+            whole = not self.state.torn and self.state.step == start["step"] > 0
+            if whole and self.accelerator.is_main_process:
+                with contextlib.suppress(GaardError):
+                    self._write(start)
+            raise
+
+    def save(self) -> None:
+        """Write a checkpoint, on one process; the others wait."""
+        if self.accelerator.is_main_process:
+            self._write(self.state.plain())
+        self.accelerator.wait_for_everyone()
+
+    def _write(self, plain: dict[str, Any]) -> None:
+        """A checkpoint, whatever the other processes do; one at the end of training is without the optimizer."""
+        optimizer = None if self.finished else self.state.optimizer
+        keep = self.args.save_total_limit
+        save_checkpoint(self.log.checkpoints, self.state.policy, optimizer, plain, keep, self.state.reference)
+
+    def kept_measures(self) -> dict[str, float] | None:
+        """The measures that were taken at the end of the run; None before."""
+        with contextlib.suppress(OSError, ValueError):  # missing or torn: measure again, to the same numbers
+            return json.loads((self.log.folder / runlog.EVALUATION).read_text(encoding="utf-8"))
+        return None
+
+    def keep_measures(self, measures: Mapping[str, float]) -> None:
+        """Write the measures of the end of the run."""
+        if self.accelerator.is_main_process:
+            write_file(self.log.folder / runlog.EVALUATION, json.dumps(measures, indent=2) + "\n")
+
+    @contextlib.contextmanager
+    def trackers(self, record: Mapping[str, Any]) -> Any:
+        """The trackers of ``report_to``, told the run's settings, as long as training goes on."""
+        if self.args.report_to:
+            plain = {k: v if isinstance(v, (int, float, str)) else str(v) for k, v in record["config"].items()}
+            self.accelerator.init_trackers(runlog.TRACKED, config=plain)
+        try:
+            yield
+        finally:
+            # Not end_training(), which also ends the process group that saving and measuring still need.
+            for tracker in self.accelerator.trackers:
+                tracker.finish()
+
+    def write_step(
+        self, metrics: dict[str, float], samples: list[dict[str, Any]], seconds: Mapping[str, float]
+    ) -> None:
+        """Append a step to the run's files and trackers.
+
+        Args:
+            metrics: Of the step.
+            samples: Its texts.
+            seconds: Its wall-clock figures.
+        """
+        step = {"step": self.state.step}
+        for name, rows in (
+            (runlog.METRICS, [metrics]),
+            (runlog.SAMPLES, samples),
+            (runlog.TIMINGS, [{**step, **seconds}]),
+        ):
+            self.log.write(name, rows)
+        if self.args.report_to:
+            self.accelerator.log({key: x for key, x in metrics.items() if key != "step"}, step=self.state.step)

@@ -1,0 +1,69 @@
+"""YAML as gaard reads it: numbers as people write them, and errors that name the file."""
+
+import re
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from gaard.errors import ConfigError
+
+NUMBERS = ("tag:yaml.org,2002:int", "tag:yaml.org,2002:float")
+WHOLE = re.compile(r"[-+]?(0|[1-9][0-9]*)$")
+FRACTION = re.compile(
+    r"[-+]?([0-9]+\.[0-9]*|\.[0-9]+|[0-9]+(?=[eE]))([eE][-+]?[0-9]+)?$|[-+]?\.inf$|\.nan$", re.IGNORECASE
+)
+
+
+class _Loader(yaml.SafeLoader):
+    """YAML 1.1 reads 1e-5 as a text, 010 as 8 and 1:30 as 90. Here the first is a number, and the others are texts."""
+
+    yaml_implicit_resolvers = {  # noqa: RUF012
+        first: [(tag, pattern) for tag, pattern in resolvers if tag not in NUMBERS]
+        for first, resolvers in yaml.SafeLoader.yaml_implicit_resolvers.items()
+    }
+
+
+_Loader.add_implicit_resolver(NUMBERS[0], WHOLE, list("-+0123456789"))
+_Loader.add_implicit_resolver(NUMBERS[1], FRACTION, list("-+0123456789."))
+
+
+def yaml_value(text: str) -> Any:
+    """What a text means in YAML.
+
+    Args:
+        text: For example ``1e-5`` or ``[a, b]``.
+
+    Returns:
+        The value.
+
+    Raises:
+        yaml.YAMLError: If it is not YAML.
+    """
+    return yaml.load(text, _Loader)
+
+
+def read_mapping(path: str | Path, where: str) -> dict[str, Any]:
+    """The keys and values of a YAML file.
+
+    Args:
+        path: The file.
+        where: What an error calls it.
+
+    Returns:
+        Its content.
+
+    Raises:
+        ConfigError: If it cannot be read, or is not a mapping of names to values.
+    """
+    try:
+        content = yaml_value(Path(path).expanduser().read_text(encoding="utf-8-sig"))
+    except OSError as error:
+        raise ConfigError(f"{where}: {error.strerror}: check the path") from None
+    except (yaml.YAMLError, UnicodeDecodeError) as error:
+        raise ConfigError(f"{where} is not YAML: {' '.join(str(error).split())}") from None
+    if not isinstance(content, dict):
+        raise ConfigError(f"{where} must hold 'key: value' lines, not {type(content).__name__}")
+    if odd := next((key for key in content if not isinstance(key, str)), None):
+        raise ConfigError(f"{where}: the key {odd!r} is no name: keys are texts, such as max_steps")
+    return content
