@@ -15,8 +15,8 @@ $(READY): pyproject.toml constraints.txt
 	$(BIN)/pip install --quiet --constraint constraints.txt --editable '.[dev]'
 	touch $@
 
-demo: setup      ## PPO against GAA on a honeypot, with the model that ships with gaard: 3 minutes on 2 cores, no network
-	$(BIN)/gaard compare --scenario capped --arms ppo,gaa --seeds 3 --jobs 2 --out runs/demo
+demo: setup      ## PPO and fold in a scenario with a hack, with the model that ships with gaard: 3 minutes on 2 cores, no network
+	$(BIN)/gaard compare --scenario capped --arms ppo,fold --seeds 3 --jobs 2 --out runs/demo
 
 bench: setup     ## what gaard costs against what it could and what others do; ROWS=name,… for some of it
 	$(BIN)/python -m benchmarks $(ROWS)

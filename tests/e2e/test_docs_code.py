@@ -45,8 +45,9 @@ def folder(tmp_path, monkeypatch) -> Path:
     for name in ("examples", "studies"):
         (tmp_path / name).symlink_to(ROOT / name)
     tokenizer = AutoTokenizer.from_pretrained(ROOT / "src/gaard/assets/pocket")
+    ends = dict.fromkeys(("bos_token_id", "eos_token_id", "pad_token_id"), tokenizer.eos_token_id)
     sizes = {"n_layer": 1, "n_head": 2, "n_embd": 16, "n_positions": 64, "vocab_size": len(tokenizer), "num_labels": 2}
-    GPT2ForSequenceClassification(GPT2Config(**sizes, pad_token_id=tokenizer.eos_token_id)).save_pretrained(CLASSIFIER)
+    GPT2ForSequenceClassification(GPT2Config(**sizes, **ends)).save_pretrained(CLASSIFIER)
     tokenizer.save_pretrained(CLASSIFIER)
     return tmp_path
 

@@ -114,7 +114,7 @@ def test_ci_runs_the_test_command_of_the_readme():
 def test_the_page_of_the_lab_lists_the_arms_there_are(page):
     from gaard.lab.arms import ARMS
 
-    rows = read(page).split("## Arms")[1].split("## Engines")[0]
+    rows = read(page).split("## Arms")[1].split("## A study")[0]
     listed = {
         name for cell in re.findall(r"^\| (`[^|]+) \|", rows, re.MULTILINE) for name in re.findall(r"`(.+?)`", cell)
     }
