@@ -1,5 +1,6 @@
 """The documentation keeps step with the code, and is written for a reader."""
 
+import json
 import re
 import subprocess
 
@@ -7,7 +8,7 @@ import pytest
 import yaml
 from markdown.extensions.toc import slugify
 
-from pages import DOCS, PAGES, ROOT, first_cells, read
+from pages import DOCS, PAGES, ROOT, read
 from tiny import tiny_trainer, words_reward
 
 EQUATIONS = [f"G{number}" for number in range(1, 13)]
@@ -141,7 +142,18 @@ def test_the_page_of_methods_lists_methods_regularizers_and_options():
             assert [option.name for option in fields(kind) if f"`{option.name}`" not in text] == []
 
 
-def test_every_measure_is_defined():
-    from gaard.lab.measures import MEASURES
+@pytest.mark.parametrize(("name", "measures"), [("step", "STEP"), ("run", "RUN"), ("token", "TOKEN")])
+def test_the_tables_of_measures_are_the_registrys(name, measures):
+    """`make results` writes them."""
+    from gaard.lab import measures as registry
 
-    assert set(MEASURES) <= first_cells("docs/metrics.md")
+    table = re.search(rf"<!-- table: measures-{name} -->\n(.*?)<!-- end -->", read("docs/metrics.md"), re.DOTALL)
+    assert table is not None
+    assert table[1] == registry.markdown(getattr(registry, measures).values())
+
+
+def test_the_columns_of_tokens_are_those_of_samples(tmp_path):
+    tiny_trainer(tmp_path, method="gaa", max_steps=1).train()
+    first = json.loads((tmp_path / "samples.jsonl").read_text(encoding="utf-8").splitlines()[0])
+    section = read("docs/metrics.md").split("## Tokens of")[1]
+    assert set(first["tokens"]) - set(re.findall(r"^\| `(\w+)` \|", section, re.MULTILINE)) == set()
