@@ -26,7 +26,7 @@ BANNED = {
     "world": r"\bworlds?\b(?<!nothing of the world)",
     "judging seeds": r"\bjudging\s+(?:seeds?|runs?)\b",
     "choosing seeds": r"\bchoosing\s+(?:seeds?|runs?)\b",
-    "seeds that chose nothing": r"\bchose\s+nothing\b",
+    "seeds that chose nothing": r"\bseeds\s+that\s+chose\s+nothing\b",
     "pessimistic": r"\bpessimistic\b",
 }
 
