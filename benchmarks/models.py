@@ -1,8 +1,10 @@
 """The models of the benchmarks, and trainers for them."""
 
 import tempfile
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
+from unittest import mock
 
 import torch
 from transformers import AutoModelForCausalLM, GPT2Config, PreTrainedModel, PreTrainedTokenizerBase
@@ -10,6 +12,7 @@ from transformers import AutoModelForCausalLM, GPT2Config, PreTrainedModel, PreT
 from benchmarks.measuring import BATCH, DEVICE, EPOCHS, KL, MINIBATCHES, ON_GPU, PROMPT, TEMPERATURE, TOKENS
 from gaard import GAAConfig, GAATrainer
 from gaard.policy.sources import load_model_and_tokenizer
+from gaard.training import collect
 
 POCKET, SHAPE, SMOLLM2 = "pocket", "GPT-2-small shape", "SmolLM2-135M"
 
@@ -72,14 +75,43 @@ def trainer_of(lm: PreTrainedModel, tokenizer: PreTrainedTokenizerBase, method: 
         kl_coef=KL,
         max_steps=10**6,
         learning_rate=1e-6,  # so small that all steps are alike
-        value_learning_rate=1e-6,
+        advantages={"value_learning_rate": 1e-6},
         log_completions=0,
         bf16=ON_GPU,
         use_cpu=not ON_GPU,
+        cpu_kernels=not ON_GPU,
         progress=False,
     )
     args = GAAConfig(output_dir=scratch(), **(settings | options))
     return GAATrainer(lm, trivial_reward, args, [PROMPT], processing_class=tokenizer)
+
+
+def greedy_looks(action: Callable[[], Any]) -> int:
+    """How often gaard looks at greedy tokens while something is done: what tells GAA from all else.
+
+    Args:
+        action: Such as a training step.
+
+    Returns:
+        Calls of the greedy branch.
+    """
+    with mock.patch.object(collect, "greedy_values", wraps=collect.greedy_values) as branch:
+        action()
+    return branch.call_count
+
+
+def check_named(way: str, looks: int) -> None:
+    """Stop a row that does not run what its name says.
+
+    Args:
+        way: The name, with hyphens: GAA, and it alone, has the part ``gaa``.
+        looks: How often greedy tokens were looked at.
+
+    Raises:
+        SystemExit: If GAA did not look, or something else did.
+    """
+    if ("gaa" in way.split("-")) != (looks > 0):
+        raise SystemExit(f"{way} looked at greedy tokens {looks} times: it does not run what its name says")
 
 
 def scratch() -> str:

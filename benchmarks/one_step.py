@@ -10,7 +10,15 @@ import psutil
 import torch
 
 from benchmarks.measuring import DEVICE, ON_GPU, STATES, peak, timed
-from benchmarks.models import gpt2_shape, load, tokens_of_smollm2, trainer_of, trivial_reward
+from benchmarks.models import (
+    check_named,
+    gpt2_shape,
+    greedy_looks,
+    load,
+    tokens_of_smollm2,
+    trainer_of,
+    trivial_reward,
+)
 from benchmarks.plain import PlainGAA
 
 STEPS = 2  # the faster one counts
@@ -35,6 +43,8 @@ def main(way: str, model: str, batch: str, tokens: str, vocabulary: str, out: st
     lm, tokenizer = (gpt2_shape(int(vocabulary)), tokens_of_smollm2()) if vocabulary else load(model)
     sizes = dict(batch_size=int(batch), max_completion_length=int(tokens))
     step = gaard_step(lm, tokenizer, method, sizes) if whose == "gaard" else plain_step(lm, tokenizer, method)
+    looks = greedy_looks(step) if whose == "gaard" else step()
+    check_named(way, looks)
     seconds = min(timed(step) for _ in range(STEPS))
     states = STATES * sum(parameter.nbytes for parameter in lm.parameters())
     Path(out).write_text(json.dumps({"seconds": seconds, "peak": peak(bare), "states": states}))
@@ -45,13 +55,14 @@ def gaard_step(lm: Any, tokenizer: Any, method: str, sizes: dict[str, int]) -> C
     return trainer_of(lm, tokenizer, method, **sizes).training_step
 
 
-def plain_step(lm: Any, tokenizer: Any, method: str) -> Callable[[], Any]:
-    """A step of the plain rendering."""
-    algorithm = PlainGAA(lm.to(DEVICE), tokenizer, trivial_reward, greedy=method == "gaa-paper")
+def plain_step(lm: Any, tokenizer: Any, method: str) -> Callable[[], int]:
+    """A step of the plain rendering; gives how often it has looked at greedy tokens."""
+    algorithm = PlainGAA(lm.to(DEVICE), tokenizer, trivial_reward, greedy=method == "gaa")
 
-    def step() -> None:
+    def step() -> int:
         with torch.autocast(DEVICE, torch.bfloat16, enabled=ON_GPU):
             algorithm.step()
+        return algorithm.looks
 
     return step
 

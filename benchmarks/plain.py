@@ -1,6 +1,6 @@
 """A plain rendering of the published algorithm, for comparison: nothing shared, nothing left out, nothing clever.
 
-Facts from the author's text and code (docs/method.md): ``generate`` samples; a full forward each for the old and the
+Facts from Johnson's text and code (docs/method.md): ``generate`` samples; a full forward each for the old and the
 reference log-probabilities, whose log-softmax over the whole vocabulary is kept for all tokens; one full forward a
 greedy position; dropout off; one value head; two backwards a minibatch, of the sampled and of the greedy surrogate.
 """
@@ -35,6 +35,7 @@ class PlainGAA:
         greedy: bool = True,
     ):
         self.lm, self.tokenizer, self.reward, self.greedy = lm, tokenizer, reward, greedy
+        self.looks = 0
         self.reference = copy.deepcopy(lm).requires_grad_(False)
         self.head = nn.Linear(lm.config.hidden_size, 1).to(lm.device)
         self.optimizer = torch.optim.AdamW([*lm.parameters(), *self.head.parameters()], lr=1e-6, eps=1e-5)
@@ -77,6 +78,7 @@ class PlainGAA:
     def _greedy_values(self, whole: Tensor, logprobs: Tensor, start: int) -> Tensor:
         """One full forward a position, its token replaced by the greedy one."""
         greedy = logprobs.argmax(-1)
+        self.looks += 1
         values = []
         for t in range(greedy.shape[1]):
             ids = torch.cat([whole[:, : start + t], greedy[:, t : t + 1], whole[:, start + t + 1 :]], dim=1)

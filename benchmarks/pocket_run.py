@@ -7,7 +7,7 @@ from pathlib import Path
 
 import torch
 
-from benchmarks.models import scratch
+from benchmarks.models import check_named, greedy_looks, scratch
 from gaard.lab.scenarios import with_scenario
 from gaard.lab.spec import RunSpec, build_trainer
 
@@ -26,8 +26,8 @@ def main(threads: str, method: str, out: str) -> None:
     torch.set_num_threads(int(threads))
     options = {"scenario": "capped", "method": method, "max_steps": STEPS, "save_steps": 10**6, "progress": False}
     trainer = build_trainer(RunSpec(**with_scenario({**options, **SETTINGS, "output_dir": scratch()})))
-    trainer.train()
-    seconds = [step["seconds"] for step in trainer.log.read("timings.jsonl")[WARM_UP:]]
+    check_named(method, greedy_looks(trainer.train))
+    seconds = [step["seconds"] for step in trainer.run.log.read("timings.jsonl")[WARM_UP:]]
     Path(out).write_text(json.dumps({"seconds": statistics.median(seconds)}))
 
 

@@ -40,13 +40,15 @@ Row = Callable[[], Iterator[Figure]]
 
 
 def gaa_over_ppo() -> Iterator[Figure]:
-    """Seconds a step, gaa-paper against ppo, all else the same: median of ratios of steps that follow one another."""
+    """Seconds a step, gaa (Johnson's text) against ppo, all else the same: median of ratios of neighbouring steps."""
     for model, rounds, bar in ((SMOLLM2, ROUNDS, 1.05), (SHAPE, 2 * ROUNDS, 1.05), (POCKET, 30, None)):
-        trainers = {method: models.trainer(model, method) for method in ("ppo", "gaa-paper")}
+        trainers = {method: models.trainer(model, method) for method in ("ppo", "gaa")}
+        for method, trainer in trainers.items():
+            models.check_named(method, models.greedy_looks(trainer.training_step))
         seconds = turns({method: trainer.training_step for method, trainer in trainers.items()}, rounds)
-        ratios = [gaa / ppo for gaa, ppo in zip(seconds["gaa-paper"], seconds["ppo"], strict=True)]
+        ratios = [gaa / ppo for gaa, ppo in zip(seconds["gaa"], seconds["ppo"], strict=True)]
         yield Figure("gaa_over_ppo", model, statistics.median(ratios), bar)
-        steps = trainers["gaa-paper"].log.read("timings.jsonl")[1:]
+        steps = trainers["gaa"].run.log.read("timings.jsonl")[1:]
         passes = [step["seconds"] / (step["seconds"] - step["branch"]) for step in steps]
         yield Figure("gaa_over_ppo, the greedy pass alone", model, statistics.median(passes))
 
@@ -93,7 +95,7 @@ def step_over_roofline() -> Iterator[Figure]:
         for _ in range(ROUNDS + 1):
             machine.append(rates())
             trainer.training_step()
-        timings = trainer.log.read("timings.jsonl")[1:]
+        timings = trainer.run.log.read("timings.jsonl")[1:]
         taken = {lap: statistics.median(step[lap] for step in timings) for lap in ("sample", "learn")}
         prompt = len(trainer.tokenizer(PROMPT).input_ids)
         floor = work(trainer.policy.lm, 2 if ON_GPU else 4, prompt, BATCH, TOKENS)
@@ -178,7 +180,7 @@ def pocket() -> Iterator[Figure]:
     ways = {
         "ppo, 1 thread": [("1", "ppo")],
         "ppo, 2 threads": [("2", "ppo")],
-        "gaa, 1 thread": [("1", "gaa-paper")],
+        "gaa, 1 thread": [("1", "gaa")],
         "ppo twice": [("1", "ppo"), ("1", "ppo")],
     }
     taken: dict[str, list[float]] = {way: [] for way in ways}

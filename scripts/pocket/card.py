@@ -1,5 +1,6 @@
 """The pocket model's card."""
 
+import textwrap
 from pathlib import Path
 from typing import Any
 
@@ -39,9 +40,17 @@ def write_card(folder: Path, figures: dict[str, Any], samples: list[str], temper
         human=correlation(reward["human"]),
         lexicon=correlation(reward["lexicon"]),
         temperature=temperature,
-        samples="\n".join(f"{number}. {' '.join(sample.split())}" for number, sample in enumerate(samples, 1)),
+        samples="\n".join(
+            in_lines(f"{number}. {' '.join(sample.split())}") for number, sample in enumerate(samples, 1)
+        ),
     )
     (folder / "README.md").write_text(text, encoding="utf-8")
+
+
+def in_lines(item: str) -> str:
+    """An item of a numbered list in lines that fit a screen."""
+    indent = " " * (item.index(" ") + 1)
+    return "\n".join(textwrap.wrap(item, 116, subsequent_indent=indent, break_on_hyphens=False))
 
 
 def correlation(figure: dict[str, float]) -> str:

@@ -6,12 +6,13 @@ import math
 import pytest
 import torch
 from benchmarks import __main__ as command
+from benchmarks import one_step
 from benchmarks.measuring import Figure, Rates, medians
-from benchmarks.models import trivial_reward
+from benchmarks.models import check_named, greedy_looks, trivial_reward
 from benchmarks.plain import PlainGAA
 from benchmarks.roofline import Work, work
 
-from tiny import WORDS, tiny_lm, word_tokenizer
+from tiny import WORDS, tiny_lm, tiny_trainer, word_tokenizer
 
 # 100 weights in the trunk, 40 in the head; 3 completions of 2 tokens after a prompt of 5; 4 bytes a number.
 SMALL = Work(trunk=100, head=40, cache=8, bytes=4, prompt=5, rows=3, tokens=2)
@@ -88,6 +89,32 @@ def test_the_plain_rendering_values_greedy_tokens_as_the_branch_does():
             ids = torch.cat([whole[:, : 4 + t], greedy[:, t : t + 1]], dim=1)
             state = lm(input_ids=ids, output_hidden_states=True).hidden_states[-1][:, -1]
             torch.testing.assert_close(values[:, t], algorithm.head(state).squeeze(-1), atol=1e-4, rtol=0)
+
+
+@pytest.mark.parametrize("method", ["ppo", "fold", "gaa"])
+def test_a_row_that_does_not_run_what_it_names_is_stopped(tmp_path, method):
+    trainer = tiny_trainer(tmp_path, method=method)
+    looks = greedy_looks(trainer.training_step)
+    check_named(method, looks)
+    other = "gaa" if looks == 0 else "ppo"
+    with pytest.raises(SystemExit, match=f"{other} looked at greedy tokens {looks} times"):
+        check_named(other, looks)
+
+
+@pytest.mark.parametrize("way", ["plain-gaa", "plain-ppo", "gaard-gaa", "gaard-ppo"])
+def test_each_way_of_one_step_runs_what_it_names(way, tmp_path, monkeypatch):
+    """The names once moved on, and a row called GAA ran PPO."""
+    models = tiny_lm("gpt2"), word_tokenizer(WORDS)
+    monkeypatch.setattr(one_step, "load", lambda model: models)
+    monkeypatch.setattr("benchmarks.plain.PROMPT", "w1 w2")
+    monkeypatch.setattr("benchmarks.models.PROMPT", "w1 w2")
+    one_step.main(way, "tiny", "8", "4", "", str(tmp_path / "out.json"))
+    assert json.loads((tmp_path / "out.json").read_text())["seconds"] > 0
+    whose, method = way.split("-")
+    wrong = f"{whose}-{'ppo' if method == 'gaa' else 'gaa'}"
+    monkeypatch.setattr(one_step, "check_named", lambda named, looks: check_named(wrong, looks))
+    with pytest.raises(SystemExit, match=wrong):
+        one_step.main(way, "tiny", "8", "4", "", str(tmp_path / "out.json"))
 
 
 @pytest.mark.parametrize("greedy", [True, False])

@@ -88,20 +88,7 @@ def save_checkpoint(
         return final
     shutil.rmtree(temporary, ignore_errors=True)
     try:
-        temporary.mkdir(parents=True)
-        save_model(model, str(temporary / POLICY))
-        groups: list[dict[str, Any]] = []
-        if optimizer is not None:
-            tensors, groups = _optimizer_tensors(optimizer)
-            save_file(tensors, str(temporary / OPTIMIZER))
-        if reference is not None:
-            save_model(reference, str(temporary / REFERENCE))
-        hashes = {path.name: _sha256(path) for path in sorted(temporary.iterdir())}
-        whole = {"format": FORMAT, "hashes": hashes, "param_groups": groups, **state}
-        write_file(temporary / STATE, json.dumps({**whole, "sha256": _digest(whole)}))
-        for name in hashes:
-            _sync(temporary / name)
-        _sync(temporary)
+        _write_whole(temporary, model, optimizer, state, reference)
         shutil.rmtree(final, ignore_errors=True)
         os.replace(temporary, final)
         _sync(folder)
@@ -114,6 +101,26 @@ def save_checkpoint(
     for old in [*later, *checkpoints(folder)[len(later) + keep :]]:
         shutil.rmtree(old, ignore_errors=True)
     return final
+
+
+def _write_whole(
+    folder: Path, model: nn.Module, optimizer: Optimizer | None, state: dict[str, Any], reference: nn.Module | None
+) -> None:
+    """All files of a checkpoint, and wait until they are on the disk."""
+    folder.mkdir(parents=True)
+    save_model(model, str(folder / POLICY))
+    groups: list[dict[str, Any]] = []
+    if optimizer is not None:
+        tensors, groups = _optimizer_tensors(optimizer)
+        save_file(tensors, str(folder / OPTIMIZER))
+    if reference is not None:
+        save_model(reference, str(folder / REFERENCE))
+    hashes = {path.name: _sha256(path) for path in sorted(folder.iterdir())}
+    whole = {"format": FORMAT, "hashes": hashes, "param_groups": groups, **state}
+    write_file(folder / STATE, json.dumps({**whole, "sha256": _digest(whole)}))
+    for name in hashes:
+        _sync(folder / name)
+    _sync(folder)
 
 
 def checkpoints(folder: Path) -> list[Path]:

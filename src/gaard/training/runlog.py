@@ -65,7 +65,7 @@ class RunLog:
         path = self.folder / RUN
         if overwrite:
             self.clear()
-        record = json.loads(json.dumps({**record, "id": fingerprint(record), "code": [record["code"]]}))
+        record = json.loads(json.dumps({"id": fingerprint(record), **record, "code": [record["code"]]}))
         existing = read_record(path)
         if existing is not None:
             self._check_same(existing, record)
