@@ -165,6 +165,15 @@ def test_what_is_saved_can_be_loaded_as_the_readme_says(folder):
     assert (folder / "runs/mine/metrics.jsonl").is_file()
 
 
+def test_the_ordinary_reward_of_the_readme_is_refused_by_fold_and_learned_by_ppo():
+    """`python examples/rare_word.py`."""
+    command = [sys.executable, "-W", "ignore", str(ROOT / "examples" / "rare_word.py")]
+    printed = subprocess.run(command, capture_output=True, text=True, check=True).stdout
+    after = {method: float(count) for method, count in re.findall(r"^(\w+): .* before, ([\d.]+) after", printed, re.M)}
+    assert after["ppo"] > 6.0
+    assert after["fold"] < 0.1
+
+
 def test_the_site_builds_without_a_warning(tmp_path):
     """`make docs`, into another folder."""
     command = [sys.executable, "-m", "mkdocs", "build", "--strict", "--site-dir", str(tmp_path / "site")]
