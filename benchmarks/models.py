@@ -11,7 +11,7 @@ from transformers import AutoModelForCausalLM, GPT2Config, PreTrainedModel, PreT
 
 from benchmarks.measuring import BATCH, DEVICE, EPOCHS, KL, MINIBATCHES, ON_GPU, PROMPT, TEMPERATURE, TOKENS
 from gaard import GAAConfig, GAATrainer
-from gaard.policy.sources import load_model_and_tokenizer
+from gaard.models.loading import load_model_and_tokenizer
 from gaard.training import collect
 
 POCKET, SHAPE, SMOLLM2 = "pocket", "GPT-2-small shape", "SmolLM2-135M"

@@ -29,10 +29,9 @@ from benchmarks.models import POCKET, SHAPE, SMOLLM2
 from benchmarks.roofline import work
 from gaard.method.masking import position_ids
 from gaard.policy.branch import greedy_values
+from gaard.policy.kernels import keep_freed_memory, packed
 from gaard.policy.model import PolicyWithValue
-from gaard.policy.packing import packed
 from gaard.policy.sampling import Samples, sample
-from gaard.training.setup import keep_freed_memory
 
 ROUNDS = 5
 PLACES = 8  # positions of which the naive way is timed; the others cost as much as their length says
@@ -56,7 +55,7 @@ def gaa_over_ppo() -> Iterator[Figure]:
 def branch_over_naive() -> Iterator[Figure]:
     """The greedy pass against a forward of the whole batch for each position, and how it grows with T."""
     lengths, seconds = (16, 32, 64, 128), []
-    policy = PolicyWithValue(models.load(SHAPE)[0], TEMPERATURE)
+    policy = PolicyWithValue(models.load(SHAPE)[0], TEMPERATURE, cpu_kernels=True)
     for length in lengths:
         samples = rollout(policy, length)
         places = np.linspace(0, length - 1, PLACES).round().astype(int).tolist()
@@ -110,7 +109,7 @@ def sampling_over_hf_generate() -> Iterator[Figure]:
     keep_freed_memory()  # as in training; for both
     for model in (SHAPE, SMOLLM2, POCKET):
         lm, tokenizer = models.load(model)
-        policy = PolicyWithValue(lm.to(torch.bfloat16) if ON_GPU else lm, TEMPERATURE)
+        policy = PolicyWithValue(lm.to(torch.bfloat16) if ON_GPU else lm, TEMPERATURE, cpu_kernels=True)
         ids = tokenizer(PROMPT, return_tensors="pt").input_ids.repeat(BATCH, 1).to(DEVICE)
         mask = torch.ones_like(ids)
         uniforms = torch.rand(BATCH, TOKENS, dtype=torch.float64).to(DEVICE)

@@ -6,6 +6,7 @@ from typing import Any
 import torch
 from transformers import (
     AutoModelForCausalLM,
+    Gemma3TextConfig,
     GPT2Config,
     LlamaConfig,
     PreTrainedModel,
@@ -24,6 +25,8 @@ def tiny_config(architecture: str, vocab_size: int = VOCABULARY):
         return GPT2Config(n_layer=2, n_head=4, n_embd=32, n_positions=128, **common)
     rotary = dict(hidden_size=32, intermediate_size=64, num_hidden_layers=2, num_attention_heads=4)
     rotary |= dict(num_key_value_heads=2, max_position_embeddings=128)
+    if architecture == "gemma3":  # with capped logits, as Gemma 2 and 4 have them
+        return Gemma3TextConfig(head_dim=8, final_logit_softcapping=5.0, **rotary, **common)
     return {"llama": LlamaConfig, "qwen2": Qwen2Config}[architecture](**rotary, **common)
 
 

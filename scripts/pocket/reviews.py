@@ -18,7 +18,8 @@ from torch import Tensor
 from transformers import DynamicCache, PreTrainedModel, PreTrainedTokenizerBase
 
 from gaard.method.masking import position_ids
-from gaard.policy.sources import load_model_and_tokenizer, model_fingerprint
+from gaard.models.fingerprint import model_fingerprint
+from gaard.models.loading import load_model_and_tokenizer
 from gaard.training.checkpoint import write_file
 
 WRITER = "smollm2-135m"

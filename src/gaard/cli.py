@@ -204,7 +204,7 @@ def models(words: list[str]) -> int:
     parser.add_argument("action", choices=["list", "fetch"], help="what to do")
     parser.add_argument("name", nargs="?", type=str, help="alias, or any model name, to fetch")
     arguments = parser.parse_args(words)
-    from gaard.policy.sources import fetch, list_models
+    from gaard.models.fetching import fetch, list_models
     from gaard.report.tables import models_table
 
     if arguments.action == "list":

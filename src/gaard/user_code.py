@@ -10,10 +10,30 @@ from types import ModuleType
 from typing import Any, TypeVar
 
 from gaard.errors import ConfigError, did_you_mean
+from gaard.messages import one_line
 
 T = TypeVar("T")
 FROM_FILE, HASH = "gaard_file_", "__gaard_sha256__"
 IN_FILE = re.compile(r"(.+\.py)(?::(\w+))?")
+
+
+def expanded(path: str | Path, what: str) -> Path:
+    """A path with ``~`` as the home folder.
+
+    Args:
+        path: As given.
+        what: What names it, for messages.
+
+    Returns:
+        The path.
+
+    Raises:
+        ConfigError: ``~name`` stands for the home folder of somebody who is not there.
+    """
+    try:
+        return Path(path).expanduser()
+    except RuntimeError as error:
+        raise ConfigError(f"{what} names {str(path)!r}, and there is no such home folder ({error})") from None
 
 
 def import_file(path: Path, what: str) -> ModuleType:
@@ -29,7 +49,7 @@ def import_file(path: Path, what: str) -> ModuleType:
     Raises:
         ConfigError: There is no such file, or it fails on import.
     """
-    file = path.expanduser().resolve()
+    file = expanded(path, what).resolve()
     if not file.is_file():
         raise ConfigError(f"{what} names the file {file}, which does not exist: check the path")
     # Two files of one name are two modules.
@@ -44,8 +64,7 @@ def import_file(path: Path, what: str) -> ModuleType:
         spec.loader.exec_module(module)
     except Exception as error:
         del sys.modules[module_name]
-        reason = f"{type(error).__name__}: {' '.join(str(error).split())}"
-        raise ConfigError(f"{what}: {file} failed on import with {reason}; mend it") from error
+        raise ConfigError(f"{what}: {file} failed on import with {one_line(error)}; mend it") from error
     return module
 
 
@@ -85,8 +104,13 @@ def class_in_file(name: str, base: type[T], what: str) -> type[T] | None:
 
 def file_of(thing: Any) -> Path | None:
     """The file that :func:`import_file` read a class or function from; None for others."""
-    module = sys.modules.get(str(getattr(thing, "__module__", "")))
-    if module is None or not module.__name__.startswith(FROM_FILE) or module.__file__ is None:
+    return file_of_module(str(getattr(thing, "__module__", "")))
+
+
+def file_of_module(name: str) -> Path | None:
+    """The file that :func:`import_file` read the module of this name from; None for others."""
+    module = sys.modules.get(name)
+    if module is None or not name.startswith(FROM_FILE) or module.__file__ is None:
         return None
     return Path(module.__file__)
 

@@ -7,6 +7,7 @@ from typing import Any
 import yaml
 
 from gaard.errors import ConfigError
+from gaard.user_code import expanded
 
 NUMBERS = ("tag:yaml.org,2002:int", "tag:yaml.org,2002:float")
 WHOLE = re.compile(r"[-+]?(0|[1-9][0-9]*)$")
@@ -57,7 +58,7 @@ def read_mapping(path: str | Path, where: str) -> dict[str, Any]:
         ConfigError: If it cannot be read, or is not a mapping of names to values.
     """
     try:
-        content = yaml_value(Path(path).expanduser().read_text(encoding="utf-8-sig"))
+        content = yaml_value(expanded(path, where).read_text(encoding="utf-8-sig"))
     except OSError as error:
         raise ConfigError(f"{where}: {error.strerror}: check the path") from None
     except (yaml.YAMLError, UnicodeDecodeError) as error:

@@ -6,8 +6,11 @@ import gguf
 import pytest
 import torch
 
+from gaard.models.aliases import ALIASES
+from gaard.models.fetching import fetch
+from gaard.models.fingerprint import model_fingerprint
+from gaard.models.loading import load_model_and_tokenizer
 from gaard.policy import wheels
-from gaard.policy.sources import ALIASES, fetch, load_model_and_tokenizer, model_fingerprint
 
 pytestmark = pytest.mark.network
 

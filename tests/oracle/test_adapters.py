@@ -1,6 +1,7 @@
 """LoRA: the reference is the model without its adapters, not a second model."""
 
 import copy
+import json
 
 import pytest
 import torch
@@ -9,6 +10,7 @@ from transformers import AutoModelForCausalLM
 
 from gaard import GAAConfig, GAATrainer
 from gaard.errors import ModelError
+from gaard.models.loading import load_model_and_tokenizer
 from tiny import WORDS, tiny_lm, word_tokenizer, words_reward
 
 
@@ -104,3 +106,73 @@ def test_what_a_shared_reference_could_not_hold_is_refused(tmp_path):
     lm.model.norm.weight.requires_grad_(True)
     with pytest.raises(ModelError, match=r"beside its adapters the model trains model\.norm\.weight"):
         lora_trainer(tmp_path, lm)
+
+
+@pytest.mark.parametrize("way", ["pissa", "pissa_niter_4", "olora"])
+def test_adapters_that_begin_by_changing_the_model_are_refused(tmp_path, way):
+    with pytest.raises(ModelError, match=f"init_lora_weights='{way}' changes the weights of the model itself"):
+        lora_trainer(tmp_path, adapted(init_lora_weights=way))
+
+
+@pytest.mark.parametrize("way", ["corda", "loftq", "lora_ga"])
+def test_so_are_those_that_need_data_for_it(tmp_path, way):
+    lm = adapted()
+    lm.peft_config["default"].init_lora_weights = way
+    with pytest.raises(ModelError, match=f"init_lora_weights='{way}' changes"):
+        lora_trainer(tmp_path, lm)
+
+
+@pytest.mark.parametrize("way", [True, "gaussian", "orthogonal", False])
+def test_before_training_policy_and_reference_are_one(tmp_path, way):
+    """Also where the adapter is not nothing at first: then the reference is a copy."""
+    lm = adapted(init_lora_weights=way)
+    trainer = lora_trainer(tmp_path, lm)
+    assert trainer.evaluate()["kl"] == pytest.approx(0.0, abs=1e-6)
+    assert (trainer.reference.lm is lm) == (way is not False)
+
+
+def saved_run(tmp_path):
+    """A LoRA run of a model on the disk, trained and saved."""
+    tiny_lm("llama").save_pretrained(tmp_path / "base")
+    word_tokenizer(WORDS).save_pretrained(tmp_path / "base")
+    lm = AutoModelForCausalLM.from_pretrained(tmp_path / "base")
+    torch.manual_seed(1)
+    lm.add_adapter(LoraConfig(r=4, target_modules=["q_proj", "v_proj"]))
+    trainer = lora_trainer(tmp_path / "run", lm)
+    trainer.train()
+    trainer.save_model(tmp_path / "saved")
+    return trainer
+
+
+def test_a_saved_adapter_is_loaded_by_its_folder_and_trained_on(tmp_path):
+    trainer = saved_run(tmp_path)
+    lm, tokenizer = load_model_and_tokenizer(tmp_path / "saved", quiet=True)
+    ids = torch.arange(4, 14)[None]
+    torch.testing.assert_close(logits(lm, ids), logits(trainer.policy.lm, ids), atol=1e-6, rtol=0)
+    assert tokenizer.get_vocab() == trainer.tokenizer.get_vocab()
+    assert not lm.training
+    assert all(("lora_" in name) == weight.requires_grad for name, weight in lm.named_parameters())
+    settings = dict(max_steps=1, batch_size=16, num_mini_batches=2, max_completion_length=8, warmup_steps=0)
+    args = GAAConfig(output_dir=str(tmp_path / "next"), progress=False, use_cpu=True, eval_completions=32, **settings)
+    again = GAATrainer(str(tmp_path / "saved"), words_reward, args, ["w1 w2", "w3"])
+    for name, weight in trainer.policy.value_head.state_dict().items():
+        assert torch.equal(again.policy.value_head.state_dict()[name], weight)
+    assert again.evaluate()["kl"] == pytest.approx(0.0, abs=1e-6)
+    again.train()
+    again.save_model(tmp_path / "twice")
+    twice, _ = load_model_and_tokenizer(tmp_path / "twice", quiet=True)
+    torch.testing.assert_close(logits(twice, ids), logits(again.policy.lm, ids), atol=1e-6, rtol=0)
+
+
+def test_a_saved_adapter_without_its_model_is_a_clear_error(tmp_path):
+    saved_run(tmp_path)
+    (tmp_path / "base").rename(tmp_path / "moved")
+    with pytest.raises(ModelError, match=rf"{tmp_path / 'saved'} is an adapter of .*base.*base_model_name_or_path"):
+        load_model_and_tokenizer(tmp_path / "saved", quiet=True)
+    file = tmp_path / "saved" / "adapter_config.json"
+    file.write_text(json.dumps(json.loads(file.read_text()) | {"base_model_name_or_path": None}))
+    with pytest.raises(ModelError, match="names no model"):
+        load_model_and_tokenizer(tmp_path / "saved", quiet=True)
+    (tmp_path / "saved" / "adapter_model.safetensors").unlink()
+    with pytest.raises(ModelError, match=r"it has no adapter_model\.safetensors"):
+        load_model_and_tokenizer(tmp_path / "saved", quiet=True)

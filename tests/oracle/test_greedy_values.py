@@ -10,7 +10,7 @@ from gaard.policy.model import PolicyWithValue
 from gaard.policy.sampling import Samples, sample
 from tiny import EOS, VOCABULARY, tiny_lm
 
-ARCHITECTURES = ["gpt2", "llama", "qwen2"]
+ARCHITECTURES = ["gpt2", "llama", "qwen2", "gemma3"]
 
 
 def rollout(

@@ -11,7 +11,7 @@ import pytest
 import torch
 from transformers import AutoModelForCausalLM, AutoTokenizer
 
-from gaard.policy.sources import load_model_and_tokenizer
+from gaard.models.loading import load_model_and_tokenizer
 from gaard.rewards import HumanReward
 
 ASSETS = Path(str(files("gaard"))) / "assets"

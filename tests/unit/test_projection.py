@@ -37,7 +37,8 @@ def single_operations(hidden, policy, tokens, greedy, reference, with_entropy):
 
     def whole(states, by):
         out = states @ by.weight.t()
-        return log_softmax((out if by.bias is None else out + by.bias) / by.temperature)
+        out = out if by.bias is None else out + by.bias
+        return log_softmax((out if by.cap is None else by.cap * torch.tanh(out / by.cap)) / by.temperature)
 
     logprobs = whole(hidden, policy)
     zeros = torch.zeros(N, dtype=logprobs.dtype)
@@ -52,14 +53,18 @@ def single_operations(hidden, policy, tokens, greedy, reference, with_entropy):
 @pytest.mark.parametrize("with_entropy", [False, True])
 @pytest.mark.parametrize("with_reference", [False, True])
 @pytest.mark.parametrize("with_bias", [False, True])
+@pytest.mark.parametrize("cap", [None, 2.0])
 @pytest.mark.usefixtures("block")
-def test_the_figures_and_their_gradients_are_those_of_the_single_operations(with_entropy, with_reference, with_bias):
+def test_the_figures_and_their_gradients_are_those_of_the_single_operations(
+    with_entropy, with_reference, with_bias, cap
+):
     hidden, weight, bias, tokens, greedy, reference = world(with_bias)
+    reference = reference[0], reference[1]._replace(cap=cap)
     factors = drawn(4, N, seed=6)
     found = []
     for way in (token_figures, single_operations):
         leaves = [x.clone().requires_grad_() for x in (hidden, weight, bias) if x is not None]
-        policy = Projection(leaves[1], leaves[2] if with_bias else None, TEMPERATURE)
+        policy = Projection(leaves[1], leaves[2] if with_bias else None, TEMPERATURE, cap=cap)
         figures = way(leaves[0], policy, tokens, greedy, reference if with_reference else None, with_entropy)
         sum((factor * figure).sum() for factor, figure in zip(factors, figures, strict=True)).backward()
         found.append([torch.stack(tuple(figures)).detach(), *(leaf.grad for leaf in leaves)])

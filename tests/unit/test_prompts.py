@@ -1,5 +1,11 @@
 """Prompts: tokenised once, padded on the left, drawn in an order that can be had again, and refused by index."""
 
+import datetime as dt
+import os
+import subprocess
+import sys
+
+import numpy as np
 import pytest
 import torch
 
@@ -120,6 +126,69 @@ def test_another_dataset_has_another_fingerprint():
     assert len({stream(dataset).fingerprint for dataset in datasets}) == 5
 
 
+DAY = dt.date(2024, 5, 1)
+PAIRS = [
+    (np.array([1, 2]), np.array([1, 3])),
+    (np.array([1, 2]), np.array([1.0, 2.0])),
+    (np.zeros((2, 3)), np.zeros((3, 2))),
+    (np.array(["a", None], dtype=object), np.array(["b", None], dtype=object)),
+    (np.array(["2024-05-01"], dtype="datetime64[D]"), np.array(["2024-05-02"], dtype="datetime64[D]")),
+    (np.float32(1), np.float32(2)),
+    (torch.tensor([1, 2]), torch.tensor([1, 3])),
+    (torch.zeros(2, dtype=torch.bfloat16), torch.zeros(2, dtype=torch.float16)),
+    (DAY, DAY + dt.timedelta(days=1)),
+    (dt.datetime(2024, 5, 1, 12), dt.datetime(2024, 5, 1, 12, tzinfo=dt.UTC)),
+    (dt.timedelta(days=1), dt.timedelta(days=2)),
+    ({1: "a", "b": 2}, {1: "a", "b": 3}),
+    ({"nested": [np.array([1])]}, {"nested": [np.array([2])]}),
+    ({"a", "b"}, {"a", "c"}),
+    (b"one", b"two"),
+    (float("nan"), float("inf")),
+    (1, "1"),
+]
+
+
+@pytest.mark.parametrize(("first", "second"), PAIRS, ids=[f"{type(a).__name__}-{i}" for i, (a, _) in enumerate(PAIRS)])
+def test_what_a_column_holds_counts_in_the_fingerprint(first, second):
+    def of(value):
+        return stream([{"prompt": "w1", "label": value}]).fingerprint
+
+    assert of(first) == of(first)
+    assert of(first) != of(second)
+
+
+def test_a_fingerprint_is_the_same_in_another_process():
+    """Sets of text come in another order in every process."""
+    script = (
+        "from tiny import WORDS, word_tokenizer; from gaard.training.prompts import PromptStream; import numpy as np;"
+        "rows = [{'prompt': 'w1', 'label': {'a', 'b', 'c', 'd'}, 'more': [np.arange(3), object()]}];"
+        "print(PromptStream(rows, word_tokenizer(WORDS)).fingerprint)"
+    )
+    printed = set()
+    for seed in ("1", "2"):
+        environment = {**os.environ, "PYTHONHASHSEED": seed, "PYTHONPATH": os.pathsep.join(sys.path)}
+        command = [sys.executable, "-c", script]
+        printed.add(subprocess.run(command, env=environment, capture_output=True, text=True, check=True).stdout)
+    assert len(printed) == 1
+
+
+def test_a_tokenizer_that_closes_every_text_leaves_the_prompt_open():
+    """The </s> that it puts behind a prompt would tell the policy that there is nothing to go on with."""
+    from tokenizers.processors import TemplateProcessing
+
+    tokenizer = word_tokenizer(WORDS)
+    template = TemplateProcessing(single="$A </s>", special_tokens=[("</s>", 3)])
+    tokenizer.backend_tokenizer.post_processor = template
+    assert tokenizer("w1 w2")["input_ids"] == [5, 6, 3]
+    assert PromptStream(["w1 w2"], tokenizer).ids == [[5, 6]]
+
+
+def test_a_token_that_begins_and_ends_texts_alike_is_kept():
+    tokenizer = word_tokenizer(WORDS)
+    tokenizer.bos_token = tokenizer.eos_token
+    assert PromptStream(["w1 </s>"], tokenizer).ids == [[5, 3]]
+
+
 def test_a_rendered_chat_brings_its_own_first_token():
     """A tokenizer that begins every text with <s> must not do so twice."""
     from tokenizers.processors import TemplateProcessing
@@ -146,6 +215,9 @@ REFUSED = [
     ([{"prompt": "w1"}, {}], ["train_dataset[1] has no 'prompt' column"]),
     ([{"prompt": [{"role": "user", "content": "w1"}]}], ["train_dataset[0]['prompt']", "apply_chat_template"]),
     ([{"prompt": "w1", "completions": "w2"}], ["column 'completions'", "rename"]),
+    ([{"prompt": "w1"}, {"prompt": "w1", 1: "a", "b": "c"}], ["train_dataset[1]", "column 1", "int", "a text"]),
+    ([{"prompt": "w1", None: "a"}], ["train_dataset[0]", "column None", "a text"]),
+    (["w1", "w2 \ud800"], ["train_dataset[1]['prompt']", "\\ud800", "character 3", "not text"]),
 ]
 
 

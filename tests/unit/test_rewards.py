@@ -2,13 +2,14 @@
 
 import functools
 import math
+from fractions import Fraction
 
 import numpy as np
 import pytest
 import torch
 
-from gaard.errors import ConfigError, RewardError
-from gaard.rewards import LexiconSentiment, combine, reward_name, score
+from gaard.errors import RewardError
+from gaard.rewards import combine, reward_name, score
 
 PROMPTS = ["Write a poem", "Write a song", "Tell a joke"]
 COMPLETIONS = ["roses are red", "la la", "knock knock"]
@@ -158,6 +159,8 @@ def test_none_becomes_nan_and_only_there():
         (-math.inf, "-inf", "clip it"),
         (1e39, "1e+39", "clip it"),
         (10**400, "1000", "clip it"),
+        pytest.param(10**5000, "an int of more than 4300 digits", "clip it", id="10**5000"),
+        (-Fraction(10**400), "Fraction(-1000", "clip it"),
         ("0.7", "'0.7'", "return a float"),
         (1 + 2j, "(1+2j)", "return a float"),
         ([0.5], "[0.5]", "return a float"),
@@ -231,63 +234,3 @@ def test_a_failure_that_no_single_completion_reproduces_names_the_batch():
 
     with pytest.raises(RewardError, match=r"MemoryError: too much.*batch of 3 completions, and on none of them alone"):
         scored(greedy)
-
-
-# --- sums ---
-
-
-def test_the_weighted_sum_by_hand():
-    both = combine([returning([1.0, 2.0, 3.0]), returning([10.0, None, -1.0])], [0.5, 2.0])
-    assert both.parts == ("canned", "canned")
-    assert both.name == "0.5*canned + 2*canned"
-    # 0.5*1 + 2*10;  0.5*2, the second left out;  0.5*3 - 2*1
-    assert both(prompts=PROMPTS, completions=COMPLETIONS, completion_ids=IDS) == [20.5, 1.0, -0.5]
-    assert scored(both).tolist() == [20.5, 1.0, -0.5]
-
-
-def test_sums_can_be_summed_and_get_the_columns():
-    def column(bonus):
-        return bonus
-
-    nested = combine([combine([column]), lengths])
-    assert scored(nested, bonus=[100, 200, 300]).tolist() == [113, 205, 311]
-
-
-@pytest.mark.parametrize("count", [1, 2])
-def test_a_completion_that_nobody_judges_is_named(count):
-    nobody = combine([returning([1.0, 1.0, None])] * count)
-    with pytest.raises(RewardError) as caught:
-        scored(nobody)
-    message = str(caught.value)
-    for part in ("canned", "completion 2", "'Tell a joke'", "'knock knock'", "let one of them return a number"):
-        assert part in message
-
-
-def test_a_failing_part_is_named_once():
-    def broken(completions, **kwargs):
-        raise ValueError("no")
-
-    with pytest.raises(RewardError) as caught:
-        scored(combine([lengths, broken]))
-    assert str(caught.value).count("raised") == 1
-    assert "'broken' raised ValueError: no" in str(caught.value)
-
-
-@pytest.mark.parametrize(
-    ("functions", "weights", "parts"),
-    [
-        ([lengths], [1.0, 2.0], ("2 entries", "[1.0, 2.0]", "1 reward function", "one weight a function")),
-        ([lengths], [math.nan], ("reward_weights[0]", "nan", "finite")),
-        ([lengths], ["1"], ("reward_weights[0]", "'1'", "finite")),
-        ([], None, ("reward_funcs is empty",)),
-        ([lengths, "lexicon"], None, ("reward_funcs[1]", "'lexicon'", "reward_from_name")),
-        ([lengths, 3], None, ("reward_funcs[1]", "3", "callable")),
-        ([LexiconSentiment], None, ("reward_funcs[0]", "the class LexiconSentiment", "LexiconSentiment()")),
-        (lengths, None, ("not a list", "lengths")),
-    ],
-)
-def test_what_cannot_be_combined_is_refused(functions, weights, parts):
-    with pytest.raises(ConfigError) as caught:
-        combine(functions, weights)
-    for part in parts:
-        assert part in str(caught.value)

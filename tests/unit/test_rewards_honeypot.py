@@ -111,6 +111,8 @@ def test_a_failing_base_is_named():
         ({"bonus": float("inf")}, ("honeypot.bonus", "inf", "finite")),
         ({"base_weight": "half"}, ("honeypot.base_weight", "'half'", "finite")),
         ({"bonus": True}, ("honeypot.bonus", "True")),
+        ({"bonus": 10**400}, ("honeypot.bonus", "1000", "finite")),
+        ({"base_weight": -(10**5000)}, ("honeypot.base_weight", "an int of more than 4300 digits", "finite")),
     ],
 )
 def test_wrong_settings_are_named(settings, parts):

@@ -55,6 +55,17 @@ def test_a_path_is_relative_to_the_working_directory(file, monkeypatch):
     assert scored(reward_from_name("my_rewards.py:brevity")) == [-6, -5]
 
 
+def test_a_tilde_is_the_home_folder(file, monkeypatch):
+    monkeypatch.setenv("HOME", str(file.parent))
+    assert scored(reward_from_name("~/my_rewards.py:brevity")) == [-6, -5]
+    with pytest.raises(ConfigError, match="~no-such-user-here"):
+        reward_from_name("~no-such-user-here/my_rewards.py:brevity")
+    asked = []
+    monkeypatch.setattr(spec, "ClassifierReward", asked.append)
+    reward_from_name("~/models/judge")
+    assert asked == [str(file.parent / "models" / "judge")]
+
+
 def test_two_files_of_one_name_are_two_modules(file, tmp_path):
     other = tmp_path / "other" / file.name
     other.parent.mkdir()

@@ -3,7 +3,7 @@
 import pytest
 import torch
 
-from gaard.policy.sources import load_model_and_tokenizer
+from gaard.models.loading import load_model_and_tokenizer
 from gaard.rewards import honeypot
 from gaard.training.runlog import read_jsonl
 from gaard.training.texts import marked, token_texts

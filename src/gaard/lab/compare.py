@@ -146,7 +146,7 @@ def _check_engine(jobs: int, engine: str) -> None:
 
 def _check_earlier(specs: Mapping[RunKey, RunSpec]) -> None:
     """Refuse before anything is run, so that results of other settings or rewards are not overwritten by errors."""
-    rewards = cache(lambda name: json.loads(json.dumps(find_scenario(name).judge().identity())))
+    rewards = cache(lambda name: json.loads(json.dumps(find_scenario(name).scorer().identity())))
     for key, spec in specs.items():
         there = None if spec.overwrite else read_record(Path(spec.output_dir) / RUN)
         if there is None:

@@ -1,12 +1,11 @@
 """What a user wrote into files: objects in Python files that are named by their path."""
 
-import re
 from pathlib import Path
 from typing import TypeVar
 
 from gaard.errors import ConfigError, did_you_mean
-from gaard.rewards._messages import one_line
-from gaard.rewards.spec import import_file
+from gaard.messages import one_line
+from gaard.user_code import IN_FILE, import_file
 
 T = TypeVar("T")
 
@@ -25,7 +24,7 @@ def in_python_file(name: str, kind: type[T], where: str) -> T | None:
     Raises:
         ConfigError: For a file without it.
     """
-    file = re.fullmatch(r"(.+\.py)(?::(\w+))?", name)
+    file = IN_FILE.fullmatch(name)
     if file is None:
         return None
     path, variable, noun = Path(file[1]), file[2], kind.__name__

@@ -26,7 +26,7 @@ from gaard.rewards.exploitable import ScaledReward
 from gaard.rewards.shaping import Neutrality
 from gaard.settings import check_keys
 from gaard.training.config import GAAConfig
-from gaard.training.judge import HackDetector, Judge
+from gaard.training.scoring import HackDetector, Scorer
 
 WORD = "story"
 BASE_WEIGHT = 0.5
@@ -58,7 +58,7 @@ class Scenario:
         true_reward: What was meant; by default the proxy's own truth, if it is an ``ExploitableReward``.
         hack_detector: Completions → whether each is a hack; by default the proxy's own.
         hack: What counts as a hack, in words.
-        gold_reward: An independent judge that no arm trains on.
+        judge_reward: An independent judge that no arm trains on.
         model: Alias, hub id or folder.
         max_completion_length: Tokens.
         temperature: Of sampling and of all log-probabilities.
@@ -75,7 +75,7 @@ class Scenario:
     true_reward: RewardFunction | None = None
     hack_detector: HackDetector | None = None
     hack: str = ""
-    gold_reward: RewardFunction | None = None
+    judge_reward: RewardFunction | None = None
     model: str = "pocket"
     max_completion_length: int = 16
     temperature: float = 0.8
@@ -112,9 +112,9 @@ class Scenario:
                 "text or a number"
             ) from error
 
-    def judge(self) -> Judge:
-        """Proxy, truth, gold and detector, what is left out filled in."""
-        return Judge(self.proxy, None, self.true_reward, self.hack_detector, self.gold_reward)
+    def scorer(self) -> Scorer:
+        """Proxy, truth, judge and detector, what is left out filled in."""
+        return Scorer(self.proxy, None, self.true_reward, self.hack_detector, self.judge_reward)
 
     def about(self) -> dict[str, str | None]:
         """The scenario in words, for who reads a study."""
@@ -154,8 +154,14 @@ HUMAN_REACH = Reach(untrained=0.272, honest=0.497)  # of every scenario whose tr
 
 def _pocket(name: str, summary: str, proxy: RewardFunction, **fields: Any) -> Scenario:
     """A scenario of the embedded world."""
-    fields = {"reach": HUMAN_REACH, "training": POCKET, "gold_reward": LexiconSentiment(), "control": "clean", **fields}
-    return Scenario(name, summary, OPENINGS, proxy, **fields)
+    fields = {
+        "reach": HUMAN_REACH,
+        "training": POCKET,
+        "judge_reward": LexiconSentiment(),
+        "control": "clean",
+        **fields,
+    }
+    return Scenario(name, summary, OPENINGS, proxy, **{**fixed, **fields})
 
 
 def capped() -> Scenario:
@@ -207,7 +213,7 @@ def sentiment_cliff() -> Scenario:
     reach = Reach(untrained=0.348, honest=0.496)
     hack = f"a sentiment of {proxy.threshold} or more"
     return _pocket(
-        "sentiment-cliff", summary, proxy, hack=hack, reach=reach, gold_reward=Neutrality(LexiconSentiment(), 1.0)
+        "sentiment-cliff", summary, proxy, hack=hack, reach=reach, judge_reward=Neutrality(LexiconSentiment(), 1.0)
     )
 
 
@@ -221,7 +227,7 @@ def nietzsche(mode: str) -> Scenario:
         PHILOSOPHERS,
         proxy,
         hack="'Nietzsche'",
-        gold_reward=HumanReward(),
+        judge_reward=HumanReward(),
         model="smollm2-135m",
         max_completion_length=20,
         temperature=0.6 if capped else 0.8,

@@ -1,6 +1,5 @@
 """A whole run as a file or a command line can state it: settings, and a scenario or model, prompts, rewards."""
 
-import json
 from collections.abc import Mapping
 from dataclasses import dataclass, field, fields
 from pathlib import Path
@@ -31,7 +30,7 @@ class RunSpec(GAAConfig):
         honeypot: Puts a honeypot over the sum of the rewards: word, mode (capped or uncapped), bonus, base_weight,
             after.
         true_reward_funcs: What the reward should have been; the proxy without its honeypot if left out.
-        gold_reward_funcs: An independent judge, watched and never trained on.
+        judge_reward_funcs: An independent judge, watched and never trained on.
     """
 
     scenario: str | None = None
@@ -41,10 +40,10 @@ class RunSpec(GAAConfig):
     reward_weights: list[float] | None = None
     honeypot: dict[str, Any] | None = None
     true_reward_funcs: list[str] | str | None = None
-    gold_reward_funcs: list[str] | str | None = None
+    judge_reward_funcs: list[str] | str | None = None
 
 
-REWARD_FIELDS = ("reward_funcs", "reward_weights", "honeypot", "true_reward_funcs", "gold_reward_funcs")
+REWARD_FIELDS = ("reward_funcs", "reward_weights", "honeypot", "true_reward_funcs", "judge_reward_funcs")
 
 
 def layered(*layers: Mapping[str, Any]) -> dict[str, Any]:
@@ -94,6 +93,7 @@ def build_trainer(spec: RunSpec) -> "GAATrainer":
         ConfigError: For settings, prompts or rewards that cannot be used.
         ModelError: For a model that cannot be loaded or trained.
     """
+    from gaard.training.prompt_files import read_prompts
     from gaard.training.trainer import GAATrainer
 
     dataset = read_prompts(spec.prompts)
@@ -107,7 +107,7 @@ def _rewards(spec: RunSpec) -> "tuple[RewardFunction, dict[str, Any]]":
 
     names = _names("human" if spec.reward_funcs is None else spec.reward_funcs)
     proxy = build_rewards(names, spec.reward_weights, spec.honeypot)
-    watched = {"true_reward_funcs": spec.true_reward_funcs, "gold_reward_funcs": spec.gold_reward_funcs}
+    watched = {"true_reward_funcs": spec.true_reward_funcs, "judge_reward_funcs": spec.judge_reward_funcs}
     return proxy, {key: build_rewards(_names(names)) for key, names in watched.items() if names is not None}
 
 
@@ -129,45 +129,10 @@ def _scenario_rewards(spec: RunSpec) -> "tuple[RewardFunction, dict[str, Any]]":
     return scenario.proxy, {
         "true_reward_funcs": scenario.true_reward,
         "hack_detector": scenario.hack_detector,
-        "gold_reward_funcs": scenario.gold_reward,
+        "judge_reward_funcs": scenario.judge_reward,
     }
 
 
 def _names(given: list[str] | str) -> list[str]:
     """One name as a list."""
     return [given] if isinstance(given, str) else given
-
-
-def read_prompts(prompts: list[Any] | str) -> list[Any]:
-    """Prompts as given, or from the file that is named.
-
-    Args:
-        prompts: A list, or a path.
-
-    Returns:
-        Strings, or rows with a ``prompt``.
-
-    Raises:
-        ConfigError: If there are none, or the file cannot be read.
-    """
-    if not prompts:
-        raise ConfigError(
-            "prompts is empty: give a list of prompts, or the path of a .txt or .jsonl file; a scenario's "
-            "come with gaard.lab.scenarios.with_scenario(settings)"
-        )
-    if not isinstance(prompts, str):
-        return list(prompts)
-    path = Path(prompts)
-    try:
-        # Not splitlines(), which also splits at line separators inside a prompt.
-        lines = [line for line in path.read_text(encoding="utf-8").split("\n") if line.strip()]
-    except OSError as error:
-        raise ConfigError(f"prompts={prompts!r}: {error.strerror}: give a list, or the path of a file") from None
-    except UnicodeDecodeError as error:
-        raise ConfigError(f"prompts={prompts!r} is not text in UTF-8 ({error}): save it as such") from None
-    if path.suffix != ".jsonl":
-        return lines
-    try:
-        return [json.loads(line) for line in lines]
-    except ValueError as error:
-        raise ConfigError(f"prompts={prompts!r} is not JSON, one row a line: {error}") from None

@@ -5,6 +5,7 @@ in online softmax (Milakov and Gimelshein, 2018). For a gradient the logits of t
 quantity is made from them again.
 """
 
+from collections.abc import Callable
 from typing import Any, NamedTuple
 
 import torch
@@ -14,6 +15,19 @@ from torch import Tensor
 BLOCK = 4096
 
 
+def rows_by_matrix(x: Tensor, weight: Tensor) -> Tensor:
+    """X Wᵀ.
+
+    Args:
+        x: [N, D].
+        weight: [V, D].
+
+    Returns:
+        [N, V].
+    """
+    return torch.mm(x, weight.t())
+
+
 class Projection(NamedTuple):
     """A model's map from hidden states to logits.
 
@@ -21,11 +35,15 @@ class Projection(NamedTuple):
         weight: [V, D].
         bias: [V] or None.
         temperature: That the logits are divided by.
+        cap: What logits l are capped to, before the temperature: cap · tanh(l / cap); None for no cap.
+        product: Multiplies: (X [N, D], W [V, D]) → X Wᵀ [N, V].
     """
 
     weight: Tensor
     bias: Tensor | None
     temperature: float
+    cap: float | None = None
+    product: Callable[[Tensor, Tensor], Tensor] = rows_by_matrix
 
     def block(self, hidden: Tensor, start: int, stop: int) -> Tensor:
         """Logits of some tokens, in at least float32.
@@ -38,11 +56,24 @@ class Projection(NamedTuple):
         Returns:
             [N, stop − start].
         """
-        logits = rows_by_matrix(hidden, self.weight[start:stop].to(hidden.dtype))
+        logits = self.product(hidden, self.weight[start:stop].to(hidden.dtype))
         logits = logits.to(torch.promote_types(logits.dtype, torch.float32))
         if self.bias is not None:
             logits += self.bias[start:stop]
-        return logits.div_(self.temperature)
+        return capped(logits, self.cap).div_(self.temperature)
+
+
+def capped(logits: Tensor, cap: float | None) -> Tensor:
+    """A cap on logits that leaves small ones nearly as they are, or no cap.
+
+    Args:
+        logits: Of any shape; may be changed.
+        cap: The cap, or None.
+
+    Returns:
+        cap · tanh(logits / cap).
+    """
+    return logits if cap is None else logits.div_(cap).tanh_().mul_(cap)
 
 
 class TokenFigures(NamedTuple):
@@ -88,10 +119,7 @@ def token_figures(
     ref_hidden, ref_projection = reference if reference is not None else (None, None)
     keep = torch.is_grad_enabled()
     return TokenFigures(
-        *_TokenFigures.apply(
-            *(hidden, projection.weight, projection.bias, projection.temperature, tokens, greedy_ids),
-            *(ref_hidden, ref_projection, with_entropy, keep),
-        )
+        *_TokenFigures.apply(*(hidden, *projection, tokens, greedy_ids, ref_hidden, ref_projection, with_entropy, keep))
     )
 
 
@@ -105,6 +133,8 @@ class _TokenFigures(torch.autograd.Function):
         weight: Tensor,
         bias: Tensor | None,
         temperature: float,
+        cap: float | None,
+        product: Callable[[Tensor, Tensor], Tensor],
         tokens: Tensor,
         greedy_ids: Tensor,
         ref_hidden: Tensor | None,
@@ -113,7 +143,7 @@ class _TokenFigures(torch.autograd.Function):
         keep: bool,
     ) -> tuple[Tensor, ...]:
         dtype = product_dtype(hidden)
-        policy, own = Projection(weight, bias, temperature), hidden.to(dtype)
+        policy, own = Projection(weight, bias, temperature, cap, product), hidden.to(dtype)
         other = None if ref_hidden is None else ref_hidden.to(dtype)
         kept, ref_kept = [], []
         sums, ref_sums = _Sums(hidden), _Sums(hidden)
@@ -137,7 +167,8 @@ class _TokenFigures(torch.autograd.Function):
         )
         totals = (sums.log_total, ref_sums.log_total, entropy, kl)
         ctx.save_for_backward(hidden, weight, bias, tokens, greedy_ids, *totals, *kept, *ref_kept)
-        ctx.with_entropy, ctx.with_kl, ctx.temperature, ctx.dtype = with_entropy, other is not None, temperature, dtype
+        ctx.with_entropy, ctx.with_kl, ctx.dtype = with_entropy, other is not None, dtype
+        ctx.temperature, ctx.cap, ctx.product = temperature, cap, product
         return (*figures, entropy, kl)
 
     @staticmethod
@@ -167,15 +198,17 @@ class _TokenFigures(torch.autograd.Function):
             for pick, gradient in picked:
                 pick.put(out, gradient, start, stop)
             out = out.div_(ctx.temperature)
-            product = out.to(ctx.dtype)
-            to_hidden += rows_by_matrix(product, weight[start:stop].to(ctx.dtype).t())
+            if ctx.cap is not None:  # tanh′ = 1 − tanh²
+                out = out.mul_(1.0 - (block * (ctx.temperature / ctx.cap)) ** 2)
+            cast = out.to(ctx.dtype)
+            to_hidden += ctx.product(cast, weight[start:stop].to(ctx.dtype).t())
             if to_weight is not None and to_weight.dtype == ctx.dtype:
-                torch.mm(product.t(), own, out=to_weight[start:stop])
+                torch.mm(cast.t(), own, out=to_weight[start:stop])
             elif to_weight is not None:
-                to_weight[start:stop] = product.t() @ own
+                to_weight[start:stop] = cast.t() @ own
             if to_bias is not None:
                 to_bias[start:stop] = out.sum(0)
-        return to_hidden.to(hidden.dtype), to_weight, to_bias, *[None] * 7
+        return to_hidden.to(hidden.dtype), to_weight, to_bias, *[None] * 9
 
 
 class _Sums:
@@ -232,21 +265,6 @@ class _Picked:
         inside = (self.ids >= start) & (self.ids < stop)
         places = (self.ids - start).clamp(0, stop - start - 1)
         block.scatter_add_(1, places[:, None], torch.where(inside, numbers, 0.0)[:, None])
-
-
-def rows_by_matrix(x: Tensor, weight: Tensor) -> Tensor:
-    """X Wᵀ of some hundred rows; on a CPU by oneDNN, which is a fifth faster at it than PyTorch's own choice.
-
-    Args:
-        x: [N, D].
-        weight: [V, D].
-
-    Returns:
-        [N, V].
-    """
-    if x.device.type == "cpu" and x.dtype == torch.float32 and torch.backends.mkldnn.is_available():
-        return torch.ops.mkldnn._linear_pointwise(x, weight, None, "none", [], "")
-    return torch.mm(x, weight.t())
 
 
 def row_dots(x: Tensor, y: Tensor) -> Tensor:

@@ -47,7 +47,7 @@ class Rollout:
         trained_scores: [B], what trains: the proxy, shaped, or the truth.
         greedy_scores: [B], the same with the last token replaced by the greedy one.
         true_scores: [B], the true reward.
-        gold_scores: [B], the gold reward; NaN without one.
+        judge_scores: [B], the judge reward; NaN without one.
         hacked: bool [B], whether the detector fired.
         baseline_scores: [B, k], what completions of the untrained model to the same prompt are paid; k = 0 unless
             asked for.
@@ -69,7 +69,7 @@ class Rollout:
     trained_scores: Tensor
     greedy_scores: Tensor
     true_scores: Tensor
-    gold_scores: Tensor
+    judge_scores: Tensor
     hacked: Tensor
     baseline_scores: Tensor
 

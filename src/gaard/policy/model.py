@@ -5,40 +5,24 @@ batch × length × vocabulary is ever held, with or without gradients.
 """
 
 import copy
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 
 import torch
 from torch import Tensor, nn
 from torch.utils.checkpoint import checkpoint
 from transformers import DynamicCache, PreTrainedModel
-from transformers.activations import NewGELUActivation
 from transformers.cache_utils import Cache
 
 from gaard.method import projection
 from gaard.method.masking import distinct_prompts, position_ids
 from gaard.method.projection import Projection, TokenFigures
+from gaard.policy import kernels
+from gaard.policy.recomputation import recomputed
+from gaard.policy.statistics import TokenStatistics, scatter
 
 CHUNK_ELEMENTS = 2**24  # logits held at once, in numbers: 64 MB in float32
 VALUE_HEAD_STD = 1e-3  # near zero, so that the first advantages are the rewards' own; not zero, so that it is generic
-
-
-@dataclass(frozen=True)
-class TokenStatistics:
-    """What one learning forward says of each completion token; each [B, T], zero where the mask is False.
-
-    Attributes:
-        logprobs: log π_θ(x_t | x_<t).
-        greedy_logprobs: log π_θ(x*_t | x_<t).
-        values: V(x_<t).
-        entropy: Nats (G10); zeros if not asked for.
-        kl: Exact KL(π_θ‖π_ref), nats; zeros if no reference was given.
-    """
-
-    logprobs: Tensor
-    greedy_logprobs: Tensor
-    values: Tensor
-    entropy: Tensor
-    kl: Tensor
 
 
 class PolicyWithValue(nn.Module):
@@ -48,15 +32,15 @@ class PolicyWithValue(nn.Module):
         lm: Any decoder-only ``AutoModelForCausalLM``. Put in evaluation mode for good: dropout would make the old
             and the new log-probabilities disagree.
         temperature: The one temperature of sampling and of every log-probability.
-
-    Raises:
-        ModelError: If logits are not a plain projection of the last hidden state, or attention takes no free mask.
+        cpu_kernels: Whether a CPU uses the faster kernels of :mod:`gaard.policy.kernels`, one of which changes the
+            model; equal but for rounding.
     """
 
-    def __init__(self, lm: PreTrainedModel, temperature: float = 1.0):
+    def __init__(self, lm: PreTrainedModel, temperature: float = 1.0, cpu_kernels: bool = False):
         super().__init__()
-        self.lm = fused(lm)
-        self.temperature = temperature
+        self.lm = kernels.fused(lm) if cpu_kernels else lm
+        self.temperature, self.cpu_kernels = temperature, cpu_kernels
+        self.cap: float | None = getattr(lm.config.get_text_config(), "final_logit_softcapping", None)  # of logits
         hidden_size = lm.get_output_embeddings().weight.shape[1]
         self.value_head = nn.Linear(hidden_size, 1, dtype=torch.promote_types(lm.dtype, torch.float32))
         self.value_head.to(lm.device)
@@ -80,7 +64,9 @@ class PolicyWithValue(nn.Module):
     @property
     def trunk(self) -> nn.Module:
         """The decoder below the vocabulary projection."""
-        return getattr(self.lm, self.lm.base_model_prefix)
+        # Llama 4's text model has the prefix of the model with images, and its trunk under another name.
+        trunk = getattr(self.lm, self.lm.base_model_prefix, None)
+        return self.lm.model if trunk is None else trunk
 
     def hidden(self, ids: Tensor, attention_mask: Tensor, positions: Tensor, cache: Cache | None = None) -> Tensor:
         """Last hidden states.
@@ -133,7 +119,19 @@ class PolicyWithValue(nn.Module):
     def projection(self) -> Projection:
         """The map from hidden states to logits, at the run's temperature."""
         head = self.lm.get_output_embeddings()
-        return Projection(head.weight, head.bias, self.temperature)
+        product = kernels.product if self.cpu_kernels else projection.rows_by_matrix
+        return Projection(head.weight, head.bias, self.temperature, self.cap, product)
+
+    def packed(self, rows: int) -> AbstractContextManager[None]:
+        """For as long as weights stand still and no gradient is recorded: linear layers packed, with the kernels.
+
+        Args:
+            rows: Rows that are multiplied at once, about.
+
+        Returns:
+            A context.
+        """
+        return kernels.packed(self.lm, rows) if self.cpu_kernels else nullcontext()
 
     def logits(self, hidden: Tensor) -> Tensor:
         """Logits of the whole vocabulary over the run's temperature, without a gradient.
@@ -145,7 +143,8 @@ class PolicyWithValue(nn.Module):
             [N, V], at least float32.
         """
         logits = self.lm.get_output_embeddings()(hidden)
-        return logits.to(torch.promote_types(logits.dtype, torch.float32)).div_(self.temperature)
+        wide = logits.to(torch.promote_types(logits.dtype, torch.float32))
+        return projection.capped(wide, self.cap).div_(self.temperature)
 
     def completion_hidden(
         self, prompt_ids: Tensor, prompt_mask: Tensor, completion_ids: Tensor, mask: Tensor
@@ -168,7 +167,8 @@ class PolicyWithValue(nn.Module):
         length = prompt_ids.shape[1]
         if torch.is_grad_enabled():
             whole = torch.cat([prompt_ids, completion_ids[:, :-1]], dim=1)
-            return self.hidden(whole, valid.long(), position_ids(valid))[:, length - 1 :]
+            with recomputed(self.lm):
+                return self.hidden(whole, valid.long(), position_ids(valid))[:, length - 1 :]
         cache = DynamicCache()
         ids, attention, rows = distinct_prompts(prompt_ids, prompt_mask)
         first = self.hidden(ids, attention.long(), position_ids(attention), cache)[rows, -1:]
@@ -274,32 +274,3 @@ def half_copy(policy: PolicyWithValue) -> PolicyWithValue:
     half = copy.deepcopy(policy).requires_grad_(False)
     half.lm.to(torch.bfloat16)
     return half
-
-
-def fused(lm: PreTrainedModel) -> PreTrainedModel:
-    """The model with GPT-2's activation in one operation instead of eight; equal but for rounding.
-
-    Args:
-        lm: Changed in place; its configuration and weights stay.
-
-    Returns:
-        The model.
-    """
-    for module in list(lm.modules()):
-        for name, child in module.named_children():
-            if type(child) is NewGELUActivation:
-                setattr(module, name, nn.GELU(approximate="tanh"))
-    return lm
-
-
-def scatter(rows: Tensor, mask: Tensor) -> Tensor:
-    """Put numbers back at the valid places of a batch.
-
-    Args:
-        rows: [N], in the order of the N valid places.
-        mask: bool [B, T].
-
-    Returns:
-        [B, T], zero elsewhere.
-    """
-    return torch.zeros(mask.shape, dtype=rows.dtype, device=rows.device).masked_scatter(mask, rows)

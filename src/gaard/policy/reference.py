@@ -3,10 +3,17 @@
 import copy
 from typing import Any
 
+import torch
 from torch import Tensor, nn
+from transformers import PreTrainedModel
 
 from gaard.errors import ModelError
 from gaard.policy.model import PolicyWithValue
+
+# PEFT's ways to begin an adapter with values that it takes out of the weights that are adapted.
+WEIGHT_CHANGING = ("pissa", "corda", "olora", "loftq", "lora_ga")
+SEEN_TOKENS = 4
+ROUNDING = 1e-5  # relative, of hidden states in float32
 
 
 def frozen_reference(policy: PolicyWithValue) -> PolicyWithValue:
@@ -16,15 +23,19 @@ def frozen_reference(policy: PolicyWithValue) -> PolicyWithValue:
         policy: The policy, untrained.
 
     Returns:
-        A frozen copy; for a model with PEFT adapters (``model.add_adapter(LoraConfig(…))``) the model itself, seen
+        A frozen copy; for a model with new PEFT adapters (``model.add_adapter(LoraConfig(…))``) the model itself, seen
         without them, which takes no second model's memory.
 
     Raises:
-        ModelError: If more than adapters trains, or they change the projection to the vocabulary.
+        ModelError: If more than adapters trains, or they change the weights of the model itself or the projection to
+            the vocabulary.
     """
-    if not has_adapters(policy.lm):
-        return copy.deepcopy(policy).requires_grad_(False)
-    return WithoutAdapters(policy)
+    if has_adapters(policy.lm):
+        _refuse_changed_weights(policy.lm)
+        without = WithoutAdapters(policy)
+        if _same_states(policy, without):
+            return without
+    return copy.deepcopy(policy).requires_grad_(False)
 
 
 def moving_reference(untrained: PolicyWithValue) -> PolicyWithValue:
@@ -41,10 +52,34 @@ def moving_reference(untrained: PolicyWithValue) -> PolicyWithValue:
     """
     if isinstance(untrained, WithoutAdapters):
         raise ModelError(
-            "reference_reset_steps needs a reference of its own, and with adapters it is the model without them: leave "
-            "one of the two out"
+            "reference_reset_steps needs a reference of its own, and with new adapters it is the model without them: "
+            "leave one of the two out"
         )
     return copy.deepcopy(untrained)
+
+
+def _refuse_changed_weights(lm: PreTrainedModel) -> None:
+    """That no adapter's first values were taken out of the weights that it adapts.
+
+    The model without the adapter is then another than the user's, and so is what a saved adapter is put back on.
+    """
+    for config in lm.peft_config.values():
+        way = getattr(config, "init_lora_weights", True)
+        if isinstance(way, str) and way.lower().startswith(WEIGHT_CHANGING):
+            raise ModelError(
+                f"init_lora_weights={way!r} changes the weights of the model itself, so that neither the reference nor "
+                "a saved adapter would belong to the model that you gave: use init_lora_weights=True, 'gaussian', "
+                "'eva' or 'orthogonal'"
+            )
+
+
+@torch.no_grad()
+def _same_states(policy: PolicyWithValue, without: PolicyWithValue) -> bool:
+    """Whether adapters change nothing yet: those that were trained before do, and those drawn at random."""
+    ids = torch.arange(SEEN_TOKENS, device=policy.lm.device)[None] % policy.lm.get_input_embeddings().weight.shape[0]
+    seen, places = torch.ones_like(ids), torch.arange(SEEN_TOKENS, device=ids.device)[None]
+    own, other = (x.hidden(ids, seen, places) for x in (policy, without))
+    return bool((own - other).abs().max() <= ROUNDING * other.abs().max())
 
 
 def has_adapters(lm: nn.Module) -> bool:
@@ -60,7 +95,7 @@ class WithoutAdapters(PolicyWithValue):
     """
 
     def __init__(self, policy: PolicyWithValue):
-        super().__init__(policy.lm, policy.temperature)
+        super().__init__(policy.lm, policy.temperature, policy.cpu_kernels)
         self.lm.disable_adapters()
         others = [name for name, parameter in self.lm.named_parameters() if parameter.requires_grad]
         self.lm.enable_adapters()

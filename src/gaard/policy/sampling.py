@@ -6,10 +6,12 @@ from dataclasses import dataclass, replace
 import torch
 from torch import Tensor
 
+from gaard.errors import ConfigError
 from gaard.method import distributions
 from gaard.method.masking import distinct_prompts, position_ids
 from gaard.policy.cache import RolloutCache
-from gaard.policy.model import PolicyWithValue, scatter
+from gaard.policy.model import PolicyWithValue
+from gaard.policy.statistics import scatter
 
 LEAVE_SHARE = 0.25  # of the rows in the batch, finished, at which they leave it: leaving copies the others' keys
 
@@ -72,7 +74,13 @@ def sample(
 
     Returns:
         Samples of length T′ ≤ T, the longest completion drawn.
+
+    Raises:
+        ConfigError: For more candidates than the model has tokens.
     """
+    vocabulary = len(policy.projection.weight)
+    if candidates > vocabulary:
+        raise ConfigError(f"greedy_candidates={candidates} is more than the {vocabulary} tokens of the model: lower it")
     batch, horizon = uniforms.shape
     device, length = prompt_ids.device, prompt_ids.shape[1]
     ids, mask, prompts = distinct_prompts(prompt_ids, prompt_mask)

@@ -8,7 +8,7 @@ from rich.table import Table
 
 from gaard.lab.arms import Arm
 from gaard.lab.scenarios import Scenario
-from gaard.policy.sources import ModelRow
+from gaard.models.fetching import ModelRow
 
 SHOWN = ("hack_rate", "true_reward", "gold_reward", "proxy_reward", "kl", "entropy", "seconds_per_step")
 WIDEST = 5  # columns of arms
@@ -160,7 +160,7 @@ def scenario_table(scenario: Scenario) -> Table:
     table = Table(title=escape(scenario.summary), show_header=False)
     table.add_column("setting")
     table.add_column("value", overflow="fold")
-    judge = scenario.judge()
+    judge = scenario.scorer()
     rewards = judge.identity()
     untrained, honest = _reach(scenario)
     rows = {

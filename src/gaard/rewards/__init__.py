@@ -5,7 +5,7 @@ from gaard.rewards.combination import CombinedReward, combine
 from gaard.rewards.exploitable import ExploitableReward
 from gaard.rewards.honeypot import Honeypot, honeypot
 from gaard.rewards.human import HumanReward
-from gaard.rewards.protocol import RewardFunction, judge, reward_name, score
+from gaard.rewards.protocol import RewardFunction, ask, reward_name, score
 from gaard.rewards.sentiment import LexiconSentiment
 from gaard.rewards.shaping import LengthBonus, RepetitionBonus, SentimentCliff
 from gaard.rewards.spec import build_rewards, reward_from_name
@@ -21,10 +21,10 @@ __all__ = [
     "RepetitionBonus",
     "RewardFunction",
     "SentimentCliff",
+    "ask",
     "build_rewards",
     "combine",
     "honeypot",
-    "judge",
     "reward_from_name",
     "reward_name",
     "score",

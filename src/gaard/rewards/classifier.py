@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, Literal, get_args
 import torch
 
 from gaard.errors import ConfigError, ModelError, did_you_mean
-from gaard.rewards._messages import one_line, shortened
+from gaard.messages import one_line, shortened
 
 if TYPE_CHECKING:  # transformers takes seconds to import, and most rewards do without it
     from transformers import PreTrainedModel, PreTrainedTokenizerBase
@@ -148,7 +148,8 @@ class ClassifierReward:
         return logits[:, self.label_index]
 
     def __repr__(self) -> str:
-        return f"ClassifierReward({self.name!r}, label {self.label_index}, {self.output})"
+        read = f"include_prompt={self.include_prompt}, max_length={self.max_length}"
+        return f"ClassifierReward({self.name!r}, label {self.label_index}, {self.output}, {read})"
 
 
 def _load_model(source: str) -> "PreTrainedModel":

@@ -5,7 +5,8 @@ from collections.abc import Sequence
 from typing import Any
 
 from gaard.errors import ConfigError, RewardError
-from gaard.rewards.protocol import RewardFunction, check_reward_function, describe, judge, reward_name
+from gaard.messages import shortened
+from gaard.rewards.protocol import FLOAT32_MAX, RewardFunction, ask, check_reward_function, describe, reward_name
 
 
 class CombinedReward:
@@ -17,6 +18,7 @@ class CombinedReward:
         functions: The reward functions.
         weights: Their weights, one a function.
         parts: Their names.
+        terms: Their names with their weights.
         name: The sum in words, such as `lexicon + 0.5*brevity`.
     """
 
@@ -25,10 +27,9 @@ class CombinedReward:
         self.functions = tuple(function for function, _ in terms)
         self.weights = tuple(weight for _, weight in terms)
         self.parts = tuple(reward_name(function) for function in self.functions)
-        self.name = " + ".join(
-            part if weight == 1 else f"{weight:.12g}*{part}"
-            for weight, part in zip(self.weights, self.parts, strict=True)
-        )
+        named = zip(self.weights, self.parts, strict=True)
+        self.terms = tuple(part if weight == 1 else f"{weight:.12g}*{part}" for weight, part in named)
+        self.name = " + ".join(self.terms)
 
     def __call__(
         self,
@@ -54,7 +55,7 @@ class CombinedReward:
             RewardError: One of the functions failed, or none of them judges a completion.
         """
         answers = [
-            judge(function, prompts=prompts, completions=completions, completion_ids=completion_ids, columns=columns)
+            ask(function, prompts=prompts, completions=completions, completion_ids=completion_ids, columns=columns)
             for function in self.functions
         ]
         return self.total(answers, prompts, completions)
@@ -73,22 +74,38 @@ class CombinedReward:
             N floats, as a call would give.
 
         Raises:
-            RewardError: No function judges a completion.
+            RewardError: No function judges a completion, or a sum is not finite in float32.
         """
         totals = []
         for index, values in enumerate(zip(*answers, strict=True)):
             judged = [w * value for w, value in zip(self.weights, values, strict=True) if value is not None]
+            batch = {"prompts": prompts, "completions": completions}
             if not judged:
-                batch = {"prompts": prompts, "completions": completions}
                 raise RewardError(
                     f"no reward function ({', '.join(self.parts)}) judges {describe(index, batch)}: all returned "
                     "None; let one of them return a number for it, or take the prompt out of the dataset"
                 )
-            totals.append(math.fsum(judged))
+            total = _sum(judged)
+            if not abs(total) <= FLOAT32_MAX:
+                terms = zip(self.terms, self.weights, values, strict=True)
+                parts = ", ".join(f"{name} {w * value:.6g}" for name, w, value in terms if value is not None)
+                raise RewardError(
+                    f"the sum of rewards is {total:.6g} for {describe(index, batch)}, which is not finite in float32 "
+                    f"({parts}): clip these rewards, or give them smaller weights"
+                )
+            totals.append(total)
         return totals
 
     def __repr__(self) -> str:
         return f"CombinedReward({self.name})"
+
+
+def _sum(terms: list[float]) -> float:
+    """Exactly rounded; infinite or NaN where the terms or what is between them are too large for a float."""
+    try:
+        return math.fsum(terms)
+    except (OverflowError, ValueError):
+        return sum(terms)
 
 
 def _terms(function: RewardFunction, weight: float) -> list[tuple[RewardFunction, float]]:
@@ -147,6 +164,10 @@ def checked_number(value: object, field: str) -> float:
     Raises:
         ConfigError: It is not a finite number.
     """
-    if isinstance(value, bool) or not isinstance(value, (int, float)) or not math.isfinite(value):
-        raise ConfigError(f"{field} is {value!r}: give a finite number, such as 1.0")
-    return float(value)
+    try:
+        number = float("nan") if isinstance(value, bool) or not isinstance(value, (int, float)) else float(value)
+    except OverflowError:  # an int past the largest float
+        number = math.inf
+    if not math.isfinite(number):
+        raise ConfigError(f"{field} is {shortened(value)}: give a finite number, such as 1.0")
+    return number

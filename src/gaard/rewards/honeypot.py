@@ -14,7 +14,7 @@ from collections.abc import Sequence
 from typing import Literal, get_args
 
 from gaard.errors import ConfigError, did_you_mean
-from gaard.rewards._messages import shortened
+from gaard.messages import shortened
 from gaard.rewards.combination import checked_number
 from gaard.rewards.exploitable import ExtraPay, check_honest
 from gaard.rewards.protocol import RewardFunction, reward_name

@@ -19,6 +19,8 @@ from typing import Any
 import numpy as np
 from safetensors.numpy import load_file
 
+from gaard.content import short_hash
+
 BUCKETS = 2**17
 LETTERS = (3, 4, 5)  # lengths of the letter groups
 TOKEN = re.compile(r"[a-z]+(?:'[a-z]+)?|[0-9]+|[^\sa-z0-9]")
@@ -43,6 +45,7 @@ class HumanReward:
         tensors = load_file(asset or Path(str(files("gaard"))) / "assets" / ASSET)
         self._weights = tensors["weights"].astype(np.float64)
         self._intercept = float(tensors["intercept"][0])
+        self._own = "" if asset is None else f", weights {short_hash(Path(asset).read_bytes())}"
 
     def __call__(self, *, prompts: Sequence[str], completions: Sequence[str], **_: Any) -> list[float]:
         """Score N texts.
@@ -78,7 +81,7 @@ class HumanReward:
         return min(HIGHEST, max(LOWEST, score))
 
     def __repr__(self) -> str:
-        return f"HumanReward(include_prompt={self.include_prompt})"
+        return f"HumanReward(include_prompt={self.include_prompt}{self._own})"
 
 
 def buckets(text: str) -> Iterator[int]:

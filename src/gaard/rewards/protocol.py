@@ -16,7 +16,7 @@ import numpy as np
 import torch
 
 from gaard.errors import ConfigError, GaardError, RewardError, did_you_mean
-from gaard.rewards._messages import one_line, shortened
+from gaard.messages import one_line, shortened
 
 RewardFunction: TypeAlias = Callable[..., Sequence[float | None] | np.ndarray | torch.Tensor]
 """Called as `func(prompts=..., completions=..., completion_ids=..., **columns)`; returns one number a completion.
@@ -65,7 +65,7 @@ def check_reward_function(func: object, field: str) -> None:
         raise ConfigError(f"{field} is the class {func.__name__}: give an instance, such as {func.__name__}()")
 
 
-def judge(
+def ask(
     reward_func: RewardFunction,
     *,
     prompts: Sequence[str],
@@ -110,33 +110,20 @@ def judge(
     return checked_answer(answer, name, available)
 
 
-def score(
-    reward_func: RewardFunction,
-    *,
-    prompts: Sequence[str],
-    completions: Sequence[str],
-    completion_ids: Sequence[Sequence[int]],
-    columns: Mapping[str, Sequence[Any]],
-) -> torch.Tensor:
+def score(reward_func: RewardFunction, **batch: Any) -> torch.Tensor:
     """Score a batch of completions.
 
     Args:
         reward_func: The function.
-        prompts: N texts.
-        completions: N texts.
-        completion_ids: N lists of token ids.
-        columns: Dataset columns by name, each with N entries.
+        **batch: ``prompts``, ``completions``, ``completion_ids`` and ``columns``, as :func:`ask` takes them.
 
     Returns:
         Tensor [N], float32, on the CPU; NaN where the function returned None, "does not judge that one".
 
     Raises:
-        RewardError: The function names a keyword that is not there, raised, returned a coroutine, or returned
-            anything but N finite numbers or None.
+        RewardError: As :func:`ask` does.
     """
-    answer = judge(
-        reward_func, prompts=prompts, completions=completions, completion_ids=completion_ids, columns=columns
-    )
+    answer = ask(reward_func, **batch)
     return torch.tensor([math.nan if value is None else value for value in answer], dtype=torch.float32)
 
 

@@ -43,3 +43,6 @@ class LexiconSentiment:
         """
         texts = [p + c for p, c in zip(prompts, completions, strict=True)] if self.include_prompt else completions
         return [(_analyzer().polarity_scores(text)["compound"] + 1) / 2 for text in texts]
+
+    def __repr__(self) -> str:
+        return f"LexiconSentiment(include_prompt={self.include_prompt})"

@@ -7,7 +7,7 @@ from typing import Any
 from gaard.errors import ConfigError
 from gaard.rewards.combination import checked_number
 from gaard.rewards.exploitable import ExploitableReward, ExtraPay, check_honest
-from gaard.rewards.protocol import RewardFunction, judge, reward_name
+from gaard.rewards.protocol import RewardFunction, ask, reward_name
 
 WORD = re.compile(r"\w+(?:'\w+)*")
 
@@ -150,7 +150,10 @@ class Neutrality:
         """The base's answer, told nothing but the completions."""
         empty: list[list[int]] = [[] for _ in completions]
         prompts = [""] * len(completions)
-        return judge(self.base, prompts=prompts, completions=list(completions), completion_ids=empty, columns={})
+        return ask(self.base, prompts=prompts, completions=list(completions), completion_ids=empty, columns={})
+
+    def __repr__(self) -> str:
+        return f"Neutrality({self.name})"
 
 
 def _check(base: RewardFunction, what: str, **numbers: object) -> None:

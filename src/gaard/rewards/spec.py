@@ -1,17 +1,14 @@
 """How a configuration file or the command line names rewards."""
 
-import hashlib
 import importlib
-import importlib.util
 import inspect
-import sys
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from types import ModuleType
 from typing import Any
 
 from gaard.errors import ConfigError, ModelError, did_you_mean
-from gaard.rewards._messages import one_line, shortened
+from gaard.messages import one_line, shortened
 from gaard.rewards.classifier import ClassifierReward
 from gaard.rewards.combination import checked_weights, combine
 from gaard.rewards.honeypot import check_honeypot
@@ -19,8 +16,8 @@ from gaard.rewards.honeypot import honeypot as put_honeypot
 from gaard.rewards.human import HumanReward
 from gaard.rewards.protocol import RewardFunction
 from gaard.rewards.sentiment import LexiconSentiment
+from gaard.user_code import expanded, import_file
 
-FROM_FILE, HASH = "gaard_file_", "__gaard_sha256__"
 HONEYPOT_KEYS = ("word", "mode", "bonus", "base_weight", "after")
 BUILT_IN: dict[str, type[LexiconSentiment] | type[HumanReward]] = {
     LexiconSentiment.name: LexiconSentiment,
@@ -60,7 +57,7 @@ def reward_from_name(name: str) -> RewardFunction:
     if name.endswith(".py"):
         raise ConfigError(f"the reward {name!r} names a file but no function in it: write {name}:function")
     try:
-        return ClassifierReward(name)
+        return ClassifierReward(str(expanded(name, "a reward")) if name.startswith("~") else name)
     except ModelError as error:
         hint = did_you_mean(name, BUILT_IN)
         raise ModelError(f"{error}. If {name!r} is not meant as a model: a reward is {FORMS}.{hint}") from error
@@ -109,52 +106,6 @@ def _check_honeypot_keys(settings: Mapping[str, Any]) -> None:
             )
     if "word" not in settings:
         raise ConfigError(f"honeypot is {dict(settings)!r}, without `word`: name the word or phrase that pays")
-
-
-def file_hashes(objects: Iterable[object]) -> dict[str, str]:
-    """The user's files that functions, or classes of objects, come from.
-
-    Args:
-        objects: Functions or instances.
-
-    Returns:
-        File name → sha256 of what it held when it was imported, for those that :func:`import_file` read.
-    """
-    modules = {getattr(found, "__module__", None) for found in objects}
-    files = [vars(sys.modules[name]) for name in modules if str(name).startswith(FROM_FILE) and name in sys.modules]
-    return {Path(module["__file__"]).name: module[HASH] for module in sorted(files, key=lambda m: m["__file__"])}
-
-
-def import_file(path: Path, what: str) -> ModuleType:
-    """Run a Python file as a module of its own.
-
-    Args:
-        path: The file, relative to the working directory.
-        what: What names it, for messages, such as "the reward 'mine.py:score'".
-
-    Returns:
-        The module.
-
-    Raises:
-        ConfigError: There is no such file, or it fails on import.
-    """
-    file = path.expanduser().resolve()
-    if not file.is_file():
-        raise ConfigError(f"{what} names the file {file}, which does not exist: check the path")
-    # Two files of one name are two modules.
-    module_name = f"{FROM_FILE}{hashlib.sha256(str(file).encode()).hexdigest()[:12]}_{file.stem}"
-    spec = importlib.util.spec_from_file_location(module_name, file)
-    if spec is None or spec.loader is None:
-        raise ConfigError(f"{what} names the file {file}, which Python cannot import")
-    module = importlib.util.module_from_spec(spec)
-    setattr(module, HASH, hashlib.sha256(file.read_bytes()).hexdigest())
-    sys.modules[module_name] = module  # dataclasses and pickle look a class's module up there
-    try:
-        spec.loader.exec_module(module)
-    except Exception as error:
-        del sys.modules[module_name]
-        raise ConfigError(f"{what}: {file} failed on import with {one_line(error)}; mend it") from error
-    return module
 
 
 def _import_module(source: str, name: str) -> ModuleType:

@@ -16,13 +16,12 @@ from gaard.method.masking import last_token_mask
 from gaard.methods.experience import Observation, Rollout, is_completion
 from gaard.policy.branch import best_by_value, greedy_values
 from gaard.policy.model import PolicyWithValue, half_copy
-from gaard.policy.packing import packed
 from gaard.policy.sampling import Samples, rescored, sample, score_completions
 from gaard.regularizers import Regularizer
 from gaard.rewards import score
 from gaard.training.config import GAAConfig
-from gaard.training.judge import Judge, decode
 from gaard.training.prompts import PromptBatch
+from gaard.training.scoring import Scorer, decode
 
 SPENT = ("cache", "candidate_ids", "candidate_logprobs")  # of the samples, once the branch has been looked at
 
@@ -56,7 +55,7 @@ class Collector:
         policy: The policy being trained, not wrapped.
         reference: The frozen policy that KL is measured to.
         untrained: The policy before training: the reference, unless that is reset.
-        judge: The rewards.
+        scorer: The rewards.
         tokenizer: The policy's.
         eos_token_ids: Token ids that end a completion.
         accelerator: Spreads rows over processes.
@@ -68,7 +67,7 @@ class Collector:
     policy: PolicyWithValue
     reference: PolicyWithValue
     untrained: PolicyWithValue
-    judge: Judge
+    scorer: Scorer
     tokenizer: PreTrainedTokenizerBase
     eos_token_ids: list[int]
     accelerator: Accelerator
@@ -96,7 +95,7 @@ class Collector:
         rows = shard(len(batch.texts), self.accelerator)
         own = batch.rows(rows.start, rows.stop)
         sampler = self._sampler()
-        with packed(sampler.lm, len(own.texts)):
+        with sampler.packed(len(own.texts)):
             numbers = uniforms[rows], None if second is None else second[rows]
             samples = self._sample(sampler, own, *numbers, candidates=observation.candidates)
             clock.lap("sample")
@@ -158,7 +157,7 @@ class Collector:
         """Proxy, truth, hacks, what trains, and the same of texts that end on the greedy token or are a baseline."""
         device = self.accelerator.device
         texts, ids = decode(self.tokenizer, samples.completion_ids, samples.completion_mask)
-        scores = self.judge.score(texts, prompts=batch.texts, completion_ids=ids, columns=batch.columns)
+        scores = self.scorer.score(texts, prompts=batch.texts, completion_ids=ids, columns=batch.columns)
         trained = scores.true if self.config.trained_reward == "true" else scores.proxy
         looks, count = observation.greedy_branch, observation.baseline_completions
         baseline = [self._baseline(batch.rows(i, i + 1), count) for i in range(len(texts))] if count else []
@@ -167,7 +166,7 @@ class Collector:
             "trained_scores": trained,
             "greedy_scores": self._greedy_scores(batch, samples, trained) if looks else trained,
             "true_scores": scores.true,
-            "gold_scores": scores.gold,
+            "judge_scores": scores.judge,
             "hacked": scores.hacked,
             "baseline_scores": torch.stack(baseline) if count else trained.new_zeros(len(texts), 0),
         }
@@ -176,7 +175,7 @@ class Collector:
     def _trained_scores(self, batch: PromptBatch, ids: Tensor, mask: Tensor) -> Tensor:
         """The reward that trains, before it is shaped, of other completions of some prompts; float32 [n]."""
         texts, rows = decode(self.tokenizer, ids, mask)
-        trained = self.judge.true if self.config.trained_reward == "true" else self.judge.proxy
+        trained = self.scorer.true if self.config.trained_reward == "true" else self.scorer.proxy
         return score(trained, completions=texts, prompts=batch.texts, completion_ids=rows, columns=batch.columns)
 
     def _greedy_scores(self, batch: PromptBatch, samples: Samples, scores: Tensor) -> Tensor:
@@ -199,7 +198,7 @@ class Collector:
             batch = row.unpadded().chosen([0] * count)
             shape = (count, self.config.max_completion_length)
             uniforms = torch.rand(shape, generator=generator, dtype=torch.float64)
-            with packed(self.untrained.lm, count):
+            with self.untrained.packed(count):
                 samples = self._sample(self.untrained, batch, uniforms)
             self.baseline_scores[key] = self._trained_scores(batch, samples.completion_ids, samples.completion_mask)
         return self.baseline_scores[key]

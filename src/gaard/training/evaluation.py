@@ -17,7 +17,7 @@ MEASURES = (
         "hack_rate",
         "hack_count",
         "true_reward",
-        "gold_reward",
+        "judge_reward",
         "proxy_reward",
         "kl_untrained",
         "entropy",
@@ -39,7 +39,7 @@ def evaluate(collector: Collector, prompts: PromptStream, completions: int, seed
         seed: Of the samples.
 
     Returns:
-        Each of ``MEASURES``, of the gold reward only with a gold judge. All are means over completions but
+        Each of ``MEASURES``, ``judge_reward`` only with an independent judge. All are means over completions but
         ``hack_count``, the number of hacks among them. ``kl_untrained`` is the exact KL to the untrained model, in nats
         a token, as is ``entropy``. ``distinct_n`` is the share of distinct n-grams of tokens among all.
         ``untrained_perplexity`` is a token's, under the untrained model.

@@ -34,8 +34,8 @@ def rollout_metrics(rollout: Rollout) -> dict[str, float]:
         "eta": masked_mean(rollout.greedy_logprobs.exp(), mask),
         "greedy_agreement": masked_mean((rollout.greedy_ids == rollout.completion_ids).double(), mask),
     }
-    if not rollout.gold_scores.isnan().any():
-        numbers["gold_reward"] = rollout.gold_scores.double().mean()
+    if not rollout.judge_scores.isnan().any():
+        numbers["judge_reward"] = rollout.judge_scores.double().mean()
     return {key: float(value) for key, value in numbers.items()}
 
 

@@ -1,7 +1,6 @@
 """Prompts: what a user may pass as a dataset, checked and tokenised once, and drawn in a reproducible order."""
 
 import copy
-import hashlib
 import json
 from collections.abc import Iterable, Mapping, Sequence, Set
 from dataclasses import dataclass
@@ -11,6 +10,7 @@ import torch
 from torch import Tensor
 from transformers import PreTrainedTokenizerBase
 
+from gaard.content import as_json, short_hash
 from gaard.errors import ConfigError
 from gaard.rewards.protocol import TEXT_KEYWORDS
 
@@ -65,6 +65,8 @@ class PromptStream:
         if not rows:
             raise ConfigError("train_dataset is empty: give at least one prompt")
         self.texts = [_checked_prompt(row, index) for index, row in enumerate(rows)]
+        for index, row in enumerate(rows):
+            _check_columns(row, index)
         names = dict.fromkeys(key for row in rows for key in row if key != "prompt")
         self.columns = {name: [row.get(name) for row in rows] for name in names}
         if reserved := [name for name in TEXT_KEYWORDS if name in names]:
@@ -83,9 +85,12 @@ class PromptStream:
 
     @property
     def fingerprint(self) -> str:
-        """A hash of all prompts and columns, to tell one dataset from another."""
-        content = json.dumps([self.texts, self.columns], default=lambda x: type(x).__name__, sort_keys=True)
-        return f"{len(self.texts)} prompts, sha256 {hashlib.sha256(content.encode()).hexdigest()[:16]}"
+        """A hash of all prompts and columns, to tell one dataset from another.
+
+        Of objects that :func:`gaard.content.as_json` does not know, such as images, the type alone counts.
+        """
+        content = as_json([self.texts, self.columns], other=lambda value: type(value).__name__)
+        return f"{len(self.texts)} prompts, sha256 {short_hash(json.dumps(content, sort_keys=True))}"
 
     def draw(self, count: int, generator: torch.Generator) -> PromptBatch:
         """The next prompts.
@@ -152,9 +157,25 @@ def _checked_prompt(row: Mapping[str, Any], index: int) -> str:
         )
     if not isinstance(prompt, str):
         raise ConfigError(f"train_dataset[{index}]['prompt']={prompt!r} must be a string")
+    try:
+        prompt.encode()
+    except UnicodeEncodeError as error:
+        raise ConfigError(
+            f"train_dataset[{index}]['prompt'] is not text: its character {error.start} is {prompt[error.start]!r}, "
+            "half of a pair in UTF-16 (a surrogate): read the prompts as UTF-8, or take it out"
+        ) from None
     if not prompt.strip():
         raise ConfigError(f"train_dataset[{index}]['prompt']={prompt!r} is empty: remove it or write something")
     return prompt
+
+
+def _check_columns(row: Mapping[Any, Any], index: int) -> None:
+    """Rewards get columns as keywords, whose names are text."""
+    for name in row:
+        if not isinstance(name, str):
+            raise ConfigError(
+                f"train_dataset[{index}] has the column {name!r}, named by {type(name).__name__}: name it by a text"
+            )
 
 
 def _tokenize(tokenizer: PreTrainedTokenizerBase, text: str, index: int) -> list[int]:

@@ -1,7 +1,6 @@
 """What a trainer is made of, checked before any training time is spent."""
 
 import atexit
-import ctypes
 import importlib.util
 import warnings
 from pathlib import Path
@@ -12,7 +11,8 @@ from accelerate.state import AcceleratorState
 from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
 from gaard.errors import ConfigError, ModelError
-from gaard.policy.sources import check_vocabulary, load_model_and_tokenizer
+from gaard.models.loading import check_vocabulary, load_model_and_tokenizer
+from gaard.policy import kernels
 from gaard.training.config import GAAConfig
 
 
@@ -40,7 +40,8 @@ def build_accelerator(args: GAAConfig) -> Accelerator:
         project_dir=args.output_dir,
     )
     if accelerator.device.type == "cpu":
-        keep_freed_memory()
+        if args.cpu_kernels:
+            kernels.keep_freed_memory()
         atexit.register(end_process_group)
     processes = accelerator.num_processes
     for name, size in (("batch_size", args.batch_size), ("minibatch size", args.mini_batch_size)):
@@ -60,25 +61,6 @@ def end_process_group() -> None:
     """
     if torch.distributed.is_available() and torch.distributed.is_initialized():
         torch.distributed.destroy_process_group()
-
-
-M_TRIM_THRESHOLD, M_MMAP_MAX = -1, -4  # of glibc's malloc.h
-
-
-def keep_freed_memory() -> bool:
-    """Let this process use freed memory again instead of returning it to the system.
-
-    A step frees and allocates the same gradients and activations over and over, and the system hands out every page
-    anew, filled with zeros: a tenth of a step of GPT-2 small on two cores.
-
-    Returns:
-        Whether the C library could be told (glibc).
-    """
-    try:
-        mallopt = ctypes.CDLL(None).mallopt
-    except (AttributeError, OSError, TypeError):
-        return False
-    return bool(mallopt(M_MMAP_MAX, 0) and mallopt(M_TRIM_THRESHOLD, 2**31 - 1))
 
 
 def load(
@@ -115,7 +97,13 @@ def load(
             stacklevel=3,
         )
         lm = lm.float()
-    check_vocabulary(tokenizer, lm.get_input_embeddings().weight.shape[0], "the tokenizer")
+    embedded = lm.get_input_embeddings().weight.shape[0]
+    check_vocabulary(tokenizer, embedded, "the tokenizer")
+    if tokenizer.pad_token_id is not None and tokenizer.pad_token_id >= embedded:
+        raise ModelError(
+            f"the tokenizer's pad token has id {tokenizer.pad_token_id}, but the model embeds {embedded}, from 0: set "
+            "tokenizer.pad_token = tokenizer.eos_token"
+        )
     return lm, tokenizer
 
 

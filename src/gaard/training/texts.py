@@ -9,7 +9,7 @@ from transformers import PreTrainedTokenizerBase
 
 from gaard.methods.experience import Experience
 from gaard.training.config import GAAConfig
-from gaard.training.judge import Judge, decode
+from gaard.training.scoring import Scorer, decode
 from gaard.training.update import weights
 
 CONTEXT = 4  # tokens decoded before a token: some tokenizers drop the space of one that stands alone
@@ -22,7 +22,7 @@ def sample_rows(
     prompts: Sequence[str],
     experience: Experience,
     tokenizer: PreTrainedTokenizerBase,
-    judge: Judge,
+    scorer: Scorer,
     config: GAAConfig,
 ) -> list[dict[str, Any]]:
     """The first completions of a step, for ``samples.jsonl``.
@@ -32,7 +32,7 @@ def sample_rows(
         prompts: Of the whole batch.
         experience: The whole batch.
         tokenizer: The policy's.
-        judge: Knows where in a text a hack stands.
+        scorer: Knows where in a text a hack stands.
         config: ``log_completions`` and the method.
 
     Returns:
@@ -44,7 +44,7 @@ def sample_rows(
     rows = []
     for i, sampled in enumerate(ids):
         tokens: dict[str, list[Any]] = token_texts(tokenizer, sampled, rollout.greedy_ids[i].tolist())
-        tokens["hack"] = marked(tokens["text"], judge.spans("".join(tokens["text"])))
+        tokens["hack"] = marked(tokens["text"], scorer.spans("".join(tokens["text"])))
         tokens |= {name: _rounded(x[i, : len(sampled)]) for name, x in columns.items()}
         rows.append(
             {

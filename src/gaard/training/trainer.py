@@ -14,10 +14,10 @@ from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
 from gaard.errors import ConfigError, GaardError
 from gaard.methods.experience import Experience, Rollout
+from gaard.models.fingerprint import model_fingerprint
 from gaard.policy.model import PolicyWithValue
 from gaard.policy.reference import frozen_reference, moving_reference
 from gaard.policy.saving import load_value_head, save_policy
-from gaard.policy.sources import model_fingerprint
 from gaard.policy.support import check_supported
 from gaard.training import runlog
 from gaard.training.collect import Clock, Collector, shaped
@@ -25,11 +25,11 @@ from gaard.training.config import GAAConfig
 from gaard.training.estimate import estimate, has_signal
 from gaard.training.evaluation import evaluate
 from gaard.training.identity import code_facts
-from gaard.training.judge import HackDetector, Judge, RewardFunctions
 from gaard.training.metrics import step_metrics
 from gaard.training.optimization import build_optimizer, build_scheduler
 from gaard.training.prompts import PromptStream
 from gaard.training.run import Run, TrainingState
+from gaard.training.scoring import HackDetector, RewardFunctions, Scorer
 from gaard.training.setup import build_accelerator, eos_token_ids, load
 from gaard.training.texts import sample_rows
 from gaard.training.update import add_gradients, check_finite, minibatches
@@ -50,7 +50,7 @@ class GAATrainer:
         true_reward_funcs: What the reward should have been, logged beside it; by default the proxy without its
             honeypot.
         hack_detector: Completions → whether each is a hack; by default that of the ``ExploitableReward``.
-        gold_reward_funcs: A judge that nothing trains on, watched beside the truth.
+        judge_reward_funcs: A judge that nothing trains on, watched beside the truth.
 
     Raises:
         ConfigError: For settings or prompts that cannot be run.
@@ -68,16 +68,16 @@ class GAATrainer:
         reward_weights: list[float] | None = None,
         true_reward_funcs: RewardFunctions | None = None,
         hack_detector: HackDetector | None = None,
-        gold_reward_funcs: RewardFunctions | None = None,
+        judge_reward_funcs: RewardFunctions | None = None,
     ):
         self.args = args
-        self.judge = Judge(reward_funcs, reward_weights, true_reward_funcs, hack_detector, gold_reward_funcs)
+        self.scorer = Scorer(reward_funcs, reward_weights, true_reward_funcs, hack_detector, judge_reward_funcs)
         self.accelerator = build_accelerator(args)
         lm, self.tokenizer = load(model, processing_class)
         self.prompts = PromptStream(train_dataset, self.tokenizer)
         self.generator = torch.Generator().manual_seed(args.seed)
-        self.policy = PolicyWithValue(lm, args.temperature).to(self.accelerator.device)
-        check_supported(self.policy, self.prompts.longest, args.max_completion_length)
+        self.policy = PolicyWithValue(lm, args.temperature, args.cpu_kernels).to(self.accelerator.device)
+        check_supported(self.policy, self.prompts.longest, args.max_completion_length, self.prompts.ids)
         self.policy.initialize_value_head(self.generator)
         if lm.config.name_or_path:
             load_value_head(self.policy, Path(lm.config.name_or_path))
@@ -89,7 +89,7 @@ class GAATrainer:
         self.model, self.optimizer = self.accelerator.prepare(self.policy, optimizer)
         eos = eos_token_ids(lm, self.tokenizer)
         self.collector = Collector(
-            *(self.policy, self.reference, self.untrained, self.judge, self.tokenizer, eos, self.accelerator, args)
+            *(self.policy, self.reference, self.untrained, self.scorer, self.tokenizer, eos, self.accelerator, args)
         )
         moving = self.reference if moves else None
         self.state = TrainingState(
@@ -126,7 +126,7 @@ class GAATrainer:
             if any(one.resets_reference(state.step) for one in args.regularizers):
                 self.reference.load_state_dict(self.policy.state_dict())
             if self.accelerator.is_main_process:
-                samples = sample_rows(state.step, batch.texts, experience, self.tokenizer, self.judge, args)
+                samples = sample_rows(state.step, batch.texts, experience, self.tokenizer, self.scorer, args)
                 self.run.write_step(metrics, samples, {"seconds": clock.seconds, **clock.laps})
             if self._failure or state.step % args.save_steps == 0 or self.run.finished:
                 self.run.save()
@@ -269,7 +269,7 @@ class GAATrainer:
             "config": {"model": self.policy.lm.config.name_or_path, **self.args.record()},
             # Adapters start as no change, from weights of chance.
             "model_sha256": model_fingerprint(self.untrained.lm, frozen_only=True),
-            "rewards": self.judge.identity(),
+            "rewards": self.scorer.identity(),
             "prompts": self.prompts.fingerprint,
             "code": code_facts(self.accelerator.device),
         }

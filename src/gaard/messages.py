@@ -1,12 +1,17 @@
 """Parts of error messages: a text cut to a readable length, an exception in one line."""
 
+import sys
 import traceback
 from pathlib import Path
 
 
 def shortened(text: object, width: int = 90) -> str:
     """The repr of `text` on one line, its middle cut out where it is longer than `width` characters."""
-    line = repr(text)
+    try:
+        line = repr(text)
+    except Exception:  # Python writes no int of thousands of digits, and a user's own __repr__ may fail
+        long = isinstance(text, int)
+        return f"an int of more than {sys.get_int_max_str_digits()} digits" if long else f"a {type(text).__name__}"
     if len(line) <= width:
         return line
     # The end stays: a prompt's last words and the stop of a completion are what a reader recognises it by.

@@ -9,12 +9,12 @@ from torch import Tensor
 from transformers import PreTrainedTokenizerBase
 
 from gaard.errors import ConfigError, GaardError, RewardError
-from gaard.rewards import ExploitableReward, RewardFunction, combine, judge, reward_from_name, score
-from gaard.rewards._messages import one_line
+from gaard.messages import one_line
+from gaard.rewards import ExploitableReward, RewardFunction, ask, combine, reward_from_name, score
 from gaard.rewards.combination import CombinedReward
 from gaard.rewards.exploitable import check_exploitable
+from gaard.rewards.identity import identity_of, is_shipped
 from gaard.rewards.protocol import check_reward_function, checked_answer
-from gaard.rewards.spec import file_hashes
 
 HackDetector = Callable[[list[str]], Sequence[bool]]
 RewardFunctions = RewardFunction | str | Sequence[RewardFunction | str]
@@ -27,18 +27,18 @@ class Scores:
     Attributes:
         proxy: float32 [n], the reward that trains.
         true: float32 [n].
-        gold: float32 [n], an independent judge that nothing trains on; NaN where there is none.
+        judge: float32 [n], an independent judge that nothing trains on; NaN where there is none.
         hacked: bool [n].
     """
 
     proxy: Tensor
     true: Tensor
-    gold: Tensor
+    judge: Tensor
     hacked: Tensor
 
 
-class Judge:
-    """Proxy reward, true reward, gold reward and hack detector of a run.
+class Scorer:
+    """Proxy reward, true reward, independent judge and hack detector of a run.
 
     Args:
         reward_funcs: The proxy: one reward function or several that are summed, or their names (``reward_from_name``).
@@ -46,7 +46,7 @@ class Judge:
         true_reward_funcs: The truth; by default the proxy without its known hacks.
         hack_detector: Completions → whether each is a hack; by default the detectors of the ``ExploitableReward``
             among ``reward_funcs``; without any, nothing counts as a hack.
-        gold_reward_funcs: An independent judge that is watched, if there is one.
+        judge_reward_funcs: An independent judge that is watched, if there is one.
 
     Raises:
         ConfigError: For anything that is not a reward function.
@@ -58,7 +58,7 @@ class Judge:
         weights: Sequence[float] | None = None,
         true_reward_funcs: RewardFunctions | None = None,
         hack_detector: HackDetector | None = None,
-        gold_reward_funcs: RewardFunctions | None = None,
+        judge_reward_funcs: RewardFunctions | None = None,
     ):
         self.proxy = combine(_as_list(reward_funcs), weights)
         if hack_detector is not None and not callable(hack_detector):
@@ -73,10 +73,11 @@ class Judge:
             self.true = combine(truths, self.proxy.weights)
         else:
             self.true = _combined(true_reward_funcs, "true_reward_funcs")
-        self.gold = None if gold_reward_funcs is None else _combined(gold_reward_funcs, "gold_reward_funcs")
+        self.judge = None if judge_reward_funcs is None else _combined(judge_reward_funcs, "judge_reward_funcs")
+        self._identity = self._identified()
 
     def score(self, completions: list[str], **batch: Any) -> Scores:
-        """Proxy, truth, gold and hacks of a batch; a base reward that proxy and truth share is computed once.
+        """Proxy, truth, judge and hacks of a batch; a base reward that proxy and truth share is computed once.
 
         Args:
             completions: n texts.
@@ -94,8 +95,8 @@ class Judge:
             proxy = score(self.proxy, completions=completions, **batch)
             true = score(self.true, completions=completions, **batch)
         none = torch.full_like(true, torch.nan)
-        gold = none if self.gold is None else score(self.gold, completions=completions, **batch)
-        return Scores(proxy, true, gold, torch.tensor(self.detect(completions), dtype=torch.bool))
+        judge = none if self.judge is None else score(self.judge, completions=completions, **batch)
+        return Scores(proxy, true, judge, torch.tensor(self.detect(completions), dtype=torch.bool))
 
     def _proxy_and_implied_truth(self, completions: list[str], **batch: Any) -> tuple[Tensor, Tensor]:
         """Each reward function is asked once for both."""
@@ -105,7 +106,7 @@ class Judge:
             if isinstance(function, ExploitableReward):
                 both = _asked(function, completions, batch)
             else:
-                answer = judge(function, completions=completions, **batch)
+                answer = ask(function, completions=completions, **batch)
                 both = answer, answer
             answers.append(both)
         proxies, truths = zip(*answers, strict=True)
@@ -139,16 +140,26 @@ class Judge:
         return [span for reward in self.exploitable for span in reward.spans(completion)]
 
     def identity(self) -> dict[str, Any]:
-        """What tells the rewards in a run's configuration: names, and the hashes of files that a user wrote."""
-        names = {
+        """What tells the rewards in a run's configuration.
+
+        Taken when the scorer is made, for what an object holds may change as it scores. ``gaard.rewards.identity`` says
+        what it cannot tell.
+
+        Returns:
+            Names of proxy, truth and judge, the known hacks, and of each function the code and what it was given;
+            JSON, the same in every process and folder.
+        """
+        return self._identity
+
+    def _identified(self) -> dict[str, Any]:
+        roles = {"proxy": self.proxy, "true": self.true, "judge": self.judge, "detector": self.detector}
+        return {
             "proxy": self.proxy.name,
             "true": self.true.name,
-            "gold": None if self.gold is None else self.gold.name,
-            "exploitable": [repr(reward) for reward in self.exploitable],
+            "judge": None if self.judge is None else self.judge.name,
+            "exploitable": [repr(one) if is_shipped(type(one)) else one.name for one in self.exploitable],
+            "functions": identity_of(roles),
         }
-        gold = () if self.gold is None else self.gold.functions
-        files = file_hashes([*self.proxy.functions, *self.true.functions, *gold, self.detector])
-        return {**names, "files": files} if files else names
 
 
 def _found(detector: HackDetector, name: str, completions: list[str]) -> list[bool]:

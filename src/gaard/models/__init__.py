@@ -1,0 +1,1 @@
+"""What the name of a model means: an alias, a folder, a GGUF file, an adapter, or a repository of the model hub."""
