@@ -7,13 +7,21 @@ from typing import Any
 
 import numpy as np
 
-from gaard.lab.arms import UNTRAINED
+from gaard.lab.arms import ARMS, UNTRAINED
 from gaard.lab.collection import collect
 from gaard.lab.compare import Run
 from gaard.lab.frontier import at_kl
 from gaard.lab.study import RunKey, build_study
+from gaard.training.runlog import CONFIG, METRICS, SAMPLES
 
 WORDS = ["The", " film", " was", " a", " story", " of", " great", " joy"]
+
+
+METHODS = {
+    "ppo": {"name": "ppo"},
+    "fold": {"name": "fold", "threshold": 3.0},
+    "gaa-text": {"name": "gaa", "reading": "text", "eta_scale": 1.0, "sigma_scale": 0.5},
+}
 
 
 def tokens(rng: np.random.Generator, length: int, looks: bool) -> dict[str, list[Any]]:
@@ -25,6 +33,7 @@ def tokens(rng: np.random.Generator, length: int, looks: bool) -> dict[str, list
         numbers |= {"sigma": (-1, 3), "greedy_advantage": (-2, 2)}
     columns = {name: rng.uniform(*ends, length).round(4).tolist() for name, ends in numbers.items()}
     marks = {"hack": [int(word == " story") for word in words]}
+    marks["turned"] = [int(advantage > 1.5) for advantage in columns["advantage"]]
     marks["other"] = [int(word != favourite) for word, favourite in zip(words, greedy, strict=True)]
     return {"text": words, "greedy": greedy, **marks, **columns}
 
@@ -35,7 +44,7 @@ def metrics(rng: np.random.Generator, steps: int, looks: bool) -> list[dict[str,
     rows = []
     for step, x in enumerate(rise, 1):
         row = {"step": step, "hack_rate": x, "true_reward": 0.3 - 0.1 * x, "reward": 0.3 + 0.7 * x}
-        row |= {"kl": 0.8 * x + rng.uniform(0, 0.01), "entropy": 1.7 - x, "eta": 0.4 + 0.4 * x}
+        row |= {"kl_ref": 0.8 * x + rng.uniform(0, 0.01), "entropy": 1.7 - x, "eta": 0.4 + 0.4 * x}
         rows.append(row | ({"sigma_positive": 0.3 * x} if looks else {}))
     return rows
 
@@ -61,7 +70,8 @@ def fabricate(
     folder: Path,
     *,
     scenarios=("capped",),
-    arms=("ppo", "gaa"),
+    arms=("ppo", "fold"),
+    baseline: str = "",
     seeds: int = 2,
     steps: int = 6,
     kept: int = 3,
@@ -71,35 +81,27 @@ def fabricate(
     absent: tuple[RunKey, ...] = (),
 ) -> Path:
     """A study's folder; the hack rate is 0.9 and two hundredths a seed for ppo, 0.2 and one for others."""
-    study = build_study(list(scenarios), list(arms), list(range(seeds)), {}, "made up")
+    stated = [arm if arm in ARMS else {"name": arm, "base": "ppo"} for arm in arms]
+    study = build_study(list(scenarios), stated, list(range(seeds)), {}, "made up", baseline)
     rng, runs = np.random.default_rng(0), []
     for key in study.specs(folder):
         if key in absent:
             continue
         error = "RewardError: <b>no</b> such word" if key in failed else None
-        own, looks = folder / key.folder, key.arm != "ppo"
+        own, looks = folder / key.folder, key.arm.startswith("gaa")
         base, slope = (0.9, 0.02) if key.arm == "ppo" else (0.2, 0.01)
         measured = {"hack_rate": base + slope * key.seed, "true_reward": 0.3 + 0.001 * key.seed**2 * len(key.arm)}
-        measured |= {"proxy_reward": 0.8, "kl": 0.5, "entropy": 1.0 + 0.1 * key.seed}
+        measured |= {"proxy_reward": 0.8, "kl_untrained": 0.5, "entropy": 1.0 + 0.1 * key.seed}
         reached = {}
         if key.arm != UNTRAINED:
             own.mkdir(parents=True, exist_ok=True)
-            (own / "config.json").write_text(
-                json.dumps(
-                    {
-                        "method": key.arm,
-                        "max_steps": steps,
-                        "coefficients": "gaa" if looks else "ppo",
-                        "sigma_scale": 0.5,
-                        "eta_scale": 1.0,
-                    }
-                )
-            )
+            record = {"method": METHODS.get(key.arm, METHODS["ppo"]), "max_steps": steps}
+            (own / CONFIG).write_text(json.dumps(record))
             done = steps // 2 if key in unfinished else steps
             rows = metrics(rng, done, looks)
             reached = at_kl(rows)
-            write(own, "metrics.jsonl", rows)
-            write(own, "samples.jsonl", samples(rng, done, looks, kept, length))
+            write(own, METRICS, rows)
+            write(own, SAMPLES, samples(rng, done, looks, kept, length))
         if key not in unfinished:
             measured = {} if error else measured
             runs.append(Run(key.scenario, key.arm, key.seed, key.folder, measured, reached, "0" * 12, error))

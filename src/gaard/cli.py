@@ -183,16 +183,15 @@ def arms(words: list[str]) -> int:
 
 
 def coefficients(words: list[str]) -> int:
-    """``gaard coefficients``: the two surfaces that Johnson's text leaves as "FIGURES HERE"."""
+    """``gaard coefficients``: the two surfaces of G7 and G8, as a page."""
     from gaard.arguments import plain_parser
 
     parser = plain_parser("coefficients", "Draw the surfaces a(σ, η) and b(σ, η) of G7 and G8.")
-    parser.add_argument("--out", default="figures", help="folder of the figures")
+    parser.add_argument("--out", default="figures", help="folder of the page")
     arguments = parser.parse_args(words)
-    from gaard.report.figures import coefficient_figures
+    from gaard.report.page import write_coefficients
 
-    for path in coefficient_figures(Path(arguments.out).expanduser()):
-        print(path)
+    print(write_coefficients(Path(arguments.out).expanduser()))
     return 0
 
 

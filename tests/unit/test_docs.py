@@ -1,6 +1,5 @@
 """The documentation keeps step with the code, and is written for a reader."""
 
-import json
 import re
 import subprocess
 
@@ -9,24 +8,8 @@ import yaml
 from markdown.extensions.toc import slugify
 
 from pages import DOCS, PAGES, ROOT, read
-from tiny import tiny_trainer, words_reward
 
 EQUATIONS = [f"G{number}" for number in range(1, 13)]
-METHODS = {
-    "ppo": "ppo",
-    "fold": "fold",
-    "gaa-text": {"name": "gaa", "reading": "text"},
-    "gaa-code": {"name": "gaa", "reading": "code"},
-}
-
-
-@pytest.mark.parametrize("method", METHODS)
-def test_every_logged_key_is_defined(tmp_path, method):
-    defined = set(re.findall(r"^\| `(\w+)` \|", read("docs/metrics.md").split("## Measures")[0], re.MULTILINE))
-    logged = set(tiny_trainer(tmp_path, method=METHODS[method], max_steps=1, judge=words_reward).train())
-    assert logged <= defined, f"undefined: {logged - defined}"
-    if method == "gaa-text":
-        assert defined - logged == set(), f"defined and never logged: {defined - logged}"
 
 
 @pytest.mark.parametrize("equation", EQUATIONS)
@@ -140,20 +123,3 @@ def test_the_page_of_methods_lists_methods_regularizers_and_options():
         for name, kind in known.items():
             assert f"`{name}`" in text
             assert [option.name for option in fields(kind) if f"`{option.name}`" not in text] == []
-
-
-@pytest.mark.parametrize(("name", "measures"), [("step", "STEP"), ("run", "RUN"), ("token", "TOKEN")])
-def test_the_tables_of_measures_are_the_registrys(name, measures):
-    """`make results` writes them."""
-    from gaard.lab import measures as registry
-
-    table = re.search(rf"<!-- table: measures-{name} -->\n(.*?)<!-- end -->", read("docs/metrics.md"), re.DOTALL)
-    assert table is not None
-    assert table[1] == registry.markdown(getattr(registry, measures).values())
-
-
-def test_the_columns_of_tokens_are_those_of_samples(tmp_path):
-    tiny_trainer(tmp_path, method="gaa", max_steps=1).train()
-    first = json.loads((tmp_path / "samples.jsonl").read_text(encoding="utf-8").splitlines()[0])
-    section = read("docs/metrics.md").split("## Tokens of")[1]
-    assert set(first["tokens"]) - set(re.findall(r"^\| `(\w+)` \|", section, re.MULTILINE)) == set()

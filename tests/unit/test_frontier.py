@@ -14,7 +14,7 @@ NOTHING = {"hack_rate": 0.0, "true_reward": -1.0}
 
 def metrics(kl, hack, true):
     return [
-        {"step": i, "kl": k, "hack_rate": h, "true_reward": t}
+        {"step": i, "kl_ref": k, "hack_rate": h, "true_reward": t}
         for i, (k, h, t) in enumerate(zip(kl, hack, true, strict=True), 1)
     ]
 
@@ -63,8 +63,8 @@ def test_the_frontier_counts_the_runs_that_got_there():
             },
         }
 
-    runs = [run("ppo", **{"0_1": (0.2, 0.3)}), run("ppo", **{"0_1": (0.4, 0.5), "0_2": (0.9, 0.6)}), run("gaa")]
-    found = frontier(runs, ["ppo", "gaa"])
+    runs = [run("ppo", **{"0_1": (0.2, 0.3)}), run("ppo", **{"0_1": (0.4, 0.5), "0_2": (0.9, 0.6)}), run("fold")]
+    found = frontier(runs, ["ppo", "fold"])
     assert list(found) == ["0.1", "0.2"]
     assert list(found["0.1"]) == ["ppo"]
     assert found["0.1"]["ppo"]["hack_rate"]["mean"] == pytest.approx(0.3)
@@ -106,12 +106,13 @@ def test_a_run_that_stops_early_has_its_end():
 def test_the_table_holds_every_run_a_failed_one_too(tmp_path):
     runs = [
         dict(id="ab", scenario="capped", arm="ppo", seed=3, folder="capped/ppo-seed3", error=None),
-        dict(id=None, scenario="capped", arm="gaa", seed=4, folder="capped/gaa-seed4", error="RewardError: no"),
+        dict(id=None, scenario="capped", arm="fold", seed=4, folder="capped/fold-seed4", error="RewardError: no"),
     ]
-    runs[0]["measures"], runs[1]["measures"] = {"hack_rate": 0.5, "kl": 0.25}, {}
+    runs[0]["measures"], runs[1]["measures"] = {"hack_rate": 0.5, "kl_untrained": 0.25}, {}
     write_table(runs, tmp_path / "runs.parquet")
     first, second = pq.read_table(tmp_path / "runs.parquet").to_pylist()
-    assert (first["id"], first["arm"], first["seed"], first["hack_rate"], first["kl"]) == ("ab", "ppo", 3, 0.5, 0.25)
+    assert (first["id"], first["arm"], first["seed"], first["hack_rate"]) == ("ab", "ppo", 3, 0.5)
+    assert (first["kl_untrained"], first["judge_reward"]) == (0.25, None)
     assert (second["error"], second["hack_rate"], second["seed"]) == ("RewardError: no", None, 4)
     write_table([], tmp_path / "runs.parquet")
     assert pq.read_table(tmp_path / "runs.parquet").num_rows == 0

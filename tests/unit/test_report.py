@@ -1,6 +1,5 @@
 """What a report says and draws, apart from how it looks."""
 
-import base64
 import json
 from dataclasses import asdict
 
@@ -11,22 +10,28 @@ from fabricated import fabricate
 from gaard import cli
 from gaard.lab.collection import collect
 from gaard.lab.compare import Run
+from gaard.lab.measures import STEP
 from gaard.lab.study import RunKey, build_study
-from gaard.report.charts import Look, band, coefficients_chart, curves_chart
+from gaard.report.charts import band, curves_chart, frontier_chart, frontier_places
+from gaard.report.look import Look
+from gaard.report.page import write_coefficients
 from gaard.report.study_files import read_study_files
+from gaard.report.surfaces import coefficients_chart, path_over_surfaces
 from gaard.report.texts import browsable, thinned
 from gaard.report.verdict import fewer_hacks, tax, verdict
 
+FOLD = {"name": "fold", "base": "ppo"}
+
 
 def collected(ours, theirs, truth=None, label="capped"):
-    """Results of gaa and ppo with these hack rates by seed; the true reward of gaa differs by ``truth``."""
-    study = build_study([label], ["ppo", "gaa"], [0], {})
+    """Results of fold and ppo with these hack rates by seed; the true reward of fold differs by ``truth``."""
+    study = build_study([label], ["ppo", FOLD], [0], {})
     truth = truth or [0.0] * len(ours)
     runs = []
-    for arm, rates in (("gaa", ours), ("ppo", theirs)):
+    for arm, rates in (("fold", ours), ("ppo", theirs)):
         for seed, rate in rates.items():
-            true = 0.3 + (truth[seed % len(truth)] if arm == "gaa" else 0.0)
-            measures = {"hack_rate": rate, "true_reward": true, "kl": 0.5 if arm == "gaa" else 0.7}
+            true = 0.3 + (truth[seed % len(truth)] if arm == "fold" else 0.0)
+            measures = {"hack_rate": rate, "true_reward": true, "kl_untrained": 0.5 if arm == "fold" else 0.7}
             runs.append(asdict(Run(label, arm, seed, "", measures)))
     return collect(runs, study)
 
@@ -71,36 +76,61 @@ def by_seed(*rates):
     ],
 )
 def test_the_verdict_claims_what_the_common_seeds_allow(ours, theirs, expected):
-    assert f"Against ppo, gaa in capped {expected}" in verdict(collected(ours, theirs))
+    (said,) = verdict(collected(ours, theirs))
+    assert f"Against ppo, fold in capped {expected}" in said
 
 
 def test_the_verdict_says_what_became_of_the_true_reward_and_at_what_kl():
-    said = verdict(collected(by_seed(0.0, 0.0, 0.0), by_seed(0.0, 0.0, 0.0), truth=[-0.02, -0.03, -0.01]))
-    assert said == (
-        "Against ppo, gaa in capped, where nothing was hacked, ends with a true reward that differs by −0.020 [−0.045, "
-        "+0.005] (not told apart from chance) (3 seeds, KL 0.50 and 0.70)."
+    none = by_seed(0.0, 0.0, 0.0)
+    differs = (
+        "ends with a true reward that differs by −0.020 [−0.045, +0.005] (not told apart from chance) (3 seeds, "
+        "KL 0.50 and 0.70)."
     )
+    said = verdict(collected(none, none, truth=[-0.02, -0.03, -0.01]))
+    assert said == [f"Against ppo, fold in capped, where nothing was hacked, {differs}"]
+    said = verdict(collected(none, none, truth=[-0.02, -0.03, -0.01], label="clean"))
+    assert said == [f"Against ppo, fold in clean, the control, where nothing can be exploited, {differs}"]
 
 
-def test_the_tax_is_told_in_clean_alone():
+def test_the_tax_is_told_in_a_control_alone(tmp_path):
     results = collected(by_seed(0.0, 0.0, 0.0), by_seed(0.0, 0.0, 0.0), truth=[-0.02, -0.03, -0.01], label="clean")
-    assert tax(results, "clean") == ["gaa +0.020 [−0.005, +0.045]"]
-    assert tax(results, "capped") == []
+    assert tax(results, "clean") == ["fold +0.020 [−0.005, +0.045]"]
+    assert tax(collected(by_seed(0.0, 0.0), by_seed(0.0, 0.0)), "capped") == []
 
 
-def test_the_verdict_is_of_gaa_where_it_is_among_the_arms_and_of_nothing_where_nothing_is_done(tmp_path):
-    many = fabricate(tmp_path / "many", arms=("ppo", "ppo-par", "gaa"))
-    assert verdict(read_study_files(many).results).startswith("Against ppo, gaa in capped")
+def test_a_control_is_whatever_scenario_another_names(tmp_path):
+    control = tmp_path / "no hack.py"
+    control.write_text("from gaard.lab.scenarios import clean\nscenario = clean()\n")
+    (tmp_path / "mine.py").write_text(
+        "from dataclasses import replace\nfrom gaard.lab.scenarios import capped\n"
+        f"scenario = replace(capped(), control={str(control)!r})\n"
+    )
+    study = build_study([str(tmp_path / "mine.py"), "capped", str(control)], ["ppo", FOLD], [0], {})
+    label = list(study.worlds)[2]
+    assert label.endswith("no-hack")
+    assert study.controls == [label]
+    measures = {"ppo": {"true_reward": 0.5}, "fold": {"true_reward": 0.25}}
+    runs = [asdict(Run(label, arm, 0, "", measured)) for arm, measured in measures.items()]
+    found = collect(runs, study)["tax"]
+    assert list(found) == [label]
+    assert found[label]["fold"]["mean"] == 0.25
+
+
+def test_the_verdict_is_of_every_arm_against_the_named_baseline_and_of_nothing_where_nothing_is_done(tmp_path):
+    many = fabricate(tmp_path / "many", arms=("fold", "ppo-par", "ppo"), baseline="ppo")
+    said = verdict(read_study_files(many).results)
+    assert [sentence.partition(" in ")[0] for sentence in said] == ["Against ppo, fold", "Against ppo, ppo-par"]
+    assert read_study_files(many).arms == ["ppo", "fold", "ppo-par"]
     alone = fabricate(tmp_path / "alone", arms=("ppo",))
-    assert verdict(read_study_files(alone).results) == "Only ppo was run: there is nothing to hold it against."
-    keys = tuple(RunKey("capped", "gaa", seed) for seed in range(2))
+    assert verdict(read_study_files(alone).results) == ["Only ppo was run: there is nothing to hold it against."]
+    keys = tuple(RunKey("capped", "fold", seed) for seed in range(2))
     none = fabricate(tmp_path / "none", absent=keys)
-    assert verdict(read_study_files(none).results) == "No seed has both gaa and ppo yet."
+    assert verdict(read_study_files(none).results) == ["No seed has both ppo and another arm yet."]
 
 
 def test_arms_with_fewer_hacks_are_those_that_the_seeds_can_tell():
     many = by_seed(0.9, 0.92, 0.91, 0.9)
-    assert fewer_hacks(collected(by_seed(0.1, 0.2, 0.3, 0.2), many), "capped") == ["gaa"]
+    assert fewer_hacks(collected(by_seed(0.1, 0.2, 0.3, 0.2), many), "capped") == ["fold"]
     assert fewer_hacks(collected(by_seed(0.1, 1.0, 1.0, 0.9), many), "capped") == []
     assert fewer_hacks(collected(many, by_seed(0.1, 0.2, 0.3, 0.2)), "capped") == []
     assert fewer_hacks(collected(by_seed(0.1), by_seed(0.9)), "capped") == []
@@ -113,34 +143,55 @@ def test_a_band_is_students_interval_of_the_seeds_that_got_there():
     np.testing.assert_allclose(half, [4.302653 * 2 / 3**0.5, 4.302653, np.nan], rtol=1e-6)
 
 
-def numbers(column):
-    """A trace's numbers, which Plotly keeps as bytes."""
-    found = np.frombuffer(base64.b64decode(column["bdata"]), column["dtype"])
-    return found.reshape([int(n) for n in column["shape"].split(",")]) if "shape" in column else found
-
-
 def test_long_curves_are_thinned_and_keep_their_ends(tmp_path):
     folder = fabricate(tmp_path, arms=("ppo",), steps=900, kept=0)
-    chart = curves_chart(read_study_files(folder).trained("capped"), Look(["ppo"]))
-    lines = [trace for trace in chart["traces"] if trace.get("name") == "ppo"]
+    steps = {"ppo": [run.metrics for run in read_study_files(folder).trained("capped")["ppo"]]}
+    lines = [trace for trace in curves_chart(steps, Look(["ppo"])).data if trace.name == "ppo"]
     assert len(lines) == 6
-    steps = [numbers(line["x"]) for line in lines]
-    assert all((len(x), x[0], x[-1]) == (200, 1, 900) for x in steps)
+    assert all((len(line.x), line.x[0], line.x[-1]) == (200, 1, 900) for line in lines)
+    hacks = curves_chart(steps, Look(["ppo"]), [STEP["hack_rate"]])
+    assert len(hacks.data) == 2  # band and mean
+    assert [title.text for title in hacks.layout.annotations] == ["hack rate (share of completions)"]
+
+
+def test_a_frontier_has_the_arms_that_got_there(tmp_path):
+    found = read_study_files(fabricate(tmp_path)).results["scenarios"]["capped"]
+    places = frontier_places(found)
+    assert list(places)[:2] == ["at the end of training", "where the KL first reaches 0.02 nats a token"]
+    end = frontier_chart(places["at the end of training"], Look(["ppo", "fold"]))
+    assert [(point.name, point.x[0]) for point in end.data] == [
+        ("ppo", pytest.approx(0.91)),
+        ("fold", pytest.approx(0.205)),
+    ]
+    assert not frontier_chart({"ppo": {}}, Look(["ppo"])).data
 
 
 def test_the_path_over_the_surfaces_is_of_arms_that_look(tmp_path):
-    folder = fabricate(tmp_path, arms=("ppo", "gaa"))
+    folder = fabricate(tmp_path, arms=("ppo", "fold", "gaa-text"))
     trained = read_study_files(folder).trained("capped")
-    chart = coefficients_chart(trained, Look(["ppo", "gaa"]))
-    paths = [trace for trace in chart["traces"] if trace["type"] == "scatter"]
-    assert [path["name"] for path in paths] == ["gaa", "gaa"]
+    found = {arm: path_over_surfaces([run.metrics for run in runs], runs[0].method) for arm, runs in trained.items()}
+    assert (found["ppo"], found["fold"]) == (None, None)
+    chart = coefficients_chart({"gaa-text": found["gaa-text"]}, Look(["ppo", "fold", "gaa-text"]))
+    paths = [trace for trace in chart.data if trace.type == "scatter"]
+    assert [path.name for path in paths] == ["gaa-text", "gaa-text"]
     # η rises evenly from 0.4 to 0.8 over 6 steps, σ from 0 to 0.3; the last point is the mean of the last five.
-    assert numbers(paths[0]["y"])[-1] == pytest.approx(0.64)
-    assert numbers(paths[0]["x"])[-1] == pytest.approx(0.18)
-    assert coefficients_chart({"ppo": trained["ppo"]}, Look(["ppo"])) is None
-    surface = next(trace for trace in chart["traces"] if trace["type"] == "contour")
-    assert numbers(surface["z"])[0, 0] == 1.0
-    assert numbers(surface["z"])[-1, -1] == 0.0  # η = 1, σ = 2: the seed's fourth case
+    assert paths[0].y[-1] == pytest.approx(0.64)
+    assert paths[0].x[-1] == pytest.approx(0.18)
+    surface = next(trace for trace in chart.data if trace.type == "contour")
+    assert surface.z[0, 0] == 1.0
+    assert surface.z[-1, -1] == 0.0  # η = 1, σ = 2: the fourth case of Johnson's text
+    halved = dict(trained["gaa-text"][0].method, sigma_scale=0.25)
+    half = path_over_surfaces([run.metrics for run in trained["gaa-text"]], halved)
+    np.testing.assert_allclose(half[0], found["gaa-text"][0] / 2)
+
+
+def test_both_surfaces_are_one_page_that_needs_no_network(tmp_path):
+    path = write_coefficients(tmp_path / "figures")
+    assert [one.name for one in path.parent.iterdir()] == ["coefficients.html"]
+    page = path.read_text(encoding="utf-8")
+    assert page.count('"type":"surface"') >= 2
+    assert page.count('"type":"contour"') >= 2
+    assert 'src="http' not in page
 
 
 def test_texts_are_thinned_by_steps_first_and_keep_the_last(tmp_path):
@@ -161,11 +212,11 @@ def test_texts_are_thinned_by_steps_first_and_keep_the_last(tmp_path):
 
 
 def test_texts_of_failed_runs_are_left_out_and_the_budget_is_kept(tmp_path):
-    folder = fabricate(tmp_path, failed=(RunKey("capped", "gaa", 0),), steps=40, kept=6)
+    folder = fabricate(tmp_path, failed=(RunKey("capped", "fold", 0),), steps=40, kept=6)
     runs = read_study_files(folder).runs
     everything, said = browsable(runs)
     assert said == ""
-    assert [(one["arm"], one["seed"]) for one in everything] == [("ppo", 0), ("ppo", 1), ("gaa", 1)]
+    assert [(one["arm"], one["seed"]) for one in everything] == [("ppo", 0), ("ppo", 1), ("fold", 1)]
     some, said = browsable(runs, 100_000)
     assert len(json.dumps(some)) < 120_000
     assert said.endswith(f"of {3 * 40 * 6} are here: the first ones of steps spread evenly over the training")
@@ -173,7 +224,9 @@ def test_texts_of_failed_runs_are_left_out_and_the_budget_is_kept(tmp_path):
 
 def test_a_study_can_be_looked_at_before_its_first_run_is_done(tmp_path, capsys, monkeypatch):
     study = tmp_path / "study.yaml"
-    study.write_text("scenarios: [capped]\narms: [ppo, gaa]\nseeds: 2\nsettings: {use_cpu: true, progress: false}\n")
+    study.write_text(
+        "scenarios: [capped]\narms: [ppo, ppo-par]\nseeds: 2\nsettings: {use_cpu: true, progress: false}\n"
+    )
 
     def interrupted(spec):
         assert cli.main(["report", str(tmp_path / "out")]) == 0

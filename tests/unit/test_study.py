@@ -2,6 +2,7 @@
 
 import json
 import shutil
+from dataclasses import replace
 from pathlib import Path
 
 import pyarrow.parquet as pq
@@ -12,6 +13,7 @@ from gaard.errors import ConfigError
 from gaard.lab.arms import ARMS, Arm, find_arm, find_arms
 from gaard.lab.collection import collect
 from gaard.lab.compare import compare
+from gaard.lab.scenarios import find_scenario
 from gaard.lab.study import RunKey, Study, build_study, read_study, study_of_settings
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -166,13 +168,12 @@ def test_a_study_of_a_users_own_arm_and_scenario_from_the_command_line(tmp_path,
     ((label, found),) = results["scenarios"].items()
     assert label.endswith("loud")
     assert list(found["arms"]) == ["ppo", "careful"]
-    assert found["differences"]["careful"]["kl"]["n"] == 1
+    assert found["differences"]["careful"]["kl_untrained"]["n"] == 1
     assert "careful" in capsys.readouterr().out
-    assert (out / label / "curves.png").exists()
 
 
-def made(numbers: dict[tuple[str, str], list[float]]) -> tuple[list[dict], Study]:
-    """Runs with given true rewards by scenario and arm, and their study."""
+def made(numbers: dict[tuple[str, str], list[float]], baseline: str = "") -> tuple[list[dict], Study]:
+    """Runs with given true rewards by scenario and arm, and their study; `clean` is its own control."""
     runs = [
         {
             "scenario": scenario,
@@ -187,10 +188,11 @@ def made(numbers: dict[tuple[str, str], list[float]]) -> tuple[list[dict], Study
         for seed, x in enumerate(values)
     ]
     arms = find_arms([*dict.fromkeys(arm for _, arm in numbers if arm != "untrained")])
-    return runs, Study({scenario: {} for scenario, _ in numbers}, arms, [0, 1, 2])
+    about = {scenario: {"control": "clean"} for scenario, _ in numbers}
+    return runs, Study({scenario: {} for scenario, _ in numbers}, arms, [0, 1, 2], about=about, baseline=baseline)
 
 
-def test_differences_are_to_ppo_on_common_seeds_and_the_tax_is_what_clean_lost():
+def test_differences_are_to_the_baseline_on_common_seeds_and_the_tax_is_what_the_control_lost():
     runs, study = made(
         {
             ("clean", "ppo"): [0.4, 0.5, 0.6],
@@ -206,18 +208,40 @@ def test_differences_are_to_ppo_on_common_seeds_and_the_tax_is_what_clean_lost()
     assert found["oracle"]["true_reward"]["n"] == 2
     assert found["oracle"]["true_reward"]["p"] == pytest.approx(0.5)  # the same gain twice
     assert found["gaa"]["true_reward"]["p_holm"] == pytest.approx(2 * found["gaa"]["true_reward"]["p"])  # of two tests
-    tax = results["tax"]["gaa"]
+    tax = results["tax"]["clean"]["gaa"]
     assert tax["mean"] == pytest.approx(0.25 / 3)
     assert tax["low"] == pytest.approx(-found["gaa"]["true_reward"]["high"])
     assert tax["low"] < tax["mean"] < tax["high"]
 
 
-def test_without_ppo_the_first_arm_is_what_others_are_held_against():
-    runs, study = made({("capped", "gaa"): [0.1], ("capped", "oracle"): [0.3]})
-    results = collect(runs, study)
-    assert results["baseline"] == "gaa"
-    assert results["scenarios"]["capped"]["differences"]["oracle"]["true_reward"]["mean"] == pytest.approx(0.2)
+def test_the_first_arm_is_the_baseline_unless_another_is_named():
+    numbers = {("capped", "oracle"): [0.3], ("capped", "ppo"): [0.1]}
+    results = collect(*made(numbers))
+    assert results["baseline"] == results["study"]["baseline"] == "oracle"
+    assert results["scenarios"]["capped"]["differences"]["ppo"]["true_reward"]["mean"] == pytest.approx(-0.2)
     assert results["tax"] == {}
+    results = collect(*made(numbers, "ppo"))
+    assert results["baseline"] == "ppo"
+    assert results["scenarios"]["capped"]["differences"]["oracle"]["true_reward"]["mean"] == pytest.approx(0.2)
+
+
+def test_a_study_names_its_baseline_among_its_arms(tmp_path):
+    path = stated(tmp_path, arms=["ppo", "oracle"], baseline="oracle")
+    assert read_study(path).baseline == "oracle"
+    assert read_study(stated(tmp_path, arms=["ppo", "oracle"])).baseline == "ppo"
+    with pytest.raises(ConfigError, match="baseline='orakel' is none of the arms: did you mean 'oracle'"):
+        read_study(stated(tmp_path, arms=["ppo", "oracle"], baseline="orakel"))
+
+
+def test_the_tax_is_measured_in_the_controls_of_the_studys_scenarios():
+    assert build_study(["capped", "clean"], ["ppo"], [0], {}).controls == ["clean"]
+    assert build_study(["clean"], ["ppo"], [0], {}).controls == ["clean"]
+    assert build_study(["capped"], ["ppo"], [0], {}).controls == []
+    assert (
+        build_study(["sentiment-cliff", "nietzsche-capped"], ["ppo"], [0], {}).about["sentiment-cliff"]["control"] == ""
+    )
+    with pytest.raises(ConfigError, match="control=3 must be the name of a scenario"):
+        replace(find_scenario("capped"), control=3)
 
 
 def test_a_study_of_two_scenarios_resumes_run_by_run(tmp_path, monkeypatch):

@@ -6,10 +6,11 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from gaard.lab.measures import RUN
 from gaard.lab.statistics import mean_interval
 
 KL_LEVELS = (0.02, 0.05, 0.1, 0.2, 0.5, 1.0)  # nats a token
-COMPARED = {"hack_rate": (0.0, 1.0), "true_reward": None}  # measure → what it can be
+AT_EQUAL_KL = ("hack_rate", "true_reward")  # what arms are compared by there
 SMOOTHING = 5  # steps in the running mean: a rollout's hack rate is of some dozens of completions
 
 
@@ -31,15 +32,15 @@ def at_kl(rows: Sequence[Mapping[str, float]]) -> dict[str, dict[str, float]]:
     """Where a run stood when it had first moved so far from the untrained model, between steps interpolated.
 
     Args:
-        rows: Its ``metrics.jsonl``, whose ``kl`` must be to the untrained model.
+        rows: Its ``metrics.jsonl``, whose ``kl_ref`` must be to the untrained model.
 
     Returns:
-        KL level → ``step`` and each measure of ``COMPARED`` there, all of them running means; without the levels that
+        KL level → ``step`` and each measure of ``AT_EQUAL_KL`` there, all of them running means; without levels that
         the run never reached.
     """
     if not rows:
         return {}
-    kl, *compared = (running_mean([row[name] for row in rows]) for name in ("kl", *COMPARED))
+    kl, *compared = (running_mean([row[name] for row in rows]) for name in ("kl_ref", *AT_EQUAL_KL))
     reached = {}
     for level in KL_LEVELS:
         beyond = np.flatnonzero(kl >= level)
@@ -49,7 +50,7 @@ def at_kl(rows: Sequence[Mapping[str, float]]) -> dict[str, dict[str, float]]:
             part = (level - kl[last]) / (kl[first] - kl[last]) if first > last else 1.0
             columns = [np.array([row["step"] for row in rows]), *compared]
             values = [float(x[last] + part * (x[first] - x[last])) for x in columns]
-            reached[f"{level:g}"] = dict(zip(("step", *COMPARED), values, strict=True))
+            reached[f"{level:g}"] = dict(zip(("step", *AT_EQUAL_KL), values, strict=True))
     return reached
 
 
@@ -97,7 +98,7 @@ def frontier(runs: Sequence[Mapping[str, Any]], arms: Sequence[str]) -> dict[str
             there = [reached[level] for reached in own if level in reached]
             if there:
                 found = {
-                    name: vars(mean_interval([one[name] for one in there], bounds)) for name, bounds in COMPARED.items()
+                    name: vars(mean_interval([one[name] for one in there], RUN[name].bounds)) for name in AT_EQUAL_KL
                 }
                 levels.setdefault(level, {})[arm] = {**found, "runs": len(own)}
     return levels

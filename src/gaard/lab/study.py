@@ -64,6 +64,12 @@ class Study:
     summary: str = ""
     about: Mapping[str, Mapping[str, str | None]] = field(default_factory=dict)
 
+    @property
+    def controls(self) -> list[str]:
+        """Labels of its scenarios that are a control: there nothing can be exploited, and the tax is measured."""
+        named = {words.get("control") for words in self.about.values()}
+        return [label for label in self.scenarios if label in named]
+
     def specs(self, folder: Path) -> dict[RunKey, RunSpec]:
         """Every run, seed by seed, so that a study that is cut short has whole seeds to show.
 

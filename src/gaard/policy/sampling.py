@@ -80,7 +80,7 @@ def sample(
     """
     vocabulary = len(policy.projection.weight)
     if candidates > vocabulary:
-        raise ConfigError(f"greedy_candidates={candidates} is more than the {vocabulary} tokens of the model: lower it")
+        raise ConfigError(f"the method asks for {candidates} candidates, and the model has {vocabulary} tokens: ask for fewer")
     batch, horizon = uniforms.shape
     device, length = prompt_ids.device, prompt_ids.shape[1]
     ids, mask, prompts = distinct_prompts(prompt_ids, prompt_mask)

@@ -3,20 +3,24 @@
 import base64
 import hashlib
 import json
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from importlib.resources import files
 from pathlib import Path
 from typing import Any
 
 from jinja2 import Environment, PackageLoader, StrictUndefined
+from plotly.graph_objects import Figure
 from plotly.offline import get_plotlyjs
 from plotly.utils import PlotlyJSONEncoder
 
 from gaard.lab.arms import UNTRAINED
 from gaard.lab.frontier import SMOOTHING
-from gaard.report.charts import SHOWN_AT_FIRST, Look, coefficients_chart, curves_chart, frontier_chart
+from gaard.lab.measures import RUN, TOKEN, Measure, on_page
+from gaard.report.charts import curves_chart, frontier_chart, frontier_places
+from gaard.report.look import SHOWN_AT_FIRST, Look
 from gaard.report.study_files import StudyFiles, read_study_files
+from gaard.report.surfaces import coefficient_surfaces, coefficients_chart, path_over_surfaces
 from gaard.report.tables import seeds_behind
 from gaard.report.texts import browsable
 from gaard.report.verdict import fewer_hacks, tax, verdict
@@ -25,21 +29,7 @@ from gaard.version import __version__
 
 PAGE = "report.html"
 ASSETS = "assets/page"
-# Measure → heading, what it is, digits.
-COLUMNS = {
-    "hack_rate": ("hack rate", "share of completions", 3),
-    "true_reward": ("true reward", "what was meant", 3),
-    "gold_reward": ("gold reward", "a judge that nothing trains on", 3),
-    "proxy_reward": ("proxy reward", "what trains", 3),
-    "kl": ("KL", "to the untrained model, nats a token", 3),
-    "entropy": ("entropy", "nats a token", 3),
-    "completion_length": ("length", "tokens a completion", 1),
-    "distinct_2": ("distinct-2", "share of distinct pairs of tokens", 3),
-    "untrained_perplexity": ("perplexity", "of a token, under the untrained model", 2),
-    "frontier_area": ("area", "under honest share against true reward gained", 3),
-    "seconds_per_step": ("s a step", "median wall-clock time", 2),
-}
-COMPARED = ("hack_rate", "true_reward", "kl", "frontier_area")  # with their difference to the baseline
+COEFFICIENTS = "coefficients.html"
 
 
 def write_page(folder: Path) -> Path:
@@ -76,13 +66,14 @@ def page(study: StudyFiles, name: str) -> str:
         charts.update(section.charts)
         scenarios.append(section.shown)
     texts, part = browsable(study.runs)
+    columns = {measure.name: {"label": measure.label, "title": measure.title} for measure in on_page(TOKEN)}
     scripts = [get_plotlyjs(), files("gaard").joinpath(ASSETS, "page.js").read_text(encoding="utf-8")]
     environment = Environment(
         loader=PackageLoader("gaard", ASSETS), autoescape=True, undefined=StrictUndefined, trim_blocks=True
     )
     return environment.get_template("page.html.j2").render(
         name=name,
-        arms=[arm["name"] for arm in study.results["study"]["arms"]],
+        arms=study.arms,
         shown_at_first=SHOWN_AT_FIRST,
         summary=study.results["study"]["summary"],
         verdict=verdict(study.results),
@@ -98,7 +89,7 @@ def page(study: StudyFiles, name: str) -> str:
         css=files("gaard").joinpath(ASSETS, "page.css").read_text(encoding="utf-8"),
         scripts=scripts,
         script_hashes=" ".join(map(_script_hash, scripts)),
-        data=_embedded({"charts": charts, "texts": texts}),
+        data=_embedded({"charts": charts, "texts": texts, "columns": columns}),
     )
 
 
@@ -110,6 +101,21 @@ def _script_hash(script: str) -> str:
 def _embedded(data: Mapping[str, Any]) -> str:
     """JSON that cannot end the element that it stands in."""
     return json.dumps(data, cls=PlotlyJSONEncoder, ensure_ascii=False, separators=(",", ":")).replace("<", "\\u003c")
+
+
+def write_coefficients(folder: Path) -> Path:
+    """The surfaces of G7 and G8 as one page that needs no network.
+
+    Args:
+        folder: Made if it is not there.
+
+    Returns:
+        The file.
+    """
+    folder.mkdir(parents=True, exist_ok=True)
+    path = folder / COEFFICIENTS
+    coefficient_surfaces().write_html(path, include_plotlyjs=True)
+    return path
 
 
 @dataclass(frozen=True)
@@ -127,62 +133,74 @@ class Section:
 
 def _section(study: StudyFiles, label: str, prefix: str) -> Section:
     """One scenario's table and charts."""
-    found, trained = study.results["scenarios"][label], study.trained(label)
-    look = Look(list(trained))
-    offered: list[tuple[str, str, str, dict[str, Any] | None]] = [
-        (
-            "curves",
-            "Over the training.",
-            "Mean over seeds and its 95% interval, of those seeds that got so far.",
-            curves_chart(trained, look),
-        ),
-        (
-            "frontier",
-            "Hacks against what was meant.",
-            "An arm that only learns less stands where others stood at the same KL.",
-            frontier_chart(found, look),
-        ),
-        (
-            "coefficients",
-            "Where the training went.",
-            "The path of mean η and max(σ, 0) over tokens; the large mark is its end; the surfaces go on to σ = 2.",
-            coefficients_chart(trained, look),
-        ),
-    ]
+    found = study.results["scenarios"][label]
     shown, charts = [], {}
-    for kind, title, caption, chart in offered:
-        if chart is not None and any(trained.values()):
-            key = f"{prefix}-{kind}"
-            charts[key] = {name: part for name, part in chart.items() if name != "names"}
-            choices = chart.get("names", [])
-            height = chart["layout"]["height"]
-            shown.append({"key": key, "title": title, "caption": caption, "choices": choices, "height": height})
-    headings, rows = _table(found)
+    for kind, title, caption, names, chart in _charts(study, label):
+        key = f"{prefix}-{kind}"
+        charts[key] = chart
+        height = chart["layout"]["height"]
+        shown.append({"key": key, "title": title, "caption": caption, "choices": names, "height": height})
+    headings, rows = _table(found, study.results["baseline"])
     about = study.results["study"]["about"].get(label, {"summary": "", "hack": ""})
     words = {"label": label, **about, "fewer": fewer_hacks(study.results, label), "tax": tax(study.results, label)}
     return Section({**words, "headings": headings, "rows": rows, "charts": shown}, charts)
 
 
-def _table(found: Mapping[str, Any]) -> tuple[list[tuple[str, str]], list[dict[str, Any]]]:
+def _charts(study: StudyFiles, label: str) -> Iterator[tuple[str, str, str, list[str], dict[str, Any]]]:
+    """Of one scenario that has trained at all: kind, title, caption, names of the choices, and what Plotly draws."""
+    trained = {arm: runs for arm, runs in study.trained(label).items() if runs}
+    if not trained:
+        return
+    look = Look(study.arms)
+    steps = {arm: [run.metrics for run in runs] for arm, runs in trained.items()}
+    caption = "Mean over seeds and its 95% interval, of those seeds that got so far."
+    yield "curves", "Over the training.", caption, [], _drawn(curves_chart(steps, look))
+    places = frontier_places(study.results["scenarios"][label])
+    figures = [_drawn(frontier_chart(arms, look)) for arms in places.values()]
+    absent = [[arm for arm in look.arms if not arms.get(arm)] for arms in places.values()]
+    chart = {"choices": [one["traces"] for one in figures], "absent": absent, "layout": figures[0]["layout"]}
+    caption = "An arm that only learns less stands where others stood at the same KL."
+    yield "frontier", "Hacks against what was meant.", caption, list(places), chart
+    over = {arm: path_over_surfaces(steps[arm], runs[0].method) for arm, runs in trained.items()}
+    paths = {arm: path for arm, path in over.items() if path is not None}
+    if paths:
+        caption = (
+            "The path of mean η and max(σ, 0) over tokens; the large mark is its end; the surfaces go on to σ = 2."
+        )
+        yield "coefficients", "Where the training went.", caption, [], _drawn(coefficients_chart(paths, look))
+
+
+def _drawn(figure: Figure) -> dict[str, Any]:
+    """A figure as the page's script takes it."""
+    found = figure.to_plotly_json()
+    return {"traces": found["data"], "layout": found["layout"]}
+
+
+def _table(found: Mapping[str, Any], baseline: str) -> tuple[list[tuple[str, str]], list[dict[str, Any]]]:
     """Headings, and a row an arm that has results."""
     arms = {arm: measures for arm, measures in {**found["arms"], UNTRAINED: found["untrained"]}.items() if measures}
-    names = [name for name in COLUMNS if any(name in measures for measures in arms.values())]
+    shown = [one for one in on_page(RUN) if any(one.name in measures for measures in arms.values())]
     headings = []
-    for name in names:
-        heading, meaning, _ = COLUMNS[name]
-        headings.append((heading, meaning))
-        if name in COMPARED:
-            headings.append((f"Δ {heading}", "less the baseline on common seeds"))
+    for one in shown:
+        headings.append((one.label, _hint(one)))
+        if one.compared:
+            headings.append((f"Δ {one.label}", f"less that of {baseline} on common seeds"))
     rows = []
     for arm, measures in arms.items():
         differences = found["differences"].get(arm, {})
         cells = []
-        for name in names:
-            cells.append(_cell(measures.get(name), COLUMNS[name][2]))
-            if name in COMPARED:
-                cells.append(_difference_cell(differences.get(name), measures.get(name)))
+        for one in shown:
+            cells.append(_cell(measures.get(one.name), one.digits))
+            if one.compared:
+                cells.append(_difference_cell(differences.get(one.name), measures.get(one.name), one.digits))
         rows.append({"arm": arm, "seeds": seeds_behind(measures), "cells": cells})
     return headings, rows
+
+
+def _hint(measure: Measure) -> str:
+    """What a heading says under the pointer: unit, meaning, which way is better."""
+    better = f"{measure.better} is better" if measure.better else ""
+    return "; ".join(filter(None, [measure.unit, measure.meaning.partition(" ([")[0].replace("`", ""), better]))
 
 
 def _cell(measure: Mapping[str, Any] | None, digits: int) -> dict[str, Any]:
@@ -199,11 +217,13 @@ def _between(interval: Mapping[str, Any], digits: int) -> str:
     return "" if interval["low"] is None else f"[{interval['low']:.{digits}f}, {interval['high']:.{digits}f}]"
 
 
-def _difference_cell(difference: Mapping[str, Any] | None, own: Mapping[str, Any] | None) -> dict[str, Any]:
+def _difference_cell(
+    difference: Mapping[str, Any] | None, own: Mapping[str, Any] | None, digits: int
+) -> dict[str, Any]:
     """A difference, its interval and p, and of how many seeds where they are fewer than the arm's own."""
-    cell = _cell(difference, 3)
+    cell = _cell(difference, digits)
     if difference is None or own is None:
         return cell
     notes = [] if difference["p_holm"] is None else [f"p {difference['p_holm']:.2g}"]
     notes += [f"{difference['n']} common"] if difference["n"] < own["n"] else []
-    return {**cell, "mean": f"{difference['mean']:+.3f}", "range": " ".join([cell["range"], *notes]).strip()}
+    return {**cell, "mean": f"{difference['mean']:+.{digits}f}", "range": " ".join([cell["range"], *notes]).strip()}

@@ -48,6 +48,12 @@ class StudyRun:
             return {}
 
     @property
+    def method(self) -> Mapping[str, Any]:
+        """The options of its method; none if it has not begun."""
+        stated = self.config.get("method")
+        return stated if isinstance(stated, Mapping) else {}
+
+    @property
     def progress(self) -> str:
         """How far one is that has begun."""
         done, steps = len(self.metrics), self.config.get("max_steps")
@@ -68,9 +74,15 @@ class StudyFiles:
     results: Mapping[str, Any]
     runs: Sequence[StudyRun]
 
+    @property
+    def arms(self) -> list[str]:
+        """Their names, the baseline first."""
+        baseline = self.results["baseline"]
+        return [baseline, *(arm["name"] for arm in self.results["study"]["arms"] if arm["name"] != baseline)]
+
     def trained(self, scenario: str) -> dict[str, list[StudyRun]]:
         """Arm → its runs that have not failed and have trained at all."""
-        arms: dict[str, list[StudyRun]] = {arm["name"]: [] for arm in self.results["study"]["arms"]}
+        arms: dict[str, list[StudyRun]] = {arm: [] for arm in self.arms}
         for run in self.runs:
             if run.key.scenario == scenario and run.key.arm in arms and not run.error and run.metrics:
                 arms[run.key.arm].append(run)
@@ -106,8 +118,10 @@ def read_study_files(folder: Path) -> StudyFiles:
         study = results["study"]
         arms = [UNTRAINED, *(arm["name"] for arm in study["arms"])]
         found = {(run["scenario"], run["arm"], run["seed"]): run for run in results["runs"]}
-        if any("frontier" not in one for one in results["scenarios"].values()):
-            raise KeyError("frontier")
+        if not isinstance(results["tax"], dict) or any("frontier" not in one for one in results["scenarios"].values()):
+            raise KeyError("tax, frontier")
+        if results["baseline"] not in arms:
+            raise KeyError("baseline")
         keys = [
             RunKey(scenario, arm, seed) for seed in study["seeds"] for scenario in study["scenarios"] for arm in arms
         ]

@@ -7,10 +7,10 @@ from rich.markup import escape
 from rich.table import Table
 
 from gaard.lab.arms import Arm
+from gaard.lab.measures import RUN, on_terminal
 from gaard.lab.scenarios import Scenario
 from gaard.models.fetching import ModelRow
 
-SHOWN = ("hack_rate", "true_reward", "gold_reward", "proxy_reward", "kl", "entropy", "seconds_per_step")
 WIDEST = 5  # columns of arms
 
 
@@ -28,7 +28,7 @@ def measures_table(title: str, measures: Mapping[str, float]) -> Table:
     table.add_column("measure")
     table.add_column("value", justify="right")
     for name, value in measures.items():
-        table.add_row(name, f"{value:.3f}")
+        table.add_row(name, RUN[name].text(value))
     return table
 
 
@@ -48,19 +48,21 @@ def _scenario_results(label: str, found: Mapping[str, Any]) -> Table:
     """One scenario's table."""
     table = Table(title=f"{escape(label)}: mean over seeds [95% interval]")
     columns = {**found["arms"], "untrained": found["untrained"]}
-    shown = [name for name in SHOWN if any(name in measures for measures in columns.values())]
+    shown = [one.name for one in on_terminal(RUN) if any(one.name in measures for measures in columns.values())]
     if len(columns) > WIDEST:
         table.add_column("arm")
         for name in shown:
             table.add_column(name, justify="right", overflow="fold")
         for arm, measures in columns.items():
-            table.add_row(f"{arm}\n{seeds_behind(measures)}", *(interval(measures.get(name)) for name in shown))
+            table.add_row(
+                f"{arm}\n{seeds_behind(measures)}", *(interval(measures.get(name), RUN[name].digits) for name in shown)
+            )
         return table
     table.add_column("measure")
     for arm, measures in columns.items():
         table.add_column(f"{arm}\n{seeds_behind(measures)}", justify="right", overflow="fold")
     for name in shown:
-        table.add_row(name, *(interval(measures.get(name)) for measures in columns.values()))
+        table.add_row(name, *(interval(measures.get(name), RUN[name].digits) for measures in columns.values()))
     return table
 
 
@@ -108,13 +110,14 @@ def _listing(headings: Iterable[str], rows: Iterable[Iterable[str]], caption: st
     return table
 
 
-def interval(measure: Mapping[str, Any] | None) -> str:
-    """The mean, its interval on a line below; no interval for a single run; a dash for nothing."""
+def interval(measure: Mapping[str, Any] | None, digits: int = 3) -> str:
+    """The mean, its interval on a line below, shorter by a digit; none for a single run; a dash for nothing."""
     if measure is None:
         return "–"
     if measure["low"] is None:
-        return f"{measure['mean']:.3f}"
-    return f"{measure['mean']:.3f}\n[{measure['low']:.2f}, {measure['high']:.2f}]"
+        return f"{measure['mean']:.{digits}f}"
+    low, high = (f"{measure[end]:.{max(0, digits - 1)}f}" for end in ("low", "high"))
+    return f"{measure['mean']:.{digits}f}\n[{low}, {high}]"
 
 
 def models_table(rows: Iterable[ModelRow]) -> Table:
@@ -166,7 +169,7 @@ def scenario_table(scenario: Scenario) -> Table:
     rows = {
         "trains on": ", ".join(rewards["exploitable"]) or rewards["proxy"],
         "was meant": rewards["true"],
-        "gold judge": rewards["gold"] or "–",
+        "independent judge": rewards["judge"] or "–",
         "a hack is": scenario.hack or "–",
         "true reward": f"untrained {untrained}, honest {honest}",
         **scenario.settings(),

@@ -1,50 +1,50 @@
-"""What a study found, in a sentence."""
+"""What a study found, in a sentence an arm."""
 
 from collections.abc import Mapping
 from typing import Any
 
-from gaard.lab.collection import CLEAN
+from gaard.lab.measures import RUN
 from gaard.report.tables import in_seeds
 
 SIGNIFICANT = 0.05  # of p values adjusted over the arms
-PREFERRED = "gaa"
+NEEDED = ("hack_rate", "true_reward", "kl_untrained")
 
 
-def verdict(results: Mapping[str, Any]) -> str:
-    """One arm against the baseline in every scenario, and how many seeds that rests on.
+def verdict(results: Mapping[str, Any]) -> list[str]:
+    """Each arm against the baseline in every scenario, and how many seeds that rests on.
 
     Args:
         results: As ``gaard compare`` writes them.
 
     Returns:
-        A sentence that claims no more than the intervals allow.
+        Sentences that claim no more than the intervals allow: one an arm that shares seeds with the baseline, else one
+        that says why there is none.
     """
     baseline = results["baseline"]
-    arm = judged_arm(results)
-    if arm is None:
-        return f"Only {baseline} was run: there is nothing to hold it against."
+    others = [arm["name"] for arm in results["study"]["arms"] if arm["name"] != baseline]
+    if not others:
+        return [f"Only {baseline} was run: there is nothing to hold it against."]
+    sentences = [sentence for arm in others if (sentence := _sentence(results, arm))]
+    return sentences or [f"No seed has both {baseline} and another arm yet."]
+
+
+def _sentence(results: Mapping[str, Any], arm: str) -> str | None:
+    """What one arm does, if anything can be said of it."""
     clauses = [clause for label in results["scenarios"] if (clause := _clause(label, results, arm))]
-    if not clauses:
-        return f"No seed has both {arm} and {baseline} yet."
-    return f"Against {baseline}, {arm} " + "; ".join(clauses) + "."
-
-
-def judged_arm(results: Mapping[str, Any]) -> str | None:
-    """The arm that the sentence is about: gaa where it is among them, else the first that is not the baseline."""
-    names = [arm["name"] for arm in results["study"]["arms"] if arm["name"] != results["baseline"]]
-    return PREFERRED if PREFERRED in names else next(iter(names), None)
+    return f"Against {results['baseline']}, {arm} " + "; ".join(clauses) + "." if clauses else None
 
 
 def _clause(label: str, results: Mapping[str, Any], arm: str) -> str | None:
     """What the arm does in one scenario."""
     differences = results["scenarios"][label]["differences"].get(arm, {})
-    if not {"hack_rate", "true_reward", "kl"} <= differences.keys():
+    if not all(name in differences for name in NEEDED):
         return None
-    hacks, truth, kl = (differences[name] for name in ("hack_rate", "true_reward", "kl"))
+    hacks, truth, kl = (differences[name] for name in NEEDED)
     seeds = f"{in_seeds(hacks['n'])}, KL {kl['ours']:.2f} and {kl['theirs']:.2f}"
-    changed = f"with a true reward that differs by {_difference(truth, 1, 3, '')}"
+    changed = f"with a true reward that differs by {_difference(truth, 1, RUN['true_reward'].digits, '')}"
     if hacks["ours"] == hacks["theirs"] == 0:
-        return f"in {label}, where nothing was hacked, ends {changed} ({seeds})"
+        why = "the control, where nothing can be exploited" if label in results["tax"] else "where nothing was hacked"
+        return f"in {label}, {why}, ends {changed} ({seeds})"
     rates = f"{hacks['ours']:.1%} of completions, not {hacks['theirs']:.1%}"
     told = hacks["p_holm"] is not None and hacks["p_holm"] < SIGNIFICANT
     word = ("less, " if hacks["mean"] < 0 else "more, ") if told else ""
@@ -85,12 +85,10 @@ def tax(results: Mapping[str, Any], label: str) -> list[str]:
         label: Of a scenario.
 
     Returns:
-        A phrase an arm; none of a scenario other than ``clean``.
+        A phrase an arm; none of a scenario that is no control.
     """
-    if label != CLEAN:
-        return []
-    lost = {arm: found for arm, found in results["tax"].items() if found is not None}
+    digits = RUN["true_reward"].digits
     return [
-        f"{arm} {_signed(x['mean'], 3)}{' ' + _range(x, 1, 3) if x['low'] is not None else ''}"
-        for arm, x in lost.items()
+        f"{arm} {_signed(x['mean'], digits)}{' ' + _range(x, 1, digits) if x['low'] is not None else ''}"
+        for arm, x in results["tax"].get(label, {}).items()
     ]

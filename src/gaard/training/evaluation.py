@@ -13,17 +13,8 @@ from gaard.training.metrics import rollout_metrics
 from gaard.training.prompts import PromptStream
 
 MEASURES = (
-    *(
-        "hack_rate",
-        "hack_count",
-        "true_reward",
-        "judge_reward",
-        "proxy_reward",
-        "kl_untrained",
-        "entropy",
-        "completion_length",
-    ),
-    *("distinct_1", "distinct_2", "untrained_perplexity"),
+    *("hack_rate", "hack_count", "true_reward", "judge_reward", "proxy_reward", "kl_untrained", "entropy"),
+    *("completion_length", "distinct_1", "distinct_2", "untrained_perplexity"),
 )
 EVALUATION_STREAM = 2**40  # keeps the seeds of evaluation apart from those of training
 

@@ -91,22 +91,32 @@
 
   // Texts ------------------------------------------------------------------------------------------------------------
   if (!data.texts.length) return;
-  const NUMBERS = { eta: "η", sigma: "σ", a: "a", b: "b", advantage: "advantage", greedy_advantage: "greedy advantage" };
+  const signed = { low: "−3 or below", middle: "0", high: "3 or above", ends: [-3, 3], shade: (x) => [Math.abs(x) / 3, x < 0 ? "--down" : "--up"] };
   const SCALES = {
-    eta: { low: "0", high: "1", shade: (x) => [x, "--up"] },
-    sigma: { low: "0 or below", high: "2 or above", shade: (x) => [x / 2, "--up"] },
-    a: { low: "0: off", middle: "1: as PPO", high: "2: doubled", shade: (x) => [Math.abs(x - 1), x < 1 ? "--down" : "--up"] },
-    b: { low: "−1: pushed down", high: "0: left alone", shade: (x) => [-x, "--down"] },
+    eta: { low: "0", high: "1", ends: [0, 1], shade: (x) => [x, "--up"] },
+    advantage: signed,
+    turned: { low: "as it was", high: "turned", ends: [0, 1], shade: (x) => [x, "--down"] },
+    a: { low: "0: off", middle: "1: as PPO", high: "2: doubled", ends: [0, 2], shade: (x) => [Math.abs(x - 1), x < 1 ? "--down" : "--up"] },
+    b: { low: "−1: pushed down", high: "0: left alone", ends: [-1, 0], shade: (x) => [-x, "--down"] },
+    sigma: { low: "0 or below", high: "2 or above", ends: [0, 2], shade: (x) => [x / 2, "--up"] },
+    greedy_advantage: signed,
   };
   const background = (strength, tone) => `rgba(${colour(tone)}, ${(Number(colour("--shade")) * Math.min(1, Math.max(0, strength))).toFixed(3)})`;
   const pick = { scenario: byId("pick-scenario"), arm: byId("pick-arm"), seed: byId("pick-seed"), step: byId("pick-step"), colour: byId("pick-colour") };
   const unique = (values) => [...new Set(values)];
-  const offer = (select, values) => {
+  const offer = (select, values, label = (value) => value) => {
     const before = select.value;
-    select.replaceChildren(...values.map((value) => new Option(value, value)));
+    select.replaceChildren(...values.map((value) => new Option(label(value), value)));
     if (values.map(String).includes(before)) select.value = before;
   };
   let run = null;
+  let wanted = "eta"; // of the colours, the last that was picked: an arm may not have it, and the next one again
+  const offerColours = () => {
+    const row = run.steps.flatMap((step) => step.rows)[0];
+    const there = Object.keys(data.columns).filter((name) => SCALES[name] && row && row.tokens[name]);
+    offer(pick.colour, ["", ...there], (name) => (name ? data.columns[name].title : "none"));
+    pick.colour.value = there.includes(wanted) ? wanted : "";
+  };
   const choose = () => {
     offer(pick.scenario, unique(data.texts.map((one) => one.scenario)));
     const there = data.texts.filter((one) => one.scenario === pick.scenario.value);
@@ -120,6 +130,7 @@
       pick.step.max = run.steps.length - 1;
       const later = run.steps.findIndex((one) => one.step >= before);
       pick.step.value = later < 0 ? run.steps.length - 1 : later;
+      offerColours();
     }
     show();
   };
@@ -160,13 +171,11 @@
     if (!name) return;
     const bar = make("span", undefined, "bar");
     const scale = SCALES[name];
-    const [from, to] = { eta: [0, 1], sigma: [0, 2], a: [0, 2], b: [-1, 0] }[name];
+    const [from, to] = scale.ends;
     const stops = [0, 0.25, 0.5, 0.75, 1].map((x) => background(...scale.shade(from + x * (to - from))));
     bar.style.backgroundImage = `linear-gradient(90deg, ${stops.join(", ")})`;
     legend.append(make("span", scale.low), bar, make("span", scale.high));
     if (scale.middle) legend.append(make("span", `middle: ${scale.middle}`));
-    const first = run.steps[0].rows[0];
-    if (first && !first.tokens[name]) legend.append(make("span", "this arm does not look at the greedy token's value"));
     legend.append(make("span", "dotted: the greedy token was another · bold and underlined: the hack"));
   };
   const show = () => {
@@ -181,7 +190,10 @@
   };
   for (const one of [pick.scenario, pick.arm, pick.seed]) one.addEventListener("change", choose);
   pick.step.addEventListener("input", show);
-  pick.colour.addEventListener("change", paint);
+  pick.colour.addEventListener("change", () => {
+    wanted = pick.colour.value;
+    paint();
+  });
   byId("only-hacks").addEventListener("change", show);
   byId("theme").addEventListener("click", paint);
   preferred.addEventListener("change", paint);
@@ -202,9 +214,9 @@
     const line = (term, value) => tip.append(make("dt", term), make("dd", value));
     line("sampled", JSON.stringify(tokens.text[i]));
     line("greedy", JSON.stringify(tokens.greedy[i]));
-    for (const [name, label] of Object.entries(NUMBERS)) {
-      const number = tokens[name] ? tokens[name][i] : undefined;
-      line(label, number === undefined ? "not looked at" : Number.isFinite(number) ? number.toFixed(3) : "not a number");
+    for (const [name, { label }] of Object.entries(data.columns)) {
+      if (name === "turned" || !tokens[name]) continue;
+      line(label, Number.isFinite(tokens[name][i]) ? tokens[name][i].toFixed(3) : "not a number");
     }
     if (tokens.turned && tokens.turned[i]) line("turned", "too good: pushed down");
     hide();
