@@ -3,7 +3,7 @@ PYTHON ?= python3
 BIN := .venv/bin
 READY := .venv/.ready
 
-.PHONY: help setup browser demo results bench test lint format clean
+.PHONY: help setup browser demo results docs bench test lint format clean
 
 help:            ## this list
 	@sed -n 's/^\([a-z]*\):.*## /\1\t/p' $(MAKEFILE_LIST) | expand -t 10
@@ -15,8 +15,8 @@ $(READY): pyproject.toml constraints.txt
 	$(BIN)/pip install --quiet --constraint constraints.txt --editable '.[dev]'
 	touch $@
 
-demo: setup      ## PPO against GAA on a honeypot, with the model that ships with gaard: 3 minutes on 2 cores, no network
-	$(BIN)/gaard compare --scenario capped --arms ppo,gaa --seeds 3 --jobs 2 --out runs/demo
+demo: setup      ## PPO and fold in a scenario with a hack, with the model that ships with gaard: 3 minutes on 2 cores, no network
+	$(BIN)/gaard compare --scenario capped --arms ppo,fold --seeds 3 --jobs 2 --out runs/demo
 
 results: setup browser  ## every table and figure of the docs again, from the runs in studies/
 	$(BIN)/python -m studies.results
@@ -44,5 +44,8 @@ format: setup    ## what lint asks for, where a tool can do it
 	$(BIN)/ruff check --fix .
 	$(BIN)/ruff format .
 
+docs: setup      ## the documentation as a site, in site/
+	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --strict --quiet
+
 clean:           ## forget the environment and all caches
-	rm -rf .venv .pytest_cache .mypy_cache .ruff_cache .hypothesis .import_linter_cache
+	rm -rf .venv .pytest_cache .mypy_cache .ruff_cache .hypothesis .import_linter_cache site

@@ -1,4 +1,4 @@
-"""Build the embedded world: ``python scripts/pocket/build.py``, some two hours on 2 cores.
+"""Build the pocket model and the human reward: ``python scripts/pocket/build.py``, some two hours on 2 cores.
 
 Fetches the rated sentences, fits the human reward, lets SmolLM2-135M write reviews, trains the pocket model on both,
 compares it with 5-grams, and writes everything to ``src/gaard/assets``. Interrupted, it goes on where it was; what it
