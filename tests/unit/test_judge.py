@@ -181,9 +181,9 @@ def test_a_gold_judge_is_watched_and_trains_nothing(tmp_path):
     watched = tiny_trainer(tmp_path / "with", max_steps=2, log_completions=16, gold=lengths)
     metrics, steps = trained(watched)
     for row, plain, samples in zip(metrics, without, steps, strict=True):
-        assert row.pop("gold_reward") == pytest.approx(sum(len(s["completion"]) for s in samples) / 16)
+        assert row.pop("judge_reward") == pytest.approx(sum(len(s["completion"]) for s in samples) / 16)
         assert row == plain
-    assert watched.evaluate(32)["gold_reward"] > 1  # lengths are, and the other rewards are not
+    assert watched.evaluate(32)["judge_reward"] > 1  # lengths are, and the other rewards are not
 
 
 def test_every_base_of_a_sum_is_asked_once():

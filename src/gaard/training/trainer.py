@@ -291,7 +291,7 @@ class GAATrainer:
         start = self._state()
         try:
             metrics = self.training_step()
-            self._spent = self.args.kl_budget is not None and metrics["kl"] >= self.args.kl_budget
+            self._spent = self.args.kl_budget is not None and metrics["kl_ref"] >= self.args.kl_budget
             if self._failure or self.step % self.args.save_steps == 0 or self._finished:
                 self._save(self._state())
             if self._failure:
