@@ -33,7 +33,7 @@ def test_the_demo_reaches_for_no_network(tmp_path, monkeypatch, capsys):
     assert cli.main([*DEMO, "--jobs", "1", "--seeds", "1", *SHORT, "--out", str(tmp_path / "demo")]) == 0
     out = capsys.readouterr().out
     assert "hack_rate" in out
-    assert "gold_reward" in out
+    assert "judge_reward" in out
     for place in ("results.json", "capped/curves.png"):
         assert (tmp_path / "demo" / place).exists()
         assert place in out
@@ -90,4 +90,4 @@ def test_ppo_on_the_honest_reward_raises_it(tmp_path):
     found = compare(study_of_settings(settings, ["ppo"], [0]), tmp_path)["scenarios"]["clean"]
     gain = found["arms"]["ppo"]["true_reward"]["mean"] - found["untrained"]["true_reward"]["mean"]
     assert gain > 0.02
-    assert found["arms"]["ppo"]["gold_reward"]["mean"] > found["untrained"]["gold_reward"]["mean"]
+    assert found["arms"]["ppo"]["judge_reward"]["mean"] > found["untrained"]["judge_reward"]["mean"]

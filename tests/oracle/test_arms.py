@@ -131,12 +131,12 @@ def test_the_reference_follows_and_measures_stay_with_the_untrained_model(tmp_pa
         rows.append(trainer.training_step())
         moved = any(not torch.equal(trainer.reference.state_dict()[key], start[key]) for key in start)
         assert moved == (len(rows) == 3)
-    assert rows[2]["kl"] > 1e-4
-    assert trainer.training_step()["kl"] == pytest.approx(0.0, abs=1e-6)  # of a rollout of the reference itself
+    assert rows[2]["kl_ref"] > 1e-4
+    assert trainer.training_step()["kl_ref"] == pytest.approx(0.0, abs=1e-6)  # of a rollout of the reference itself
     assert all(torch.equal(trainer.untrained.state_dict()[key], start[key]) for key in start)
-    far = trainer.evaluate(64)["kl"]
+    far = trainer.evaluate(64)["kl_untrained"]
     trainer.reference.load_state_dict(trainer.policy.state_dict())
-    assert trainer.evaluate(64)["kl"] == far > 1e-3
+    assert trainer.evaluate(64)["kl_untrained"] == far > 1e-3
 
 
 def test_a_run_whose_reference_moves_goes_on_where_it_was(tmp_path):
@@ -167,7 +167,7 @@ def test_a_spent_budget_of_kl_ends_training_for_good(tmp_path):
     options = {"method": "ppo", "max_steps": 30, "learning_rate": 1e-2, "kl_coef": 0.0, "save_steps": 1000}
     free = tiny_trainer(tmp_path / "free", **options)
     free.train()
-    kls = [row["kl"] for row in free.log.read("metrics.jsonl")]
+    kls = [row["kl_ref"] for row in free.log.read("metrics.jsonl")]
     budget = sorted(kls)[len(kls) // 2]
     bound = tiny_trainer(tmp_path / "bound", kl_budget=budget, **options)
     last = bound.train()
@@ -321,7 +321,7 @@ def test_the_untrained_models_perplexity_and_the_hacks_by_plain_forwards(tmp_pat
             surprise += (-selected(logprobs, completion)).tolist()
     assert measures["hack_count"] == hacks
     assert measures["untrained_perplexity"] == pytest.approx(math.exp(sum(surprise) / len(surprise)), rel=1e-4)
-    assert measures["kl"] > 1e-3  # trained away, so that the two models' perplexities differ
+    assert measures["kl_untrained"] > 1e-3  # trained away, so that the two models' perplexities differ
 
 
 @pytest.mark.parametrize("name", ARMS)

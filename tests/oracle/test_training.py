@@ -153,7 +153,7 @@ def test_temperature_is_the_same_everywhere(tmp_path):
     )
     metrics = trainer.train()
     assert metrics["old_kl"] == pytest.approx(0.0, abs=1e-12)
-    assert metrics["kl"] == pytest.approx(0.0, abs=1e-12)
+    assert metrics["kl_ref"] == pytest.approx(0.0, abs=1e-12)
 
 
 def test_evaluation_leaves_training_as_it_was(tmp_path):
@@ -164,7 +164,7 @@ def test_evaluation_leaves_training_as_it_was(tmp_path):
 
 def test_evaluated_kl_is_the_exact_one(tmp_path):
     trainer = tiny_trainer(tmp_path, max_steps=10, learning_rate=5e-3)
-    assert trainer.evaluate(32)["kl"] == pytest.approx(0.0, abs=1e-6)
+    assert trainer.evaluate(32)["kl_untrained"] == pytest.approx(0.0, abs=1e-6)
     trainer.train()
     rollout = rolled_out(trainer)
     exact = []
@@ -225,5 +225,5 @@ def test_in_bfloat16_the_old_log_probabilities_are_those_that_learning_computes(
     trainer.train()
     rows = trainer.log.read("metrics.jsonl")
     assert [row["old_kl"] for row in rows] == pytest.approx([0.0] * 3, abs=1e-9)
-    assert rows[-1]["kl"] > 1e-3  # it did learn
+    assert rows[-1]["kl_ref"] > 1e-3  # it did learn
     assert all(weight.dtype == torch.float32 for weight in trainer.policy.state_dict().values())

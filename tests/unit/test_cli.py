@@ -10,6 +10,7 @@ import torch
 from transformers import AutoModelForCausalLM
 
 from gaard import cli
+from gaard.lab.measures import OF_RUN
 from gaard.lab.spec import RunSpec
 from gaard.training.trainer import GAATrainer
 from gaard.version import __version__
@@ -223,7 +224,7 @@ def test_a_file_trains_a_model_and_the_command_line_overrides_it(config, capsys,
     assert len((folder / "metrics.jsonl").read_text().splitlines()) == 2
     evaluation = json.loads((folder / "evaluation.json").read_text())
     shown = capsys.readouterr().out
-    assert all(f"{value:.3f}" in shown for value in evaluation.values())
+    assert all(OF_RUN[name].text(value) in shown for name, value in evaluation.items())
     assert f"model: {folder / 'model'}   metrics: {folder / 'metrics.jsonl'}" in shown
     AutoModelForCausalLM.from_pretrained(folder / "model")
     assert (folder / "model" / "value_head.safetensors").exists()

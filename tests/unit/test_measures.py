@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from gaard.lab.frontier import AT_EQUAL_KL
-from gaard.lab.measures import RUN, STEP, TOKEN, compared, markdown, on_page, on_terminal
+from gaard.lab.measures import OF_RUN, OF_STEP, OF_TOKEN, compared, markdown, on_page, on_terminal
 from gaard.training.evaluation import MEASURES as EVALUATED
 from gaard.training.runlog import SHOWN
 from tiny import tiny_trainer, words_reward
@@ -17,42 +17,42 @@ LOOKING = ("sigma", "sigma_positive", "sigma_saturated", "greedy_raised", "greed
 
 
 def test_names_and_ends_are_in_order():
-    for measures in (RUN, STEP, TOKEN):
+    for measures in (OF_RUN, OF_STEP, OF_TOKEN):
         assert all(name == one.name and one.label and one.meaning for name, one in measures.items())
         assert all(one.low < one.high for one in measures.values())
-    assert RUN["hack_rate"].difference_bounds == (-1.0, 1.0)
-    assert RUN["hack_rate"].title == "hack rate (share of completions)"
-    assert RUN["completion_length"].text(12.345) == "12.3"
+    assert OF_RUN["hack_rate"].difference_bounds == (-1.0, 1.0)
+    assert OF_RUN["hack_rate"].title == "hack rate (share of completions)"
+    assert OF_RUN["completion_length"].text(12.345) == "12.3"
     assert [one.name for one in compared()] == [
         *("hack_rate", "true_reward", "judge_reward", "kl_untrained", "frontier_area")
     ]
-    assert set(AT_EQUAL_KL) <= RUN.keys() & STEP.keys()
+    assert set(AT_EQUAL_KL) <= OF_RUN.keys() & OF_STEP.keys()
 
 
-@pytest.mark.parametrize(("title", "measures"), [("TOKEN", TOKEN), ("STEP", STEP), ("RUN", RUN)])
+@pytest.mark.parametrize(("title", "measures"), [("TOKEN", OF_TOKEN), ("STEP", OF_STEP), ("RUN", OF_RUN)])
 def test_the_documentation_has_its_tables(title, measures):
     (table,) = re.findall(rf"<!-- measures {title}: [^\n]*\n(.*?)<!-- end -->", DOCS, re.DOTALL)
     assert table == markdown(measures.values())
 
 
 def test_training_evaluates_and_shows_what_is_in_it():
-    assert list(RUN) == [*EVALUATED, *OF_A_STUDY]
-    assert list(SHOWN) == [one.name for one in on_terminal(STEP)]
+    assert list(OF_RUN) == [*EVALUATED, *OF_A_STUDY]
+    assert list(SHOWN) == [one.name for one in on_terminal(OF_STEP)]
 
 
 @pytest.mark.parametrize("method", ["ppo", "gaa-paper"])
 def test_every_key_that_is_logged_is_in_it_and_every_other_is_logged(tmp_path, method):
     trainer = tiny_trainer(tmp_path, method=method, max_steps=1, gold=words_reward)
     logged = trainer.train()
-    assert set(logged) == STEP.keys() - (set(LOOKING) if method == "ppo" else set())
-    assert set(trainer.evaluate(32)) == RUN.keys() - set(OF_A_STUDY)
+    assert set(logged) == OF_STEP.keys() - (set(LOOKING) if method == "ppo" else set())
+    assert set(trainer.evaluate(32)) == OF_RUN.keys() - set(OF_A_STUDY)
     for name, number in logged.items():
-        assert STEP[name].low <= number <= STEP[name].high, name
+        assert OF_STEP[name].low <= number <= OF_STEP[name].high, name
 
 
 def test_a_sample_has_the_columns_in_it(tmp_path):
     trainer = tiny_trainer(tmp_path, method="gaa-paper", max_steps=1, advantage_fold=3.0)
     trainer.train()
     columns = trainer.log.read("samples.jsonl")[0]["tokens"]
-    assert set(columns) - {"text", "greedy", "other", "hack"} == set(TOKEN)
-    assert on_page(TOKEN) == list(TOKEN.values())
+    assert set(columns) - {"text", "greedy", "other", "hack"} == set(OF_TOKEN)
+    assert on_page(OF_TOKEN) == list(OF_TOKEN.values())

@@ -10,11 +10,11 @@ from fabricated import fabricate
 from gaard import cli
 from gaard.lab.collection import collect
 from gaard.lab.compare import Run
-from gaard.lab.measures import STEP
+from gaard.lab.measures import OF_STEP
 from gaard.lab.study import RunKey, build_study
 from gaard.report.charts import band, curves_chart, frontier_chart, frontier_places
 from gaard.report.look import Look
-from gaard.report.page import write_coefficients
+from gaard.report.page import write_coefficients, write_page
 from gaard.report.study_files import read_study_files
 from gaard.report.surfaces import coefficients_chart, path_over_surfaces
 from gaard.report.texts import browsable, thinned
@@ -128,6 +128,14 @@ def test_the_verdict_is_of_every_arm_against_the_named_baseline_and_of_nothing_w
     assert verdict(read_study_files(none).results) == ["No seed has both ppo and another arm yet."]
 
 
+def test_a_page_of_many_arms_folds_what_it_says_of_the_last(tmp_path):
+    arms = ["ppo", "fold", *(f"arm{number}" for number in range(7))]
+    page = write_page(fabricate(tmp_path, arms=arms, seeds=1, steps=1, kept=0)).read_text(encoding="utf-8")
+    told = page[page.index('id="verdict"') : page.index('id="status"')]
+    shown, folded = told.split("<details><summary>2 more</summary>")
+    assert (shown.count("Against ppo, "), folded.count("Against ppo, ")) == (6, 2)
+
+
 def test_arms_with_fewer_hacks_are_those_that_the_seeds_can_tell():
     many = by_seed(0.9, 0.92, 0.91, 0.9)
     assert fewer_hacks(collected(by_seed(0.1, 0.2, 0.3, 0.2), many), "capped") == ["fold"]
@@ -149,7 +157,7 @@ def test_long_curves_are_thinned_and_keep_their_ends(tmp_path):
     lines = [trace for trace in curves_chart(steps, Look(["ppo"])).data if trace.name == "ppo"]
     assert len(lines) == 6
     assert all((len(line.x), line.x[0], line.x[-1]) == (200, 1, 900) for line in lines)
-    hacks = curves_chart(steps, Look(["ppo"]), [STEP["hack_rate"]])
+    hacks = curves_chart(steps, Look(["ppo"]), [OF_STEP["hack_rate"]])
     assert len(hacks.data) == 2  # band and mean
     assert [title.text for title in hacks.layout.annotations] == ["hack rate (share of completions)"]
 

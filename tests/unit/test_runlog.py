@@ -191,10 +191,10 @@ def test_a_line_that_the_disk_does_not_take_is_an_error_with_a_remedy(tmp_path):
 def test_without_a_terminal_there_are_some_ten_lines_a_run(capsys):
     with StepProgress(40, "gaa seed 0") as progress:
         for step in range(41):
-            progress.show(step, {"reward": step / 10, "kl": 0.25, "unimportant": 1.0} if step else {})
+            progress.show(step, {"reward": step / 10, "kl_ref": 0.25, "unimportant": 1.0} if step else {})
     lines = capsys.readouterr().err.splitlines()
     assert len(lines) == 11
-    assert lines[-1].split() == ["gaa", "seed", "0", "40/40", "reward", "4.000", "kl", "0.250"]
+    assert lines[-1].split() == ["gaa", "seed", "0", "40/40", "reward", "4.000", "kl_ref", "0.250"]
 
 
 def test_on_a_terminal_the_bar_shows_the_figures(monkeypatch, capsys):

@@ -177,7 +177,7 @@ def test_compare_takes_a_scenario(own, tmp_path):
     ((label, found),) = results["scenarios"].items()
     assert results["study"]["scenarios"][label]["kl_coef"] == 0.05
     assert found["arms"]["ppo"]["true_reward"]["n"] == 1
-    assert "gold_reward" not in found["arms"]["ppo"]
+    assert "judge_reward" not in found["arms"]["ppo"]
 
 
 def test_all_are_listed(capsys):

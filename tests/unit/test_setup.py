@@ -123,9 +123,9 @@ def test_a_torn_evaluation_is_measured_again(tmp_path):
 
 def test_measures_taken_before_training_are_not_those_after_it(tmp_path):
     trainer = tiny_trainer(tmp_path, max_steps=1)
-    assert trainer.evaluated()["kl"] == 0
+    assert trainer.evaluated()["kl_untrained"] == 0
     trainer.train()
-    assert trainer.evaluated()["kl"] > 0
+    assert trainer.evaluated()["kl_untrained"] > 0
     again = tiny_trainer(tmp_path, max_steps=1)
     again.train()  # nothing is left to do, and what was measured stays
     assert (tmp_path / "evaluation.json").exists()

@@ -11,7 +11,7 @@ import pyarrow.parquet as pq
 
 from gaard.lab.arms import UNTRAINED
 from gaard.lab.frontier import frontier
-from gaard.lab.measures import RUN, Measure, compared
+from gaard.lab.measures import OF_RUN, Measure, compared
 from gaard.lab.statistics import holm, iqm_interval, mean_interval, paired_difference
 from gaard.lab.study import Study
 
@@ -62,7 +62,7 @@ def write_table(runs: Sequence[Mapping[str, Any]], path: Path) -> None:
         path: The file.
     """
     texts = [(name, pa.string()) for name in ("id", "scenario", "arm", "folder", "error")]
-    numbers = [(name, pa.float64()) for name in RUN]
+    numbers = [(name, pa.float64()) for name in OF_RUN]
     rows = [{**run, **run["measures"]} for run in runs]
     table = pa.Table.from_pylist(rows, pa.schema([*texts, ("seed", pa.int64()), *numbers]))
     pq.write_table(table, path.with_suffix(".tmp"))
@@ -84,7 +84,7 @@ def _negated(difference: Mapping[str, Any]) -> dict[str, Any]:
 def _intervals(measured: Sequence[Mapping[str, float]]) -> dict[str, dict[str, Any]]:
     """Interval of each measure that the runs have."""
     intervals = {}
-    for name, measure in RUN.items():
+    for name, measure in OF_RUN.items():
         values = [measures[name] for measures in measured if name in measures]
         if values:
             bounds = measure.bounds

@@ -6,7 +6,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from gaard.lab.measures import RUN
+from gaard.lab.measures import OF_RUN
 from gaard.lab.statistics import mean_interval
 
 KL_LEVELS = (0.02, 0.05, 0.1, 0.2, 0.5, 1.0)  # nats a token
@@ -98,7 +98,7 @@ def frontier(runs: Sequence[Mapping[str, Any]], arms: Sequence[str]) -> dict[str
             there = [reached[level] for reached in own if level in reached]
             if there:
                 found = {
-                    name: vars(mean_interval([one[name] for one in there], RUN[name].bounds)) for name in AT_EQUAL_KL
+                    name: vars(mean_interval([one[name] for one in there], OF_RUN[name].bounds)) for name in AT_EQUAL_KL
                 }
                 levels.setdefault(level, {})[arm] = {**found, "runs": len(own)}
     return levels

@@ -1,7 +1,7 @@
 """The one registry of measures: what each number is called, what it means, and how it is shown and compared.
 
-Statistics, tables, charts, the page and docs/metrics.md read it. ``RUN`` holds what is measured after a run, ``STEP``
-what is logged of a training step, ``TOKEN`` what is kept of a sampled token.
+Statistics, tables, charts, the page and docs/metrics.md read it. ``OF_RUN`` holds what is measured after a run,
+``OF_STEP`` what is logged of a training step, ``OF_TOKEN`` what is kept of a sampled token.
 """
 
 from collections.abc import Iterable, Mapping
@@ -64,16 +64,16 @@ def _named(*measures: Measure) -> dict[str, Measure]:
     return {measure.name: measure for measure in measures}
 
 
-def _share(name: str, label: str, unit: str, meaning: str, **how: bool) -> Measure:
+def _share(name: str, label: str, unit: str, meaning: str, *, terminal: bool = False, page: bool = False) -> Measure:
     """A number from 0 to 1."""
-    return Measure(name, label, unit, meaning, low=0.0, high=1.0, **how)
+    return Measure(name, label, unit, meaning, low=0.0, high=1.0, terminal=terminal, page=page)
 
 
 REWARD, NATS, STD, TOKENS = "reward", "nats a token", "standard deviations", "share of tokens"
 TEXTS = "share of completions"
 
 # fmt: off
-RUN = _named(
+OF_RUN = _named(
     Measure("hack_rate", "hack rate", TEXTS, "hacks, as the scenario's detector finds them", low=0.0, high=1.0,
             compared=True, better="lower", terminal=True, page=True),
     Measure("hack_count", "hacks", "completions", "how many hacks there are", low=0.0, digits=0, better="lower"),
@@ -100,7 +100,7 @@ RUN = _named(
             digits=2, better="lower", terminal=True, page=True),
 )
 
-STEP = _named(
+OF_STEP = _named(
     Measure("step", "training step", "", "from 1", low=1.0, digits=0),
     Measure("reward", "proxy reward", REWARD, "mean proxy reward, as the reward functions returned it",
             terminal=True, page=True),
@@ -143,7 +143,7 @@ STEP = _named(
     Measure("learning_rate", "learning rate", "", "of the policy, in this step", low=0.0),
 )
 
-TOKEN = _named(
+OF_TOKEN = _named(
     _share("eta", "η", "probability of the greedy token", "π(x\\*) (G6)", page=True),
     Measure("advantage", "advantage", STD, "of the sampled token, as the update used it", page=True),
     _share("turned", "turned", "", "1 where the method made the advantage its negative", page=True),
@@ -158,7 +158,7 @@ TOKEN = _named(
 
 def compared() -> list[Measure]:
     """What each arm is tested against the baseline by."""
-    return [measure for measure in RUN.values() if measure.compared]
+    return [measure for measure in OF_RUN.values() if measure.compared]
 
 
 def on_terminal(measures: Mapping[str, Measure]) -> list[Measure]:
@@ -175,7 +175,7 @@ def markdown(measures: Iterable[Measure]) -> str:
     """A table of measures for docs/metrics.md.
 
     Args:
-        measures: For example ``RUN.values()``.
+        measures: For example ``OF_RUN.values()``.
 
     Returns:
         Lines of a Markdown table: key, meaning, unit and range.

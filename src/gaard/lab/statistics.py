@@ -117,7 +117,8 @@ def paired_difference(
         flipped = 1.0 if abs(differences[0]) <= rounding else 2.0 ** (1 - n)
         return Difference(mean, None, None, flipped, n, *means)
     test = stats.ttest_rel(*pairs.T)
-    low, high = _cut(*map(float, test.confidence_interval(CONFIDENCE)), bounds)
+    ends = test.confidence_interval(CONFIDENCE)
+    low, high = _cut(float(ends.low), float(ends.high), bounds)
     return Difference(mean, low, high, float(test.pvalue), n, *means)
 
 

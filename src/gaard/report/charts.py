@@ -10,7 +10,7 @@ from plotly.subplots import make_subplots
 from scipy import stats
 
 from gaard.lab.frontier import running_mean
-from gaard.lab.measures import RUN, STEP, Measure, on_page
+from gaard.lab.measures import OF_RUN, OF_STEP, Measure, on_page
 from gaard.lab.statistics import CONFIDENCE
 from gaard.report.look import MOST_POINTS, Look, laid_out
 from gaard.report.thinning import evenly
@@ -53,7 +53,7 @@ def curves_chart(
     Returns:
         The figure.
     """
-    measures = on_page(STEP) if measures is None else measures
+    measures = on_page(OF_STEP) if measures is None else measures
     columns = min(COLUMNS, len(measures))
     rows = -(-len(measures) // columns)
     titles, gap = [measure.title for measure in measures], {"vertical_spacing": 0.14, "horizontal_spacing": 0.06}
@@ -73,7 +73,7 @@ def curves_chart(
                     figure.add_trace(trace, **where)
         if means:
             figure.update_yaxes(range=_reach(np.concatenate(means), measure), **where)
-    figure.update_xaxes(title_text=STEP["step"].title, row=rows)
+    figure.update_xaxes(title_text=OF_STEP["step"].title, row=rows)
     return laid_out(figure, 68 + PANEL * rows, len(steps))
 
 
@@ -140,8 +140,8 @@ def frontier_chart(arms: Mapping[str, Mapping[str, Any]], look: Look) -> go.Figu
         The figure.
     """
     figure = go.Figure([_point(arm, arms[arm], look) for arm in look.arms if arms.get(arm)])
-    figure.update_xaxes(title_text=RUN["hack_rate"].title, range=[-0.03, 1.03])
-    figure.update_yaxes(title_text=RUN["true_reward"].label)
+    figure.update_xaxes(title_text=OF_RUN["hack_rate"].title, range=[-0.03, 1.03])
+    figure.update_yaxes(title_text=OF_RUN["true_reward"].label)
     figure.add_annotation(
         text="honest and good", xref="paper", yref="paper", x=0.01, y=0.98, showarrow=False, opacity=0.6
     )

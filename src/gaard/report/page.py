@@ -16,7 +16,7 @@ from plotly.utils import PlotlyJSONEncoder
 
 from gaard.lab.arms import UNTRAINED
 from gaard.lab.frontier import SMOOTHING
-from gaard.lab.measures import RUN, TOKEN, Measure, on_page
+from gaard.lab.measures import OF_RUN, OF_TOKEN, Measure, on_page
 from gaard.report.charts import curves_chart, frontier_chart, frontier_places
 from gaard.report.look import SHOWN_AT_FIRST, Look
 from gaard.report.study_files import StudyFiles, read_study_files
@@ -66,7 +66,7 @@ def page(study: StudyFiles, name: str) -> str:
         charts.update(section.charts)
         scenarios.append(section.shown)
     texts, part = browsable(study.runs)
-    columns = {measure.name: {"label": measure.label, "title": measure.title} for measure in on_page(TOKEN)}
+    columns = {measure.name: {"label": measure.label, "title": measure.title} for measure in on_page(OF_TOKEN)}
     scripts = [get_plotlyjs(), files("gaard").joinpath(ASSETS, "page.js").read_text(encoding="utf-8")]
     environment = Environment(
         loader=PackageLoader("gaard", ASSETS), autoescape=True, undefined=StrictUndefined, trim_blocks=True
@@ -179,7 +179,7 @@ def _drawn(figure: Figure) -> dict[str, Any]:
 def _table(found: Mapping[str, Any], baseline: str) -> tuple[list[tuple[str, str]], list[dict[str, Any]]]:
     """Headings, and a row an arm that has results."""
     arms = {arm: measures for arm, measures in {**found["arms"], UNTRAINED: found["untrained"]}.items() if measures}
-    shown = [one for one in on_page(RUN) if any(one.name in measures for measures in arms.values())]
+    shown = [one for one in on_page(OF_RUN) if any(one.name in measures for measures in arms.values())]
     headings = []
     for one in shown:
         headings.append((one.label, _hint(one)))

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from plotly.subplots import make_subplots
 
 from gaard.lab.frontier import running_mean
-from gaard.lab.measures import STEP
+from gaard.lab.measures import OF_STEP
 from gaard.method.coefficients import gaa_coefficients
 from gaard.report.charts import Steps, band
 from gaard.report.look import MOST_POINTS, Look, laid_out
@@ -134,7 +134,7 @@ def coefficients_chart(paths: Mapping[str, Path2D], look: Look) -> go.Figure:
             figure.add_trace(_walk(arm, *path, look, column == 1), row=1, col=column)
     farthest = max(float(sigma.max()) for sigma, _ in paths.values())
     figure.update_xaxes(title_text=SIGMA, range=[0, min(2.0, max(0.5, 1.2 * farthest))])
-    figure.update_yaxes(title_text=STEP["eta"].label, range=[0, 1])
+    figure.update_yaxes(title_text=OF_STEP["eta"].label, range=[0, 1])
     return _side_by_side(laid_out(figure, 460, len(paths)))
 
 

@@ -7,7 +7,7 @@ from rich.markup import escape
 from rich.table import Table
 
 from gaard.lab.arms import Arm
-from gaard.lab.measures import RUN, on_terminal
+from gaard.lab.measures import OF_RUN, on_terminal
 from gaard.lab.scenarios import Scenario
 from gaard.models.fetching import ModelRow
 
@@ -28,7 +28,7 @@ def measures_table(title: str, measures: Mapping[str, float]) -> Table:
     table.add_column("measure")
     table.add_column("value", justify="right")
     for name, value in measures.items():
-        table.add_row(name, RUN[name].text(value))
+        table.add_row(name, OF_RUN[name].text(value))
     return table
 
 
@@ -48,21 +48,20 @@ def _scenario_results(label: str, found: Mapping[str, Any]) -> Table:
     """One scenario's table."""
     table = Table(title=f"{escape(label)}: mean over seeds [95% interval]")
     columns = {**found["arms"], "untrained": found["untrained"]}
-    shown = [one.name for one in on_terminal(RUN) if any(one.name in measures for measures in columns.values())]
+    shown = [one.name for one in on_terminal(OF_RUN) if any(one.name in measures for measures in columns.values())]
     if len(columns) > WIDEST:
         table.add_column("arm")
         for name in shown:
             table.add_column(name, justify="right", overflow="fold")
         for arm, measures in columns.items():
-            table.add_row(
-                f"{arm}\n{seeds_behind(measures)}", *(interval(measures.get(name), RUN[name].digits) for name in shown)
-            )
+            intervals = (interval(measures.get(name), OF_RUN[name].digits) for name in shown)
+            table.add_row(f"{arm}\n{seeds_behind(measures)}", *intervals)
         return table
     table.add_column("measure")
     for arm, measures in columns.items():
         table.add_column(f"{arm}\n{seeds_behind(measures)}", justify="right", overflow="fold")
     for name in shown:
-        table.add_row(name, *(interval(measures.get(name), RUN[name].digits) for measures in columns.values()))
+        table.add_row(name, *(interval(measures.get(name), OF_RUN[name].digits) for measures in columns.values()))
     return table
 
 

@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 from typing import Any
 
-from gaard.lab.measures import RUN
+from gaard.lab.measures import OF_RUN
 from gaard.report.tables import in_seeds
 
 SIGNIFICANT = 0.05  # of p values adjusted over the arms
@@ -41,7 +41,7 @@ def _clause(label: str, results: Mapping[str, Any], arm: str) -> str | None:
         return None
     hacks, truth, kl = (differences[name] for name in NEEDED)
     seeds = f"{in_seeds(hacks['n'])}, KL {kl['ours']:.2f} and {kl['theirs']:.2f}"
-    changed = f"with a true reward that differs by {_difference(truth, 1, RUN['true_reward'].digits, '')}"
+    changed = f"with a true reward that differs by {_difference(truth, 1, OF_RUN['true_reward'].digits, '')}"
     if hacks["ours"] == hacks["theirs"] == 0:
         why = "the control, where nothing can be exploited" if label in results["tax"] else "where nothing was hacked"
         return f"in {label}, {why}, ends {changed} ({seeds})"
@@ -87,7 +87,7 @@ def tax(results: Mapping[str, Any], label: str) -> list[str]:
     Returns:
         A phrase an arm; none of a scenario that is no control.
     """
-    digits = RUN["true_reward"].digits
+    digits = OF_RUN["true_reward"].digits
     return [
         f"{arm} {_signed(x['mean'], digits)}{' ' + _range(x, 1, digits) if x['low'] is not None else ''}"
         for arm, x in results["tax"].get(label, {}).items()
