@@ -5,6 +5,7 @@ import math
 
 import pytest
 import torch
+from gaard.training.flatness import flatten_gradient
 from test_estimate import rollout
 
 from definitions import exact_kl, log_softmax, selected
@@ -20,7 +21,6 @@ from gaard.training.collect import Clock
 from gaard.training.config import GAAConfig
 from gaard.training.estimate import estimate, normalized_scores
 from gaard.training.evaluation import distinct
-from gaard.training.flatness import flatten_gradient
 from tiny import tiny_trainer, words_reward
 
 CASES = [(0.0, 0.0, 1.0, 0.0), (0.0, 1.0, 1.0, 0.0), (2.0, 0.0, 2.0, -1.0), (2.0, 1.0, 0.0, -1.0)]  # the seed's
