@@ -2,6 +2,7 @@
 
 import json
 import math
+from dataclasses import dataclass
 
 import pytest
 import torch
@@ -12,36 +13,58 @@ from gaard.errors import ConfigError, ModelError
 from gaard.lab.arms import ARMS
 from gaard.lab.study import build_study
 from gaard.method import projection
-from gaard.method.coefficients import constant_coefficients, only_a, only_b
 from gaard.method.distributions import draw
+from gaard.method.masking import last_token_mask
+from gaard.methods import GAA, Method, Observation
+from gaard.regularizers import SAM, GradientNorm, KLBudget
 from gaard.rewards import honeypot
 from gaard.training import collect, update
-from gaard.training.collect import Clock
+from gaard.training.collect import Clock, shaped
 from gaard.training.config import GAAConfig
 from gaard.training.estimate import estimate, normalized_scores
 from gaard.training.evaluation import distinct
-from gaard.training.flatness import flatten_gradient
 from tiny import tiny_trainer, words_reward
 
-CASES = [(0.0, 0.0, 1.0, 0.0), (0.0, 1.0, 1.0, 0.0), (2.0, 0.0, 2.0, -1.0), (2.0, 1.0, 0.0, -1.0)]  # the seed's
+RESETS = {"name": "reference-resets"}
 
 
-@pytest.mark.parametrize(("sigma", "eta", "a", "b"), CASES)
-def test_only_a_and_only_b(sigma, eta, a, b):
-    eta, sigma = torch.tensor(eta), torch.tensor(sigma)
-    assert [float(x) for x in only_a(eta, sigma)] == pytest.approx([a, 0.0])
-    assert [float(x) for x in only_b(eta, sigma)] == pytest.approx([1.0, b])
+@dataclass(frozen=True)
+class Constant(Method):
+    """The same a and b everywhere."""
+
+    name = "constant"
+
+    a: float = 1.0
+    b: float = 0.0
+
+    @property
+    def observes(self) -> Observation:
+        return Observation(greedy_branch=True)
+
+    def coefficients(self, eta, sigma, mask):
+        return torch.full_like(eta, self.a), torch.full_like(eta, self.b)
 
 
-def test_constants_are_the_same_everywhere():
-    a, b = constant_coefficients(torch.rand(2, 3), torch.rand(3), constant_a=0.7, constant_b=-0.2)
-    assert torch.equal(a, torch.full((2, 3), 0.7))
-    assert torch.equal(b, torch.full((2, 3), -0.2))
+@dataclass(frozen=True)
+class RandomToken(GAA):
+    """Johnson's text with a token drawn from the policy in the greedy token's place."""
+
+    @property
+    def observes(self) -> Observation:
+        return Observation(greedy_branch=True, random_token=True)
 
 
-def test_the_constants_of_a_run_are_those_that_it_logs(tmp_path):
-    options = {"coefficients": "constant", "constant_a": 0.75, "constant_b": -0.25}
-    row = tiny_trainer(tmp_path, max_steps=1, **options).train()
+@dataclass(frozen=True)
+class BestOfEight(GAA):
+    """Johnson's text, x* the token of best value among the 8 likeliest."""
+
+    @property
+    def observes(self) -> Observation:
+        return Observation(greedy_branch=True, candidates=8)
+
+
+def test_the_constants_of_a_method_are_those_that_a_run_logs(tmp_path):
+    row = tiny_trainer(tmp_path, max_steps=1, method=Constant(a=0.75, b=-0.25)).train()
     assert (row["a"], row["b"]) == (0.75, -0.25)
 
 
@@ -57,8 +80,7 @@ def test_a_random_token_is_drawn_from_the_policy():
 
 def test_a_random_token_takes_the_greedy_ones_place_and_the_first_rollout_stays(tmp_path):
     greedy, random = (
-        rolled_out(tiny_trainer(tmp_path / token, method="gaa-paper", greedy_token=token))
-        for token in ("greedy", "random")
+        rolled_out(tiny_trainer(tmp_path / str(i), method=m)) for i, m in enumerate((GAA(), RandomToken()))
     )
     assert torch.equal(greedy.completion_ids, random.completion_ids)
     assert not torch.equal(greedy.greedy_ids, random.greedy_ids)
@@ -66,9 +88,25 @@ def test_a_random_token_takes_the_greedy_ones_place_and_the_first_rollout_stays(
     assert (random.greedy_logprobs <= greedy.greedy_logprobs + 1e-6)[mask].all()
 
 
+def test_the_token_of_best_value_takes_the_greedy_ones_place_and_the_first_rollout_stays(tmp_path):
+    greedy, best = (rolled_out(tiny_trainer(tmp_path / kind.__name__, method=kind())) for kind in (GAA, BestOfEight))
+    assert torch.equal(greedy.completion_ids, best.completion_ids)
+    mask = best.completion_mask & ~last_token_mask(best.completion_mask)
+    differ = (best.greedy_ids != greedy.greedy_ids) & mask
+    assert differ.any()
+    assert (best.greedy_logprobs <= greedy.greedy_logprobs + 1e-6)[mask].all()
+    both = differ & (greedy.greedy_ids != greedy.completion_ids) & (best.greedy_ids != best.completion_ids)
+    assert both.any()
+    assert (best.greedy_values >= greedy.greedy_values - 1e-5)[both].all()  # the greedy token is one of the 8
+
+
 def rolled_out(trainer):
     batch = trainer.prompts.draw(trainer.args.batch_size, trainer.generator)
-    return trainer.collector.collect(batch, trainer.generator, Clock())
+    return shaped(collected(trainer, batch), trainer.args.regularizers)
+
+
+def collected(trainer, batch):
+    return trainer.collector.collect(batch, trainer.generator, Clock(), trainer.args.observes)
 
 
 def test_rewards_are_clipped_after_they_are_standardised():
@@ -82,16 +120,16 @@ def test_rewards_are_clipped_after_they_are_standardised():
     assert raw.tolist() == [0.5, 0.0, 0.5, -0.5]
 
 
-def test_par_is_the_mean_sigmoid_of_the_reward_less_those_of_the_untrained_model(tmp_path, monkeypatch):
-    monkeypatch.setattr(collect, "RIVALS", 3)
-    trainer = tiny_trainer(tmp_path, method="ppo", reward_shaping="par")
+def test_par_is_the_mean_sigmoid_of_the_reward_less_those_of_the_untrained_model(tmp_path):
+    trainer = tiny_trainer(tmp_path, method="ppo", regularizers={"name": "par", "completions": 3})
     batch = trainer.prompts.draw(trainer.args.batch_size, trainer.generator)
-    seen = trainer.collector.collect(batch, trainer.generator, Clock())
-    rivals = trainer.collector.rivals
-    assert sorted(prompt for (prompt,) in rivals) == sorted(set(batch.texts))
+    seen = shaped(collected(trainer, batch), trainer.args.regularizers)
+    baseline = trainer.collector.baseline_scores
+    assert sorted(prompt for (prompt,) in baseline) == sorted(set(batch.texts))
     for row, prompt in enumerate(batch.texts):
-        theirs = rivals[(prompt,)].tolist()
+        theirs = baseline[(prompt,)].tolist()
         assert len(theirs) == 3
+        assert seen.baseline_scores[row].tolist() == theirs
         expected = sum(1 / (1 + math.exp(other - float(seen.scores[row]))) for other in theirs) / 3
         assert float(seen.trained_scores[row]) == pytest.approx(expected, rel=1e-5)
     experience = estimate(seen, trainer.args)
@@ -99,21 +137,35 @@ def test_par_is_the_mean_sigmoid_of_the_reward_less_those_of_the_untrained_model
     assert torch.equal(experience.advantages, plain.advantages)  # what trains is in the rollout
 
 
+def test_par_shapes_the_greedy_ended_text_too(tmp_path):
+    trainer = tiny_trainer(tmp_path, method="gaa", regularizers={"name": "par", "completions": 3})
+    batch = trainer.prompts.draw(trainer.args.batch_size, trainer.generator)
+    raw = collected(trainer, batch)
+    found = shaped(raw, trainer.args.regularizers)
+    for row in range(len(raw.scores)):
+        theirs = raw.baseline_scores[row].tolist()
+        expected = sum(1 / (1 + math.exp(other - float(raw.greedy_scores[row]))) for other in theirs) / 3
+        assert float(found.greedy_scores[row]) == pytest.approx(expected, rel=1e-5)
+    assert not torch.equal(raw.greedy_scores, raw.trained_scores)
+
+
 def test_the_untrained_models_rewards_do_not_change_with_training(tmp_path):
     """A resumed run asks for them again, in another order, of a policy that has changed."""
-    trainer = tiny_trainer(tmp_path / "one", method="ppo", reward_shaping="par", reference_reset_steps=1)
+    regularizers = ["par", {"name": "reference-resets", "steps": 1}]
+    trainer = tiny_trainer(tmp_path / "one", method="ppo", regularizers=regularizers)
     trainer.train()
-    first = dict(trainer.collector.rivals)
-    trainer.collector.rivals.clear()
+    first = dict(trainer.collector.baseline_scores)
+    assert {len(scores) for scores in first.values()} == {8}
+    trainer.collector.baseline_scores.clear()
     batch = trainer.prompts.draw(16, trainer.generator)
     for row in reversed(range(16)):
-        trainer.collector._rival_scores(batch.rows(row, row + 1))
-    assert all(torch.equal(trainer.collector.rivals[key], first[key]) for key in first)
+        trainer.collector._baseline(batch.rows(row, row + 1), 8)
+    assert all(torch.equal(trainer.collector.baseline_scores[key], first[key]) for key in first)
 
 
 def test_the_oracle_trains_on_the_truth_and_is_measured_by_the_proxy(tmp_path):
     baited = honeypot(words_reward, word="bait")
-    trainer = tiny_trainer(tmp_path, method="gaa-paper", reward=baited, trained_reward="true", batch_size=64)
+    trainer = tiny_trainer(tmp_path, method="gaa", reward=baited, trained_reward="true", batch_size=64)
     seen = rolled_out(trainer)
     assert torch.equal(seen.trained_scores, seen.true_scores)
     hacked = seen.hacked
@@ -124,7 +176,7 @@ def test_the_oracle_trains_on_the_truth_and_is_measured_by_the_proxy(tmp_path):
 
 
 def test_the_reference_follows_and_measures_stay_with_the_untrained_model(tmp_path):
-    trainer = tiny_trainer(tmp_path, method="ppo", max_steps=4, reference_reset_steps=3, learning_rate=1e-2)
+    trainer = tiny_trainer(tmp_path, method="ppo", max_steps=4, learning_rate=1e-2, regularizers=RESETS | {"steps": 3})
     start = {key: value.clone() for key, value in trainer.policy.state_dict().items()}
     rows = []
     for _ in range(3):
@@ -140,12 +192,12 @@ def test_the_reference_follows_and_measures_stay_with_the_untrained_model(tmp_pa
 
 
 def test_a_run_whose_reference_moves_goes_on_where_it_was(tmp_path):
-    options = {"method": "ppo", "reference_reset_steps": 2, "learning_rate": 1e-2, "save_steps": 1}
+    options = {"method": "ppo", "regularizers": RESETS | {"steps": 2}, "learning_rate": 1e-2, "save_steps": 1}
     whole = tiny_trainer(tmp_path / "whole", max_steps=5, **options)
     whole.train()
     cut = tiny_trainer(tmp_path / "cut", max_steps=5, **options)
     step = cut.training_step
-    cut.training_step = lambda: step() if cut.step < 3 else (_ for _ in ()).throw(KeyboardInterrupt)
+    cut.training_step = lambda: step() if cut.state.step < 3 else (_ for _ in ()).throw(KeyboardInterrupt)
     with pytest.raises(KeyboardInterrupt):
         cut.train()
     tiny_trainer(tmp_path / "cut", max_steps=5, **options).train()
@@ -158,8 +210,8 @@ def test_adapters_have_no_reference_to_move(tmp_path):
     trainer = tiny_trainer(tmp_path / "plain")
     lm = trainer.policy.lm
     lm.add_adapter(peft.LoraConfig(r=2, target_modules=["c_attn"]))
-    args = GAAConfig(str(tmp_path / "lora"), reference_reset_steps=2, use_cpu=True)
-    with pytest.raises(ModelError, match="reference_reset_steps"):
+    args = GAAConfig(str(tmp_path / "lora"), regularizers="reference-resets", use_cpu=True)
+    with pytest.raises(ModelError, match=r"reference.reset"):
         type(trainer)(lm, words_reward, args, ["w1"], processing_class=trainer.tokenizer)
 
 
@@ -167,15 +219,15 @@ def test_a_spent_budget_of_kl_ends_training_for_good(tmp_path):
     options = {"method": "ppo", "max_steps": 30, "learning_rate": 1e-2, "kl_coef": 0.0, "save_steps": 1000}
     free = tiny_trainer(tmp_path / "free", **options)
     free.train()
-    kls = [row["kl_ref"] for row in free.log.read("metrics.jsonl")]
+    kls = [row["kl_ref"] for row in free.run.log.read("metrics.jsonl")]
     budget = sorted(kls)[len(kls) // 2]
-    bound = tiny_trainer(tmp_path / "bound", kl_budget=budget, **options)
+    bound = tiny_trainer(tmp_path / "bound", regularizers=KLBudget(limit=budget), **options)
     last = bound.train()
     first = next(step for step, kl in enumerate(kls, 1) if kl >= budget)
-    assert last["step"] == bound.step == first < 30
-    again = tiny_trainer(tmp_path / "bound", kl_budget=budget, **options)
+    assert last["step"] == bound.state.step == first < 30
+    again = tiny_trainer(tmp_path / "bound", regularizers=KLBudget(limit=budget), **options)
     assert again.train() == last
-    assert again.step == first
+    assert again.state.step == first
 
 
 def quadratic() -> tuple[torch.Tensor, torch.Tensor, list[torch.Tensor]]:
@@ -191,46 +243,48 @@ def quadratic() -> tuple[torch.Tensor, torch.Tensor, list[torch.Tensor]]:
     return place, other, seen, again
 
 
-def test_gradient_norm_regularisation_adds_the_hessian_times_the_gradient(tmp_path):
+def test_gradient_norm_regularisation_adds_the_hessian_times_the_gradient():
     """∇(L + γ/2 ‖∇L‖²) = g + γHg = (3, 4) + 0.5·(3, 16); of a quadratic the finite difference is exact."""
     place, other, seen, again = quadratic()
     again()
-    config = GAAConfig(str(tmp_path), flatness="gradient-norm", flatness_radius=0.1, flatness_coef=0.5)
-    flatten_gradient([place], [other], again, config)
+    GradientNorm(coef=0.5, radius=0.1).change_gradient([place], [other], again)
     assert place.grad.tolist() == pytest.approx([4.5, 12.0])
     assert other.grad.item() == 2.0
     assert seen[1].tolist() == pytest.approx([3.0 + 0.1 * 0.6, 1.0 + 0.1 * 0.8])
     assert place.tolist() == [3.0, 1.0]
 
 
-def test_sam_takes_the_gradient_where_the_loss_is_worse(tmp_path):
+def test_sam_takes_the_gradient_where_the_loss_is_worse():
     """At (3, 1) + 0.5·(0.6, 0.8) = (3.3, 1.4) it is (3.3, 5.6)."""
     place, other, _, again = quadratic()
     again()
-    flatten_gradient([place], [other], again, GAAConfig(str(tmp_path), flatness="sam", flatness_radius=0.5))
+    SAM(radius=0.5).change_gradient([place], [other], again)
     assert place.grad.tolist() == pytest.approx([3.3, 5.6])
     assert other.grad.item() == 2.0
     assert place.tolist() == [3.0, 1.0]
 
 
-def test_where_there_is_no_gradient_there_is_no_direction(tmp_path):
+@pytest.mark.parametrize("flat", [SAM(), GradientNorm()], ids=lambda flat: flat.name)
+@pytest.mark.parametrize("gradient", [0.0, math.nan, math.inf])
+def test_where_there_is_no_gradient_there_is_no_direction(flat, gradient):
     place = torch.zeros(2, requires_grad=True)
-    place.grad = torch.zeros(2)
-    flatten_gradient([place], [], pytest.fail, GAAConfig(str(tmp_path), flatness="sam"))
-    assert place.grad.tolist() == [0.0, 0.0]
+    place.grad = torch.full((2,), gradient)
+    flat.change_gradient([place], [], pytest.fail)
+    assert place.grad.tolist() == pytest.approx([gradient] * 2, nan_ok=True)
 
 
 def test_a_flat_step_of_the_trainer_is_that_of_the_loss_by_autograd(tmp_path, monkeypatch):
     """The gradient that the optimizer gets against ∇(L + γ/2 ‖∇L‖²) by double differentiation, in float64."""
     options = {"method": "ppo", "max_grad_norm": 1e9, "num_mini_batches": 1}
-    options |= {"flatness": "gradient-norm", "flatness_radius": 1e-7, "flatness_coef": 0.3}
-    trainer = tiny_trainer(tmp_path, dtype=torch.float64, **options)
+    flat = GradientNorm(coef=0.3, radius=1e-7)
+    trainer = tiny_trainer(tmp_path, dtype=torch.float64, regularizers=flat, **options)
     trainer.policy.lm.set_attn_implementation("eager")  # the fused kernel has no second derivative, nor
     experience = estimate(rolled_out(trainer), trainer.args)
     monkeypatch.setattr(projection, "token_figures", plain_figures)  # have gradients in closed form
     policy, critic = list(trainer.policy.lm.parameters()), list(trainer.policy.value_head.parameters())
-    count, weight = experience.rollout.completion_mask.sum(), update.weights(experience, trainer.args)
-    loss, _ = update.loss_and_figures(trainer._forward(experience), experience, weight, count, trainer.args)
+    count, weight = experience.rollout.completion_mask.sum(), update.weights(experience, trainer.args.method)
+    statistics = update._forward(trainer.model, experience.rollout, trainer.reference, trainer.args)
+    loss, _ = update.loss_and_figures(statistics, experience, weight, count, trainer.args)
     gradient = torch.autograd.grad(loss, policy + critic, create_graph=True)
     norm = sum((g**2).sum() for g in gradient[: len(policy)]) / 2
     curvature = torch.autograd.grad(norm, policy)
@@ -253,7 +307,7 @@ def plain_figures(hidden, policy, tokens, greedy, reference, with_entropy):
 
 
 def test_an_interrupt_in_the_second_pass_leaves_the_weights_where_they_were(tmp_path):
-    trainer = tiny_trainer(tmp_path, method="ppo", flatness="sam", flatness_radius=1.0)
+    trainer = tiny_trainer(tmp_path, method="ppo", regularizers=SAM(radius=1.0))
     trainer.training_step()
     before = {key: value.clone() for key, value in trainer.policy.state_dict().items()}
     passes, plain = [], trainer._gradients
@@ -270,14 +324,15 @@ def test_an_interrupt_in_the_second_pass_leaves_the_weights_where_they_were(tmp_
     assert all(torch.equal(value, before[key]) for key, value in trainer.policy.state_dict().items())
 
 
-def test_flat_steps_and_bfloat16_do_not_go_together(tmp_path):
-    with pytest.raises(ConfigError, match="flatness='sam' with bf16=True"):
-        GAAConfig(str(tmp_path), flatness="sam", bf16=True)
+@pytest.mark.parametrize("name", ["sam", "gradient-norm"])
+def test_flat_steps_and_bfloat16_do_not_go_together(name, tmp_path):
+    with pytest.raises(ConfigError, match=f"regularizers holds '{name}' with bf16=True"):
+        GAAConfig(str(tmp_path), regularizers=name, bf16=True)
 
 
-def test_a_reward_of_chance_is_asked_for_rivals_once_even_across_a_resume(tmp_path):
+def test_a_reward_of_chance_is_asked_for_the_baseline_once_even_across_a_resume(tmp_path):
     """They stand in the checkpoint: asked again they would be others, and shift the chances of all that follows."""
-    options = {"method": "ppo", "reward_shaping": "par", "save_steps": 1, "max_steps": 5}
+    options = {"method": "ppo", "regularizers": "par", "save_steps": 1, "max_steps": 5}
 
     def noisy(completions, **_):
         return torch.rand(len(completions)).tolist()
@@ -286,7 +341,7 @@ def test_a_reward_of_chance_is_asked_for_rivals_once_even_across_a_resume(tmp_pa
     tiny_trainer(tmp_path / "whole", reward=noisy, **options).train()
     cut = tiny_trainer(tmp_path / "cut", reward=noisy, **options)
     step = cut.training_step
-    cut.training_step = lambda: step() if cut.step < 3 else (_ for _ in ()).throw(KeyboardInterrupt)
+    cut.training_step = lambda: step() if cut.state.step < 3 else (_ for _ in ()).throw(KeyboardInterrupt)
     with pytest.raises(KeyboardInterrupt):
         cut.train()
     tiny_trainer(tmp_path / "cut", reward=noisy, **options).train()
@@ -332,5 +387,8 @@ def test_every_arm_trains(name, tmp_path):
     study = build_study(["capped"], [name], [0], {**settings, "use_cpu": True})
     results = compare(study, tmp_path)
     assert [run["error"] for run in results["runs"]] == [None, None]
-    config = json.loads((tmp_path / f"capped/{name}-seed0/config.json").read_text())
-    assert {key: config[key] for key in ARMS[name].settings} == dict(ARMS[name].settings)
+    config = json.loads((tmp_path / f"capped/{name}-seed0/run.json").read_text())["config"]
+    arm = ARMS[name]
+    assert {key: config[key] for key in arm.settings} == dict(arm.settings)
+    assert config["method"] == arm.method.record()
+    assert config["regularizers"] == [one.record() for one in arm.regularizers]

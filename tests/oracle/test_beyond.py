@@ -1,8 +1,8 @@
-"""Readings beyond the seed: x* by value, a dead zone for the gap, advantages turned back."""
+"""Readings beyond Johnson's: x* by value, a dead zone for the gap, advantages turned back."""
 
 import shutil
 import warnings
-from dataclasses import replace
+from dataclasses import dataclass, replace
 
 import pytest
 import torch
@@ -12,11 +12,13 @@ from test_greedy_values import rollout as rolled_out
 
 from definitions import log_softmax
 from gaard.method.advantages import beyond, folded
-from gaard.method.masking import last_token_mask
+from gaard.method.masking import last_token_mask, masked_std
+from gaard.methods import GAA, Fold
+from gaard.methods.fold import is_sparse
 from gaard.policy import sampling
 from gaard.policy.branch import best_by_value, greedy_values
 from gaard.training.config import GAAConfig
-from gaard.training.estimate import estimate, is_sparse
+from gaard.training.estimate import estimate
 from gaard.training.runlog import read_jsonl
 from tiny import VOCABULARY, tiny_trainer, words_reward
 
@@ -40,13 +42,16 @@ def test_whoever_would_unlearn_rare_successes_is_told_once(tmp_path):
     def rare(*, completions, **_):
         return [float("w1" in text.split()) for text in completions]
 
-    with pytest.warns(UserWarning, match=r"most rewards are one number.*advantage_fold=3 unlearns.*gaa-paper") as said:
-        tiny_trainer(tmp_path / "gaa", reward=rare, method="gaa").train()
+    with pytest.warns(
+        UserWarning, match=r"most rewards are one number.*'fold' with threshold=3 unlearns.*'gaa'"
+    ) as said:
+        tiny_trainer(tmp_path / "fold", reward=rare, method="fold").train()
     assert len([one for one in said if "one number" in str(one.message)]) == 1
     with warnings.catch_warnings():
         warnings.simplefilter("error")
-        tiny_trainer(tmp_path / "ppo", reward=rare, method="ppo").train()
-        tiny_trainer(tmp_path / "dense", method="gaa").train()
+        for method in ("ppo", "gaa"):
+            tiny_trainer(tmp_path / method, reward=rare, method=method).train()
+        tiny_trainer(tmp_path / "dense", method="fold").train()
 
 
 def test_rewards_that_become_one_number_are_no_rare_successes(tmp_path):
@@ -59,11 +64,26 @@ def test_rewards_that_become_one_number_are_no_rare_successes(tmp_path):
 
     with warnings.catch_warnings():
         warnings.simplefilter("error")
-        tiny_trainer(tmp_path, reward=settles, method="gaa", max_steps=4, save_steps=1).train()
+        tiny_trainer(tmp_path, reward=settles, method="fold", max_steps=4, save_steps=1).train()
         assert calls
         newest = sorted((tmp_path / "checkpoints").iterdir())[-1]
         shutil.rmtree(newest)
-        tiny_trainer(tmp_path, reward=settles, method="gaa", max_steps=4, save_steps=1).train()
+        tiny_trainer(tmp_path, reward=settles, method="fold", max_steps=4, save_steps=1).train()
+
+
+@dataclass(frozen=True)
+class Both(GAA):
+    """Johnson's text whose sampled advantages are folded too, and whose gap counts from a dead zone on."""
+
+    fold: float = 0.0
+    dead_zone: float = 0.0
+
+    def shape(self, estimates, mask):
+        return folded(estimates.advantages, self.fold, mask) if self.fold else estimates.advantages
+
+    def gap(self, estimates, mask):
+        gap = super().gap(estimates, mask)
+        return beyond(gap, self.dead_zone * masked_std(gap, mask)) if self.dead_zone else gap
 
 
 def with_candidates(monkeypatch, count):
@@ -153,12 +173,12 @@ def test_a_fold_is_measured_from_the_median_or_from_0_where_that_is_higher(advan
 
 
 def test_a_rollouts_dead_zone_is_of_its_own_spread_of_gaps():
-    plain = estimate(rollout(), GAAConfig("x", method="gaa-paper"))
+    plain = estimate(rollout(), GAAConfig("x", method="gaa"))
     mask = plain.rollout.completion_mask
     gaps = plain.sigma[mask].tolist()
     mean = sum(gaps) / len(gaps)
     spread = (sum((gap - mean) ** 2 for gap in gaps) / len(gaps)) ** 0.5
-    found = estimate(rollout(), GAAConfig("x", method="gaa-paper", dead_zone=0.7))
+    found = estimate(rollout(), GAAConfig("x", method=Both(dead_zone=0.7)))
     assert found.sigma[mask].tolist() == pytest.approx([max(gap - 0.7 * spread, 0.0) for gap in gaps])
     assert {gap > 0 for gap in found.sigma[mask].tolist()} == {True, False}
     assert torch.equal(found.advantages, plain.advantages)
@@ -166,9 +186,9 @@ def test_a_rollouts_dead_zone_is_of_its_own_spread_of_gaps():
 
 @pytest.mark.parametrize("whiten", [True, False])
 def test_a_rollouts_fold_leaves_the_critic_and_the_gap_alone(whiten):
-    plain = estimate(rollout(), GAAConfig("x", method="gaa-paper", whiten_advantages=whiten))
+    plain = estimate(rollout(), GAAConfig("x", method="gaa", whiten_advantages=whiten))
     mask = plain.rollout.completion_mask
-    found = estimate(rollout(), GAAConfig("x", method="gaa-paper", whiten_advantages=whiten, advantage_fold=0.3))
+    found = estimate(rollout(), GAAConfig("x", method=Both(fold=0.3), whiten_advantages=whiten))
     expected = folded(plain.advantages, 0.3, mask)
     torch.testing.assert_close(found.advantages[mask], expected[mask], rtol=0, atol=0)
     turned = (found.advantages * plain.advantages)[mask] < 0
@@ -178,25 +198,25 @@ def test_a_rollouts_fold_leaves_the_critic_and_the_gap_alone(whiten):
     assert torch.equal(found.sigma, plain.sigma)
 
 
-def test_the_recommended_method_folds_at_three():
+def test_fold_folds_at_three():
     """PPO's advantages; the one completion that is far better than the others is turned, and nothing else."""
     scores = (0.1, 50.0, 0.0, -0.1)
     settings = {"normalize_rewards": False}
-    ppo, gaa = (estimate(rollout(scores), GAAConfig("x", method=method, **settings)) for method in ("ppo", "gaa"))
+    ppo, fold = (estimate(rollout(scores), GAAConfig("x", method=method, **settings)) for method in ("ppo", "fold"))
     mask = ppo.rollout.completion_mask
-    torch.testing.assert_close(gaa.advantages[mask], folded(ppo.advantages, 3.0, mask)[mask], rtol=0, atol=0)
-    assert gaa.turned.nonzero().tolist() == [[1, 0]]
-    assert gaa.advantages[1, 0].item() == -ppo.advantages[1, 0].item() < 0
+    torch.testing.assert_close(fold.advantages[mask], folded(ppo.advantages, 3.0, mask)[mask], rtol=0, atol=0)
+    assert fold.turned.nonzero().tolist() == [[1, 0]]
+    assert fold.advantages[1, 0].item() == -ppo.advantages[1, 0].item() < 0
     assert not ppo.turned.any()
 
 
 def test_nothing_is_turned_where_no_reward_differs():
-    found = estimate(rollout((1.0,) * 4, (1.0,) * 4), GAAConfig("x", method="gaa", advantage_fold=0.1))
+    found = estimate(rollout((1.0,) * 4, (1.0,) * 4), GAAConfig("x", method=Fold(threshold=0.1)))
     assert not found.turned.any()
-    assert estimate(rollout(), GAAConfig("x", method="gaa", advantage_fold=0.1)).turned.any()
+    assert estimate(rollout(), GAAConfig("x", method=Fold(threshold=0.1))).turned.any()
 
 
-def test_gaa_trains_other_weights_than_ppo_where_a_few_texts_pay_far_more(tmp_path):
+def test_fold_trains_other_weights_than_ppo_where_a_few_texts_pay_far_more(tmp_path):
     """And says of how many tokens: the share that the samples have, too."""
 
     def spiked(completions, **kwargs):
@@ -204,15 +224,15 @@ def test_gaa_trains_other_weights_than_ppo_where_a_few_texts_pay_far_more(tmp_pa
             score + 20.0 * ("bait" in text) for score, text in zip(words_reward(completions), completions, strict=True)
         ]
 
-    trained = {method: tiny_trainer(tmp_path / method, reward=spiked, method=method) for method in ("ppo", "gaa")}
+    trained = {method: tiny_trainer(tmp_path / method, reward=spiked, method=method) for method in ("ppo", "fold")}
     for trainer in trained.values():
         trainer.train()
-    ppo, gaa = (read_jsonl(tmp_path / method / "metrics.jsonl") for method in ("ppo", "gaa"))
+    ppo, fold = (read_jsonl(tmp_path / method / "metrics.jsonl") for method in ("ppo", "fold"))
     assert [row["turned"] for row in ppo] == [0.0] * 4
-    assert gaa[0]["reward"] == ppo[0]["reward"]
-    assert gaa[0]["turned"] > 0
-    samples = [row["tokens"]["turned"] for row in read_jsonl(tmp_path / "gaa" / "samples.jsonl") if row["step"] == 1]
+    assert fold[0]["reward"] == ppo[0]["reward"]
+    assert fold[0]["turned"] > 0
+    samples = [row["tokens"]["turned"] for row in read_jsonl(tmp_path / "fold" / "samples.jsonl") if row["step"] == 1]
     assert any(map(any, samples))
-    assert gaa[0]["loss"] != ppo[0]["loss"]
+    assert fold[0]["loss"] != ppo[0]["loss"]
     weights = [trainer.policy.lm.lm_head.weight for trainer in trained.values()]
     assert not torch.equal(*weights)

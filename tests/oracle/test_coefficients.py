@@ -1,4 +1,4 @@
-"""G7, G8 and G11 against the seed's cases, numbers worked out by hand, and the formulas in Python's float64."""
+"""G7, G8 and G11 against Johnson's four cases, numbers worked out by hand, and the formulas in Python's float64."""
 
 import math
 
@@ -11,7 +11,7 @@ from gaard.method.coefficients import at_granularity, gaa_coefficients, ppo_coef
 
 GRID = [0.0, 0.1, 0.25, 0.5, 0.9, 1.0]
 ANY_FLOAT = st.floats(allow_nan=True, allow_infinity=True)
-SEED_CASES = [  # σ, η, a, b
+TEXT_CASES = [  # σ, η, a, b
     (0.0, 0.0, 1.0, 0.0),
     (0.0, 1.0, 1.0, 0.0),
     (2.0, 0.0, 2.0, -1.0),
@@ -24,15 +24,15 @@ def tensor(x: float, dtype: torch.dtype = torch.float64) -> torch.Tensor:
 
 
 def written_out(eta: float, sigma: float) -> tuple[float, float]:
-    """G7 and G8 as they stand in the seed."""
+    """G7 and G8 as they stand in Johnson's text."""
     a = (1 - eta) * (sigma / 2 + 1) + eta * (1 - sigma / 2) ** 10
     b = (1 - eta) * (-sigma / 2) + eta * ((1 - sigma / 2) ** 10 - 1)
     return a, b
 
 
 @pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
-@pytest.mark.parametrize(("sigma", "eta", "expected_a", "expected_b"), SEED_CASES)
-def test_the_seeds_four_cases_are_exact(sigma, eta, expected_a, expected_b, dtype):
+@pytest.mark.parametrize(("sigma", "eta", "expected_a", "expected_b"), TEXT_CASES)
+def test_the_texts_four_cases_are_exact(sigma, eta, expected_a, expected_b, dtype):
     a, b = gaa_coefficients(tensor(eta, dtype), tensor(sigma, dtype))
     assert (a.item(), b.item()) == (expected_a, expected_b)
 
@@ -145,7 +145,7 @@ def test_each_element_gets_its_own_coefficients():
     ],
 )
 def test_ppo_is_one_and_zero_of_the_broadcast_shape(eta, sigma, shape):
-    a, b = ppo_coefficients(eta, sigma, eta_scale=3.0, sigma_scale=7.0)
+    a, b = ppo_coefficients(eta, sigma)
     assert a.shape == b.shape == shape
     assert a.dtype == b.dtype == torch.as_tensor(eta).dtype
     assert (a == 1.0).all()

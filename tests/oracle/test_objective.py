@@ -6,9 +6,11 @@ import pytest
 import torch
 
 from definitions import exact_kl, log_softmax
+from gaard.method.advantages import folded
 from gaard.method.coefficients import gaa_coefficients, ppo_coefficients
 from gaard.method.objective import clipped_surrogate, estimated_kl, greedy_surrogate, objective, value_loss
-from gaard.method.presets import COEFFICIENTS, PRESETS, Reading
+from gaard.methods import GAA, PPO, Estimates, Fold, Method
+from gaard.methods.gaa import READINGS, Answers
 
 CLIP = 0.2
 RATIOS = [0.3, 0.79, 0.85, 1.0, 1.15, 1.21, 3.0]
@@ -60,7 +62,7 @@ def test_clipped_surrogate_stops_only_the_gradient_that_goes_too_far(ratio, adva
 
 
 @pytest.mark.parametrize(
-    ("ratio", "advantage", "b", "reference", "pessimistic"),
+    ("ratio", "advantage", "b", "outside", "inside"),
     [
         (0.3, 2.0, -0.5, -0.3, -0.8),  # −½·min(0.6, 1.6) and min(0.3·−1, 0.8·−1)
         (1.5, 2.0, -0.5, -1.2, -1.5),
@@ -71,25 +73,25 @@ def test_clipped_surrogate_stops_only_the_gradient_that_goes_too_far(ratio, adva
         (0.3, 2.0, 0.0, 0.0, 0.0),
     ],
 )
-def test_greedy_surrogate_by_hand(ratio, advantage, b, reference, pessimistic):
+def test_greedy_surrogate_by_hand(ratio, advantage, b, outside, inside):
     arguments = (tensor(ratio), tensor(advantage), tensor(b), CLIP)
-    assert greedy_surrogate(*arguments, "reference").item() == pytest.approx(reference, rel=1e-14)
-    assert greedy_surrogate(*arguments, "pessimistic").item() == pytest.approx(pessimistic, rel=1e-14)
+    assert greedy_surrogate(*arguments, "outside").item() == pytest.approx(outside, rel=1e-14)
+    assert greedy_surrogate(*arguments, "inside").item() == pytest.approx(inside, rel=1e-14)
 
 
 @pytest.mark.parametrize(
     ("ratio", "advantage", "greedy_clip", "expected"),
     [
-        (0.3, 2.0, "reference", -1.0),  # far below the trust region it still pushes down
-        (0.3, 2.0, "pessimistic", 0.0),  # the trust region holds
-        (0.3, -2.0, "reference", 0.0),
-        (0.3, -2.0, "pessimistic", 1.0),
-        (1.5, 2.0, "reference", 0.0),
-        (1.5, 2.0, "pessimistic", -1.0),
-        (1.0, 2.0, "reference", -1.0),  # inside both push alike
-        (1.0, 2.0, "pessimistic", -1.0),
-        (0.85, -2.0, "reference", 1.0),
-        (0.85, -2.0, "pessimistic", 1.0),
+        (0.3, 2.0, "outside", -1.0),  # far below the trust region it still pushes down
+        (0.3, 2.0, "inside", 0.0),  # the trust region holds
+        (0.3, -2.0, "outside", 0.0),
+        (0.3, -2.0, "inside", 1.0),
+        (1.5, 2.0, "outside", 0.0),
+        (1.5, 2.0, "inside", -1.0),
+        (1.0, 2.0, "outside", -1.0),  # inside both push alike
+        (1.0, 2.0, "inside", -1.0),
+        (0.85, -2.0, "outside", 1.0),
+        (0.85, -2.0, "inside", 1.0),
     ],
 )
 def test_gradient_of_the_greedy_surrogate_by_hand(ratio, advantage, greedy_clip, expected):
@@ -230,13 +232,13 @@ HAND_MADE = {
     ],
 )
 def test_objective_by_hand(scaled_terms, expected):
-    terms = objective(**HAND_MADE, scaled_terms=scaled_terms, greedy_clip="reference")
+    terms = objective(**HAND_MADE, scaled_terms=scaled_terms, greedy_clip="outside")
     assert terms.loss.item() == pytest.approx(expected, rel=1e-12)
     parts = (terms.surrogate.item(), terms.greedy_surrogate.item(), terms.value_loss.item())
     assert parts == pytest.approx((2.2, -0.45, 0.4), rel=1e-12)
 
 
-@pytest.mark.parametrize(("greedy_clip", "expected"), [("reference", -0.15), ("pessimistic", -0.4)])
+@pytest.mark.parametrize(("greedy_clip", "expected"), [("outside", -0.15), ("inside", -0.4)])
 def test_objective_hands_on_how_the_greedy_term_is_clipped(greedy_clip, expected):
     given = HAND_MADE | {"greedy_ratio": tensor([[0.3]])}
     terms = objective(**given, scaled_terms="surrogate", greedy_clip=greedy_clip)
@@ -254,12 +256,12 @@ def test_objective_hands_on_how_the_greedy_term_is_clipped(greedy_clip, expected
 )
 def test_gradient_of_the_objective_by_hand(scaled_terms, expected):
     leaves = {name: HAND_MADE[name].clone().requires_grad_() for name in expected}
-    objective(**HAND_MADE | leaves, scaled_terms=scaled_terms, greedy_clip="reference").loss.sum().backward()
+    objective(**HAND_MADE | leaves, scaled_terms=scaled_terms, greedy_clip="outside").loss.sum().backward()
     assert {name: leaf.grad.item() for name, leaf in leaves.items()} == pytest.approx(expected, rel=1e-12)
 
 
 @pytest.mark.parametrize("scaled_terms", ["surrogate", "objective"])
-@pytest.mark.parametrize("greedy_clip", ["reference", "pessimistic"])
+@pytest.mark.parametrize("greedy_clip", ["outside", "inside"])
 @pytest.mark.parametrize("coefficients", [ppo_coefficients, gaa_coefficients])
 def test_without_a_gap_the_loss_is_ppos_to_the_last_bit(coefficients, greedy_clip, scaled_terms):
     """Loss and gradient, in float32, whatever the greedy tokens are like."""
@@ -284,16 +286,44 @@ def test_without_a_gap_the_loss_is_ppos_to_the_last_bit(coefficients, greedy_cli
     assert torch.equal(gradient, ppo_gradient)
 
 
-def test_presets_are_the_readings_of_the_table():
-    expected = {
-        "ppo": ("ppo", "own", "token", "surrogate", "reference", "greedy", 0.0),
-        "gaa": ("ppo", "own", "token", "surrogate", "reference", "greedy", 3.0),
-        "gaa-paper": ("gaa", "own", "token", "surrogate", "reference", "greedy", 0.0),
-        "gaa-reference": ("gaa", "sampled", "minibatch", "objective", "reference", "greedy", 0.0),
-    }
-    fields = ("coefficients", "greedy_ratio", "granularity", "scaled_terms", "greedy_clip", "greedy_token")
-    fields += ("advantage_fold",)
-    assert {name: tuple(getattr(reading, f) for f in fields) for name, reading in PRESETS.items()} == expected
-    assert tuple(Reading.__dataclass_fields__) == fields  # an option without a row here is an option untested
-    assert COEFFICIENTS["ppo"] is ppo_coefficients
-    assert COEFFICIENTS["gaa"] is gaa_coefficients
+def answers(method: Method) -> tuple[str, ...]:
+    """How a method puts its objective together, and at which granularity its coefficients see η and σ."""
+    form = method.objective
+    eta, sigma = tensor([[0.2, 0.8]]), tensor([[1.0, 0.5]])
+    a, _ = method.coefficients(eta, sigma, torch.ones(1, 2, dtype=torch.bool))
+    granularity = "minibatch" if a[0, 0] == a[0, 1] != 1.0 else "token"
+    return form.greedy_ratio, granularity, form.scaled_terms, form.greedy_clip
+
+
+@pytest.mark.parametrize(
+    ("method", "expected", "coefficients"),
+    [
+        (PPO(), ("own", "token", "surrogate", "outside"), ppo_coefficients),
+        (Fold(), ("own", "token", "surrogate", "outside"), ppo_coefficients),
+        (GAA(reading="text"), ("own", "token", "surrogate", "outside"), gaa_coefficients),
+        (GAA(reading="code"), ("sampled", "minibatch", "objective", "outside"), gaa_coefficients),
+    ],
+    ids=lambda x: getattr(x, "name", ""),
+)
+def test_methods_are_the_readings_of_the_table(method, expected, coefficients):
+    assert answers(method) == expected
+    eta, sigma = tensor([[0.3]]), tensor([[1.2]])
+    found = method.coefficients(eta, sigma, torch.ones(1, 1, dtype=torch.bool))
+    assert [x.item() for x in found] == [x.item() for x in coefficients(eta, sigma)]
+
+
+def test_the_fold_is_of_one_method_alone():
+    """PPO and both readings of GAA train on the advantages as they are; the fold turns what stands out from 3 on."""
+    advantages = tensor([[-2.0, -1.0, 0.0, 1.0, 2.0, 3.0 * 1.4826 * 1.5, 99.0]])
+    estimates = Estimates(advantages, advantages, advantages, advantages)
+    mask = advantages < 99.0
+    for method in (PPO(), GAA(reading="text"), GAA(reading="code")):
+        assert torch.equal(method.shape(estimates, mask), advantages)
+    assert Fold().threshold == 3.0
+    assert Fold().shape(estimates, mask)[mask].tolist() == folded(advantages, 3.0, mask)[mask].tolist()
+
+
+def test_every_question_has_a_row_above():
+    """An answer or a reading without a row is one untested."""
+    assert Answers._fields == ("greedy_ratio", "granularity", "scaled_terms", "greedy_clip")
+    assert tuple(READINGS) == ("text", "code")

@@ -5,38 +5,41 @@ import json
 import pytest
 import torch
 
-from gaard.method.presets import PRESETS
+from gaard.methods import Experience, Observation
 from gaard.policy.sampling import sample
 from gaard.training import collect
 from gaard.training.collect import Clock
 from gaard.training.estimate import estimate
-from gaard.training.experience import Experience
+from gaard.training.update import loss_and_figures, weights
 from tiny import tiny_trainer
 
-METHODS = list(PRESETS)
+TEXT, CODE = ({"name": "gaa", "reading": reading} for reading in ("text", "code"))
+METHODS = {"ppo": "ppo", "fold": "fold", "gaa-text": TEXT, "gaa-code": CODE}
 
 
-def rolled_out(trainer):
+def rolled_out(trainer, observation=None):
     """The trainer's first rollout."""
     batch = trainer.prompts.draw(trainer.args.batch_size, trainer.generator)
-    return trainer.collector.collect(batch, trainer.generator, Clock())
+    return trainer.collector.collect(batch, trainer.generator, Clock(), observation or trainer.args.observes)
 
 
 def test_observing_the_greedy_branch_does_not_change_the_rollout(tmp_path):
-    ppo, gaa = (rolled_out(tiny_trainer(tmp_path / method, method=method)) for method in ("ppo", "gaa-paper"))
+    ppo, gaa = (rolled_out(tiny_trainer(tmp_path / method, method=method)) for method in ("ppo", "gaa"))
     assert torch.equal(ppo.completion_ids, gaa.completion_ids)
     assert torch.equal(ppo.logprobs, gaa.logprobs)
     assert torch.equal(ppo.scores, gaa.scores)
     assert not torch.equal(ppo.greedy_values, gaa.greedy_values)  # gaa did look
 
 
-@pytest.mark.parametrize("method", ["gaa-paper", "gaa-reference"])
-def test_gaa_without_a_gap_is_ppo_bit_for_bit(tmp_path, method):
+@pytest.mark.parametrize("reading", ["text", "code"])
+def test_gaa_without_a_gap_is_ppo_bit_for_bit(tmp_path, reading):
     runs = {"ppo": tiny_trainer(tmp_path / "ppo", method="ppo", max_steps=5)}
-    runs["gaa"] = tiny_trainer(tmp_path / "gaa", method=method, sigma_scale=0.0, max_steps=5)
+    runs["gaa"] = tiny_trainer(
+        tmp_path / "gaa", method={"name": "gaa", "reading": reading, "sigma_scale": 0.0}, max_steps=5
+    )
     for trainer in runs.values():
         trainer.train()
-    logs = {name: trainer.log.read("metrics.jsonl") for name, trainer in runs.items()}
+    logs = {name: trainer.run.log.read("metrics.jsonl") for name, trainer in runs.items()}
     for ppo, gaa in zip(logs["ppo"], logs["gaa"], strict=True):
         assert ppo == {key: gaa[key] for key in ppo} | {"b": 0.0}
         assert gaa["b"] == 0.0
@@ -46,8 +49,8 @@ def test_gaa_without_a_gap_is_ppo_bit_for_bit(tmp_path, method):
 
 def test_gaa_with_a_gap_is_not_ppo(tmp_path):
     losses = []
-    for method in ("ppo", "gaa-paper", "gaa-reference"):
-        trainer = tiny_trainer(tmp_path / method, method=method, max_steps=1)
+    for name in ("ppo", "gaa-text", "gaa-code"):
+        trainer = tiny_trainer(tmp_path / name, method=METHODS[name], max_steps=1)
         losses.append(trainer.train()["loss"])
     assert len(set(losses)) == 3
 
@@ -73,7 +76,7 @@ def greedy_logprob(trainer, experience) -> torch.Tensor:
 
 def test_the_greedy_push_is_real(tmp_path):
     """With b < 0 and A(x*) > 0, one step makes the greedy tokens less likely. A(x) = 0, so nothing else moves them."""
-    trainer = tiny_trainer(tmp_path, method="gaa-paper", kl_coef=0.0, vf_coef=0.0)
+    trainer = tiny_trainer(tmp_path, method="gaa", kl_coef=0.0, advantages={"vf_coef": 0.0})
     experience = planted(trainer)
     before = greedy_logprob(trainer, experience)
     figures = trainer.update(experience)
@@ -81,41 +84,46 @@ def test_the_greedy_push_is_real(tmp_path):
     assert greedy_logprob(trainer, experience) < before - 1e-3
 
 
-def test_in_the_reference_reading_only_the_sampled_ratio_has_gradient(tmp_path):
-    from gaard.training.update import loss_and_figures, weights
-
+def test_in_johnsons_code_only_the_sampled_ratio_has_gradient(tmp_path):
     gradients = {}
-    for method in ("gaa-paper", "gaa-reference"):
-        trainer = tiny_trainer(tmp_path / method, method=method, kl_coef=0.0, vf_coef=0.0)
+    for name in ("gaa-text", "gaa-code"):
+        trainer = tiny_trainer(tmp_path / name, method=METHODS[name], kl_coef=0.0, advantages={"vf_coef": 0.0})
         experience = planted(trainer)
         rollout = experience.rollout
         statistics = trainer.policy(
             rollout.prompt_ids, rollout.prompt_mask, rollout.completion_ids, rollout.completion_mask, rollout.greedy_ids
         )
         count = rollout.completion_mask.sum()
-        loss, _ = loss_and_figures(statistics, experience, weights(experience, trainer.args), count, trainer.args)
+        weight = weights(experience, trainer.args.method)
+        loss, _ = loss_and_figures(statistics, experience, weight, count, trainer.args)
         wanted = [statistics.logprobs, statistics.greedy_logprobs]
-        gradients[method] = [
+        gradients[name] = [
             0.0 if g is None else float(g.abs().sum()) for g in torch.autograd.grad(loss, wanted, allow_unused=True)
         ]
-    assert gradients["gaa-paper"][0] == 0.0  # A(x) = 0 here
-    assert gradients["gaa-paper"][1] > 0.1
-    assert gradients["gaa-reference"][0] > 0.1
-    assert gradients["gaa-reference"][1] == 0.0
+    assert gradients["gaa-text"][0] == 0.0  # A(x) = 0 here
+    assert gradients["gaa-text"][1] > 0.1
+    assert gradients["gaa-code"][0] > 0.1
+    assert gradients["gaa-code"][1] == 0.0
 
 
-@pytest.mark.parametrize("method", METHODS)
+@pytest.mark.parametrize("method", METHODS.values(), ids=METHODS)
 def test_it_learns(tmp_path, method):
     """Reward rises from 0.39 by more than 0.25, some ten standard deviations of a rollout's mean."""
     trainer = tiny_trainer(
-        tmp_path, method=method, max_steps=60, batch_size=32, learning_rate=2e-3, value_learning_rate=5e-3, kl_coef=0.0
+        tmp_path,
+        method=method,
+        max_steps=60,
+        batch_size=32,
+        learning_rate=2e-3,
+        advantages={"value_learning_rate": 5e-3},
+        kl_coef=0.0,
     )
     before = trainer.evaluate(256)["proxy_reward"]
     trainer.train()
     assert trainer.evaluate(256)["proxy_reward"] > before + 0.25
 
 
-@pytest.mark.parametrize("method", ["gaa-paper", "gaa-reference"])
+@pytest.mark.parametrize("method", [TEXT, CODE], ids=["gaa-text", "gaa-code"])
 def test_losses_do_not_depend_on_how_a_minibatch_is_cut(tmp_path, method):
     whole = tiny_trainer(tmp_path / "whole", method=method, max_steps=3, num_mini_batches=1, dtype=torch.float64)
     cut = tiny_trainer(
@@ -140,8 +148,8 @@ def test_the_content_of_padding_changes_no_number(tmp_path):
         trainer.prompts.pad_token_id = trainer.tokenizer.pad_token_id
         trainer.train()
         runs.append(trainer)
-    assert runs[0].log.read("metrics.jsonl") == runs[1].log.read("metrics.jsonl")
-    assert (runs[0].log.read("metrics.jsonl")[0]["completion_length"]) < 8  # there was padding to read
+    assert runs[0].run.log.read("metrics.jsonl") == runs[1].run.log.read("metrics.jsonl")
+    assert (runs[0].run.log.read("metrics.jsonl")[0]["completion_length"]) < 8  # there was padding to read
     states = [trainer.policy.state_dict() for trainer in runs]
     assert all(torch.equal(states[0][key], states[1][key]) for key in states[0])
 
@@ -166,7 +174,7 @@ def test_evaluated_kl_is_the_exact_one(tmp_path):
     trainer = tiny_trainer(tmp_path, max_steps=10, learning_rate=5e-3)
     assert trainer.evaluate(32)["kl_untrained"] == pytest.approx(0.0, abs=1e-6)
     trainer.train()
-    rollout = rolled_out(trainer)
+    rollout = rolled_out(trainer, Observation(reference_hidden=True))
     exact = []
     for row in range(len(rollout.completion_ids)):
         prompt = rollout.prompt_ids[row][rollout.prompt_mask[row]]
@@ -223,7 +231,7 @@ def test_in_bfloat16_the_old_log_probabilities_are_those_that_learning_computes(
     """Else the first ratio of each rollout would differ from 1 by the rounding of another kernel."""
     trainer = tiny_trainer(tmp_path, bf16=True, num_ppo_epochs=1, num_mini_batches=1, max_steps=3, learning_rate=1e-2)
     trainer.train()
-    rows = trainer.log.read("metrics.jsonl")
+    rows = trainer.run.log.read("metrics.jsonl")
     assert [row["old_kl"] for row in rows] == pytest.approx([0.0] * 3, abs=1e-9)
     assert rows[-1]["kl_ref"] > 1e-3  # it did learn
     assert all(weight.dtype == torch.float32 for weight in trainer.policy.state_dict().values())
