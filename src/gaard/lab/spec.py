@@ -1,13 +1,15 @@
 """A whole run as a file or a command line can state it: settings, and a scenario or model, prompts, rewards."""
 
 import json
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, fields
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from gaard.errors import ConfigError
-from gaard.settings import check_keys
+from gaard.methods import ESTIMATORS, METHODS
+from gaard.regularizers import REGULARIZERS
+from gaard.settings import Options, check_keys
 from gaard.training.config import GAAConfig
 from gaard.yaml_files import read_mapping
 
@@ -44,6 +46,22 @@ class RunSpec(GAAConfig):
     gold_reward_funcs: list[str] | str | None = None
 
 
+# Fields that hold a name with options of its own, and what each may name.
+CHOSEN: dict[str, Mapping[str, type[Options]]] = {
+    "method": METHODS,
+    "advantages": ESTIMATORS,
+    "regularizers": REGULARIZERS,
+}
+# Fields of earlier versions whose names no option has now.
+MOVED = {
+    "advantage_fold": ("method", "fold", "threshold"),
+    "flatness": ("regularizers", "sam or gradient-norm", ""),
+    "flatness_radius": ("regularizers", "sam or gradient-norm", "radius"),
+    "flatness_coef": ("regularizers", "gradient-norm", "coef"),
+    "reference_reset_steps": ("regularizers", "reference-resets", "steps"),
+    "kl_budget": ("regularizers", "kl-budget", "limit"),
+    "reward_shaping": ("regularizers", "par", ""),
+}
 REWARD_FIELDS = ("reward_funcs", "reward_weights", "honeypot", "true_reward_funcs", "gold_reward_funcs")
 
 
@@ -64,6 +82,49 @@ def layered(*layers: Mapping[str, Any]) -> dict[str, Any]:
     return merged
 
 
+def check_settings(given: Iterable[Any], known: Iterable[str], where: str, dashes: str = "") -> None:
+    """Refuse keys that no field of a run has, telling of an option by which name it is to be given.
+
+    Args:
+        given: Keys found.
+        known: Fields.
+        where: The file or place they were found in.
+        dashes: What stands before a field there.
+
+    Raises:
+        ConfigError: Naming the first unknown key, and where it belongs or its nearest neighbour.
+    """
+    known = list(known)
+    for key in given:
+        place = None if key in known else _place(key)
+        if place is not None:
+            raise ConfigError(f"{where}: {key!r} is no field of a run: give it as {_spelled(*place, dashes)}")
+        check_keys([key], known, where)
+
+
+def _place(key: Any) -> tuple[str, str, str] | None:
+    """Field, name and option that a key belongs to, if it is an option."""
+    if key in MOVED:
+        return MOVED[key]
+    for field_name, kinds in CHOSEN.items():
+        owners = [name for name, kind in kinds.items() if key in {one.name for one in fields(kind)}]
+        if owners:
+            return field_name, " or ".join(owners), key
+    return None
+
+
+def _spelled(field_name: str, name: str, option: str, dashes: str) -> str:
+    """How an option is given: on the command line, or in YAML."""
+    stated = f"{{name: {name}, {option}: …}}" if option else f"{{name: {name}}}"
+    stated = f"[{stated}]" if field_name == "regularizers" else stated
+    if not dashes:
+        return f"{field_name}: {stated}"
+    if field_name == "regularizers":
+        return f"{dashes}{field_name} '{stated}'"
+    method = f"{dashes}method {name} " if field_name == "method" else ""
+    return f"{method}{dashes}{field_name}.{option} …"
+
+
 def read_config(path: str | Path) -> dict[str, Any]:
     """The settings in a YAML file.
 
@@ -77,7 +138,7 @@ def read_config(path: str | Path) -> dict[str, Any]:
         ConfigError: If the file is missing, is not a mapping, or has a key that no field has.
     """
     content = read_mapping(path, f"--config {path}")
-    check_keys(content, [f.name for f in fields(RunSpec)], str(path))
+    check_settings(content, [f.name for f in fields(RunSpec)], str(path))
     return content
 
 
