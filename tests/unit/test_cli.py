@@ -8,6 +8,7 @@ import shutil
 import subprocess
 import sys
 from dataclasses import fields
+from pathlib import Path
 
 import pytest
 import torch
@@ -374,6 +375,18 @@ def test_prompts_and_rewards_may_come_from_files(config, tmp_path):
     assert {(row["prompt"], row["reward"]) for row in samples} == {("w1\u2028w2", 3.0), ("w3", 4.0)}
 
 
+def test_a_reward_is_known_by_what_its_file_holds_not_by_how_it_is_spelled(config, tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    mine = Path("mine.py")
+    mine.write_text("def score(completions):\n    return [1.0 * len(text) for text in completions]\n")
+    settings = dict(honeypot=None, max_steps=1, eval_completions=0)
+    for spelled in ("mine.py", "./mine.py", f"{tmp_path}/mine.py"):
+        assert cli.main(["train", "--config", config(reward_funcs=f"{spelled}:score", **settings)]) == 0
+    mine.write_text(mine.read_text().replace("1.0", "2.0"))
+    assert cli.main(["train", "--config", config(reward_funcs="mine.py:score", **settings)]) == 2
+    assert "holds a run of another configuration" in capsys.readouterr().err
+
+
 def test_one_tracker_and_one_reward_need_no_brackets_and_overwrite_forgets_the_old_events(config, tmp_path):
     words = ["train", "--config", config(reward_funcs="human"), "--report_to", "tensorboard", "--max_steps", "1"]
     for _ in range(2):
@@ -433,6 +446,14 @@ def test_a_written_configuration_given_back_is_the_same_run(config, tmp_path):
         metrics = [(tmp_path / run / "metrics.jsonl").read_bytes() for run in ("run", name[:-5])]
         assert metrics[0] == metrics[1]
         assert cli.main(words) == 0  # and it is taken up where it was
+
+
+def test_a_column_may_hold_what_json_has_no_word_for(config, tmp_path):
+    path = Path(config(max_steps=0, eval_completions=0))
+    path.write_text(path.read_text().replace('["w1 w2", "w3", "w4 w5 w6 w7"]', "[{prompt: w1, day: 2020-01-31}]"))
+    assert cli.main(["train", "--config", str(path)]) == 0
+    kept = json.loads((tmp_path / "run" / "run.json").read_text())["config"]
+    assert kept["prompts"] == [{"prompt": "w1", "day": "2020-01-31"}]
 
 
 def test_the_home_folder_has_a_sign(config, tmp_path, monkeypatch):

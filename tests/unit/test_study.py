@@ -2,6 +2,7 @@
 
 import json
 import shutil
+from argparse import Namespace
 from pathlib import Path
 
 import pyarrow.parquet as pq
@@ -207,6 +208,21 @@ def test_a_value_that_an_arm_cannot_have_is_named_with_the_arm(tmp_path, capsys)
     assert cli.main(["compare", "--jobs", "1", str(path), "--out", str(tmp_path / "out")]) == 2
     assert capsys.readouterr().err == "gaard: arm 'x': kl_coef=-1 must be 0 or more\n"
     assert not (tmp_path / "out").exists()
+
+
+def test_the_folder_of_a_study_has_its_name(tmp_path, monkeypatch):
+    """That of its folder where the file is called study.yaml; ~ is the home folder."""
+    monkeypatch.setenv("HOME", str(tmp_path))
+    (tmp_path / "01-main").mkdir()
+    shutil.copy(stated(tmp_path), tmp_path / "01-main" / "study.yaml")
+    shutil.copy(stated(tmp_path), tmp_path / "mine.yaml")
+    names = {"01-main/study.yaml": "runs/01-main", "mine.yaml": "runs/mine"}
+    given = dict.fromkeys(("arms", "seeds", "baseline", "out", "overwrite"))
+    for file, folder in names.items():
+        study, found = cli._study_of_file(Namespace(study=f"~/{file}", **given))
+        assert (len(study.arms), found) == (2, Path(folder))
+    _, found = cli._study_of_file(Namespace(study="~/mine.yaml", **given | {"out": "~/out"}))
+    assert found == tmp_path / "out"
 
 
 def test_files_that_are_no_study(tmp_path):

@@ -45,6 +45,10 @@ class RunSpec(GAAConfig):
     true_reward_funcs: list[str] | str | None = None
     gold_reward_funcs: list[str] | str | None = None
 
+    def record(self) -> dict[str, Any]:
+        """Every field as ``run.json`` has it; what JSON has no word for, such as a prompt's date, as a text."""
+        return json.loads(json.dumps(super().record(), default=str))
+
 
 # Fields that hold a name with options of its own, and what each may name.
 CHOSEN: dict[str, Mapping[str, type[Options]]] = {
