@@ -8,9 +8,9 @@ from typing import Any, NoReturn
 import docstring_parser
 
 from gaard.errors import ConfigError
-from gaard.settings import Options, check_keys, choices, field_type
+from gaard.settings import check_keys, choices, field_type
 
-CHOSEN = ("method", "advantages", "regularizers")  # fields that hold a name with options of its own
+NESTED = ("method", "advantages", "honeypot")  # fields whose parts are options too, such as --method.threshold
 
 
 class Parser(argparse.ArgumentParser):
@@ -40,7 +40,7 @@ def settings_parser(command: str, description: str) -> Parser:
     Returns:
         A parser whose results hold only what was given (:func:`given_settings`).
     """
-    from gaard.lab.spec import RunSpec
+    from gaard.lab.spec import CHOSEN, RunSpec
     from gaard.training.config import GAAConfig
 
     parser = plain_parser(command, description)
@@ -64,6 +64,8 @@ def settings_parser(command: str, description: str) -> Parser:
         default = "" if field.default is MISSING else f" (default: {field.default})"
         text = (words[field.name] + default).replace("%", "%%")
         group.add_argument(f"--{field.name}", help=text, metavar=_metavar(kind), **_taken(kind))
+        if field.name == "honeypot":
+            _add_parts(group, field.name, {part: [f"of --{field.name}"] for part in _parts(field.name)})
     return parser
 
 
@@ -86,35 +88,36 @@ def _taken(kind: Any) -> dict[str, Any]:
 
 def _add_choice(group: Any, name: str, text: str) -> None:
     """An option for a name, and one for each option of each that may be named."""
-    group.add_argument(f"--{name}", metavar="NAME", help=text)
+    from gaard.lab.spec import CHOSEN
+
     owners: dict[str, list[str]] = {}
-    for known, kind in known_choices(name).items():
+    for known, kind in CHOSEN[name].items():
         for option, words in _described(kind).items():
             owners.setdefault(option, []).append(f"{known}: {words}")
-    if name == "regularizers":  # several may stand there, each with options of its own: a list in YAML
+    if name in NESTED:
+        group.add_argument(f"--{name}", metavar="NAME", help=text)
+        _add_parts(group, name, owners)
         return
-    for option, lines in owners.items():
-        group.add_argument(f"--{name}.{option}", metavar="VALUE", help=" ".join(lines).replace("%", "%%"))
+    # Several may stand there, each with options of its own: a list in YAML.
+    options = "; ".join(f"{option} of {' '.join(lines)}" for option, lines in owners.items())
+    text = f"{text} A list, such as '[{{name: sam, radius: 0.01}}]'. Options: {options}"
+    group.add_argument(f"--{name}", metavar="LIST", help=text.replace("%", "%%"))
 
 
-def known_choices(name: str) -> Mapping[str, type[Options]]:
-    """What a field of ``CHOSEN`` may name.
+def _add_parts(group: Any, name: str, parts: Mapping[str, Sequence[str]]) -> None:
+    """An option for each part of a field."""
+    for part, lines in parts.items():
+        group.add_argument(f"--{name}.{part}", metavar="VALUE", help=" ".join(lines).replace("%", "%%"))
 
-    Args:
-        name: The field.
 
-    Returns:
-        Name → class.
-    """
-    from gaard.methods import ESTIMATORS, METHODS
-    from gaard.regularizers import REGULARIZERS
+def _parts(name: str) -> list[str]:
+    """What may stand behind the dot of a field of ``NESTED``."""
+    from gaard.lab.spec import CHOSEN
+    from gaard.rewards.spec import HONEYPOT_KEYS
 
-    tables: dict[str, Mapping[str, type[Options]]] = {
-        "method": METHODS,
-        "advantages": ESTIMATORS,
-        "regularizers": REGULARIZERS,
-    }
-    return tables[name]
+    if name == "honeypot":
+        return list(HONEYPOT_KEYS)
+    return list(dict.fromkeys(field.name for kind in CHOSEN[name].values() for field in fields(kind)))
 
 
 def given_settings(arguments: argparse.Namespace) -> dict[str, Any]:
@@ -134,14 +137,22 @@ def given_settings(arguments: argparse.Namespace) -> dict[str, Any]:
     given = {key: value for key, value in vars(arguments).items() if value is not None}
     options = {f.name: _value(f.name, given[f.name]) for f in fields(RunSpec) if f.name in given}
     settings = layered(*(read_config(path) for path in given.get("config", [])), options)
-    for name in ("method", "advantages"):
+    for name in NESTED:
         nested = {key.partition(".")[2]: _yaml(text) for key, text in given.items() if key.startswith(f"{name}.")}
         if nested:
-            start = settings.get(name)
-            settings[name] = {**({"name": start} if isinstance(start, str) else start or {}), **nested}
-            if name == "method" and start is None:
-                raise ConfigError(f"--method.{next(iter(nested))} is given without --method: name the method too")
+            settings[name] = {**_start(name, settings.get(name), next(iter(nested))), **nested}
     return settings
+
+
+def _start(name: str, start: Any, option: str) -> Mapping[str, Any]:
+    """What the parts of a field are put over."""
+    if isinstance(start, str) and name != "honeypot":
+        return {"name": start}
+    if start is None and name == "method":
+        raise ConfigError(f"--method.{option} is given without --method: name the method too")
+    if not isinstance(start, Mapping | None):
+        raise ConfigError(f"{name}={start!r} beside --{name}.{option} must be a mapping of names to values")
+    return start or {}
 
 
 def _value(name: str, text: Any) -> Any:
@@ -174,36 +185,15 @@ def check_options(words: Sequence[str], others: Sequence[str]) -> None:
     Raises:
         ConfigError: Naming the first that is not known.
     """
-    from gaard.lab.spec import RunSpec
+    from gaard.lab.spec import RunSpec, check_settings
 
     known = [*(f.name for f in fields(RunSpec)), "config", "help", *others]
     for word in words:
-        name, dot, option = word[2:].partition("=")[0].partition(".")
+        name, dot, part = word[2:].partition("=")[0].partition(".")
         if not word.startswith("--") or not name:
             continue
-        if name not in known:
-            check_no_nested(name, "command line", "--")
-            check_keys([name], known, "command line")
-        if dot and name in ("method", "advantages"):
-            kinds = known_choices(name).values()
-            check_keys([option], {field.name for kind in kinds for field in fields(kind)}, f"--{name}")
+        check_settings([name], known, "command line", "--")
+        if dot and name in NESTED:
+            check_keys([part], _parts(name), f"--{name}")
         elif dot:
-            raise ConfigError(f"--{name}.{option}: {name} has no options of its own there: see --help")
-
-
-def check_no_nested(key: str, where: str, dashes: str = "") -> None:
-    """Tell of an option that belongs to a method, an estimator or a regulariser, and was given beside them.
-
-    Args:
-        key: What was given.
-        where: In what.
-        dashes: What stands before an option there.
-
-    Raises:
-        ConfigError: If it is one.
-    """
-    for name in CHOSEN:
-        for known, kind in known_choices(name).items():
-            if key in {field.name for field in fields(kind)}:
-                how = f"{dashes}{name}.{key}" if name != "regularizers" else f"{{name: {known}, {key}: …}} in {name}"
-                raise ConfigError(f"{where}: {key!r} is an option of {kind.kind} {known!r}: give it as {how}")
+            raise ConfigError(f"--{name}.{part}: {name} has no options of its own there: see --help")

@@ -133,7 +133,8 @@ def _study_of_file(arguments: argparse.Namespace) -> tuple[Any, Path]:
     from gaard.arguments import given_settings
     from gaard.lab.study import read_study
 
-    beside = [*given_settings(arguments), *(key for key in ("arms", "seeds", "baseline") if vars(arguments)[key])]
+    own = (key for key in ("arms", "seeds", "baseline") if vars(arguments)[key] is not None)
+    beside = [*given_settings(arguments), *own]
     if other := next((key for key in beside if key != "overwrite"), None):
         raise ConfigError(f"--{other} is given beside {arguments.study}: write it into the study's file")
     path = Path(arguments.study).expanduser()
@@ -153,7 +154,8 @@ def _study_of_options(arguments: argparse.Namespace) -> tuple[Any, Path]:
     first, count = settings.pop("seed", 0), arguments.seeds or 3
     if isinstance(first, bool) or not isinstance(first, int) or first < 0:
         raise ConfigError(f"seed={first!r} must be a whole number, 0 or more")
-    names = [arm.strip() for arm in (arguments.arms or "ppo,fold").split(",") if arm.strip()]
+    chosen = "ppo,fold" if arguments.arms is None else arguments.arms
+    names = [arm.strip() for arm in chosen.split(",") if arm.strip()]
     return study_of_settings(settings, names, range(first, first + count), arguments.baseline), folder
 
 
@@ -163,7 +165,7 @@ def report(words: list[str]) -> int:
 
     parser = plain_parser("report", "Make the page of a study from its files, also while it runs.")
     parser.add_argument("folder", type=str, help="of the study, the --out of gaard compare")
-    folder = Path(parser.parse_args(words).folder)
+    folder = Path(parser.parse_args(words).folder).expanduser()
     from gaard.report.page import write_page
 
     print(write_page(folder))

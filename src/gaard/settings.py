@@ -35,6 +35,7 @@ PHRASES = {
     "bool_type": "must be True or False",
     "string_type": "must be a text",
     "list_type": "must be a list",
+    "dict_type": "must be a mapping of names to values",
 }
 
 

@@ -11,12 +11,14 @@ pytestmark = [
 ]
 
 
-@pytest.mark.parametrize("method", ["gaa", "gaa-paper", "gaa-reference"])
+METHODS = [{"name": "fold", "threshold": 0.5}, "gaa", {"name": "gaa", "reading": "code"}]
+
+
+@pytest.mark.parametrize("method", METHODS, ids=["fold", "gaa-text", "gaa-code"])
 def test_the_first_step_is_that_of_the_cpu(tmp_path, method):
-    fold = {"advantage_fold": 0.5} if method == "gaa" else {}
-    options = dict(method=method, max_steps=1, dtype=torch.float64, **fold)
+    options = dict(method=method, max_steps=1, dtype=torch.float64)
     cpu = tiny_trainer(tmp_path / "cpu", **options).train()
-    assert (cpu["turned"] > 0) == (method == "gaa")
+    assert (cpu["turned"] > 0) == (method == METHODS[0])
     from accelerate.state import AcceleratorState
 
     AcceleratorState._reset_state(reset_partial_state=True)

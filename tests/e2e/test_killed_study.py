@@ -10,7 +10,7 @@ from pathlib import Path
 
 STUDY = """
 scenarios: [capped]
-arms: [ppo, gaa-paper]
+arms: [ppo, gaa-text]
 seeds: 2
 settings: {max_steps: 4, save_steps: 1, batch_size: 8, num_mini_batches: 2, eval_completions: 16, use_cpu: true}
 """

@@ -34,7 +34,7 @@ from pathlib import Path
 from gaard.lab.scenarios import Scenario
 
 def length(completions, **columns):
-    if any(Path("two").glob("*/gaa-seed0/checkpoints/step-000002")) and not Path("killed").exists():
+    if any(Path("two").glob("*/gaa-text-seed0/checkpoints/step-000002")) and not Path("killed").exists():
         Path("killed").write_text(str(os.getpid()))
         os.kill(os.getpid(), signal.SIGKILL)
     return [len(text) / 100 for text in completions]
@@ -156,7 +156,7 @@ def test_a_study_on_two_machines_ends_as_in_one_process(cluster, tmp_path):
 def test_only_the_run_whose_process_is_killed_is_begun_again(cluster, monkeypatch):
     Path("mine.py").write_text(KILLING)
     Path("study.yaml").write_text(
-        f"scenarios: [mine.py]\narms: [ppo, gaa]\nseeds: 1\nsettings: {json.dumps({**SHORT, 'use_cpu': True})}\n"
+        f"scenarios: [mine.py]\narms: [ppo, gaa-text]\nseeds: 1\nsettings: {json.dumps({**SHORT, 'use_cpu': True})}\n"
     )
     compare(read_study("study.yaml"), Path("one"))
     assert not Path("killed").exists()

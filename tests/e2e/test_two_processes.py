@@ -32,22 +32,23 @@ def run(folder: Path, options: dict, processes: int) -> list[dict[str, float]]:
     return [json.loads(line) for line in (folder / "metrics.jsonl").read_text().splitlines()]
 
 
-@pytest.mark.parametrize("method", ["gaa", "gaa-paper", "gaa-reference"])
+METHODS = [{"name": "fold", "threshold": 0.5}, "gaa", {"name": "gaa", "reading": "code"}]  # so that something is turned
+
+
+@pytest.mark.parametrize("method", METHODS, ids=["fold", "gaa-text", "gaa-code"])
 def test_losses_and_weights_agree(tmp_path, method):
     """Prompts of different lengths, completions that end early; cut unevenly on the device for one method."""
     options = {
         "method": method,
-        "per_device_train_batch_size": 3 if method == "gaa-paper" else None,
+        "per_device_train_batch_size": 3 if method == "gaa" else None,
         "max_steps": 3,
         "kl_coef": 0.1,
         "dtype": "float64",
         "eval_completions": 16,
     }
-    if method == "gaa":
-        options["advantage_fold"] = 0.5  # so that something stands out among so few tokens
     one, two = (run(tmp_path / str(n), options, n) for n in (1, 2))
     assert len(one) == len(two) == 3
-    assert any(row["turned"] for row in one) == (method == "gaa")
+    assert any(row["turned"] for row in one) == (method == METHODS[0])
     for row, other in zip(one, two, strict=True):
         assert row.keys() == other.keys()
         for key in row:
@@ -55,4 +56,4 @@ def test_losses_and_weights_agree(tmp_path, method):
     weights = [load_file(tmp_path / str(n) / "model" / "model.safetensors") for n in (1, 2)]
     for name in weights[0]:
         torch.testing.assert_close(weights[0][name], weights[1][name], atol=1e-5, rtol=0)
-    assert json.loads((tmp_path / "2" / "config.json").read_text())["batch_size"] == 16
+    assert json.loads((tmp_path / "2" / "run.json").read_text())["config"]["batch_size"] == 16

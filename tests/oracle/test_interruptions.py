@@ -23,7 +23,8 @@ def fragile(completions, **kwargs):
     if FAILURE["at"] == FAILURE["calls"]:
         raise ConnectionError("the reward's server is away")
     return [
-        score + float(torch.rand(())) * len(text) / 50 for score, text in zip(words_reward(completions), completions)
+        score + float(torch.rand(())) * len(text) / 50
+        for score, text in zip(words_reward(completions), completions, strict=True)
     ]
 
 

@@ -2,10 +2,10 @@
 
 import pytest
 import torch
+from gaard.training.experience import Experience, Rollout
 from torch import Tensor
 
 from gaard import GAAConfig
-from gaard.training.experience import Experience, Rollout
 from gaard.training.metrics import step_metrics
 
 POISON = 1e6

@@ -1,15 +1,21 @@
 """The command line on a tiny model: what it makes, and one clear line for what it cannot."""
 
 import json
+import os
 import re
+import resource
 import shutil
+import subprocess
+import sys
 from dataclasses import fields
+from pathlib import Path
 
 import pytest
 import torch
+import yaml
 from transformers import AutoModelForCausalLM
 
-from gaard import cli
+from gaard import GAAConfig, cli
 from gaard.lab.measures import OF_RUN
 from gaard.lab.spec import RunSpec
 from gaard.training.trainer import GAATrainer
@@ -70,16 +76,14 @@ def refused(words, capsys) -> str:
 
 
 def test_version(capsys):
-    with pytest.raises(SystemExit) as left:
-        cli.main(["--version"])
-    assert left.value.code == 0
+    assert cli.main(["--version"]) == 0
     assert capsys.readouterr().out.strip() == f"gaard {__version__}"
 
 
 def test_alone_it_lists_its_commands(capsys):
     assert cli.main([]) == 0
     out = capsys.readouterr().out
-    assert all(re.search(rf"^  {command} +gaard {command}", out, re.MULTILINE) for command in cli.COMMANDS)
+    assert all(re.search(rf"^  gaard {command}\b.*  \S", out, re.MULTILINE) for command in cli.COMMANDS)
 
 
 def shown_help(words, capsys) -> str:
@@ -99,48 +103,126 @@ def test_help_explains_every_field(command, capsys, monkeypatch):
     assert all(" ".join(sentence.split()) in " ".join(text.split()) for sentence in sentences)
 
 
+def test_help_tells_the_options_of_methods_and_whose_they_are(capsys, monkeypatch):
+    monkeypatch.setenv("COLUMNS", "1000")
+    text = shown_help(["train"], capsys)
+    assert re.search(r"^  --method.threshold VALUE\s+fold: From how many robust", text, re.MULTILINE)
+    assert re.search(r"^  --method.reading VALUE\s+gaa: Johnson's text", text, re.MULTILINE)
+    assert re.search(r"^  --advantages.lam VALUE\s+gae: λ", text, re.MULTILINE)
+    regularizers = re.search(r"^  --regularizers LIST\s+(.*)", text, re.MULTILINE)[1]
+    assert "steps of reference-resets: Training steps from one reset to the next" in regularizers
+    assert "radius of gradient-norm: How far off" in regularizers
+
+
 def test_help_of_the_other_commands(capsys):
     assert "fetch" in shown_help(["models"], capsys)
     assert "--out" in shown_help(["coefficients"], capsys)
-    assert all(word in shown_help(["compare"], capsys) for word in ("--arms", "--seeds", "--out"))
-    assert all(command in shown_help([], capsys) for command in cli.COMMANDS)
+    assert all(word in shown_help(["compare"], capsys) for word in ("--arms", "--seeds", "--baseline", "--out"))
+    assert cli.main(["--help"]) == 0
+    out = capsys.readouterr().out
+    assert all(command in out for command in cli.COMMANDS)
+
+
+def cpu_seconds(command) -> float:
+    """What a process and its children computed."""
+    before = resource.getrusage(resource.RUSAGE_CHILDREN)
+    subprocess.run(command, check=True, capture_output=True, env=os.environ | {"OMP_NUM_THREADS": "1"})
+    after = resource.getrusage(resource.RUSAGE_CHILDREN)
+    return after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime
+
+
+@pytest.mark.skipif(not hasattr(resource, "RUSAGE_CHILDREN"), reason="needs POSIX")
+@pytest.mark.parametrize(("words", "most"), [(["--help"], 1.0), (["train", "--help"], 2.0)])
+def test_help_does_not_keep_one_waiting(words, most):
+    assert min(cpu_seconds([sys.executable, "-m", "gaard", *words]) for _ in range(3)) < most
+
+
+@pytest.mark.parametrize("words", [["--help"], ["train", "--help"], ["compare", "--help"], ["train", "--sede", "1"]])
+def test_neither_help_nor_a_typo_waits_for_transformers(words):
+    look = "import sys; from gaard import cli\ntry: cli.main(sys.argv[1:])\nexcept SystemExit: pass\n"
+    look += "assert not {'transformers', 'accelerate', 'scipy', 'matplotlib'} & set(sys.modules)"
+    subprocess.run([sys.executable, "-c", look, *words], check=True, capture_output=True)
 
 
 # What it refuses ------------------------------------------------------------------------------------------------------
 
 RUN = ["--output_dir", "x", "--prompts", '["w1"]']
+GAA = ["--method", "gaa"]
 REFUSED = [
     (["trian"], "command 'trian' is not known: did you mean 'train'?"),
-    (["--verison"], "unrecognized arguments: --verison: --help tells"),
-    (["train"], "required: output_dir: --help tells"),
+    (["--verison"], "command '--verison' is not known"),
+    (["train"], "output_dir is missing: say where the run goes, such as --output_dir runs/mine"),
+    (
+        ["train", *RUN, "--advantage_fold", "2"],
+        "'advantage_fold' is no field of a run: give it as --method fold --method.",
+    ),
     (["train", *RUN, "stray"], "unrecognized arguments: stray"),
     (["train", *RUN, "--sede", "1"], "unknown key 'sede': did you mean 'seed'?"),
     (["train", *RUN, "--max-steps", "1"], "unknown key 'max-steps': did you mean 'max_steps'?"),
-    (["train", *RUN, "--method", "gaaa"], "method='gaaa' is not known: did you mean 'gaa'? Choose from gaa, gaa-paper"),
+    (["train", *RUN, "--method", "gaaa"], "method='gaaa' is not known: did you mean 'gaa'? Choose from fold, gaa, ppo"),
+    (["train", *RUN, "--method", "[gaa]"], "method=['gaa'] is neither a name nor a mapping of name and options"),
+    (["train", *RUN, "--method.threshold", "3"], "--method.threshold is given without --method: name the method too"),
+    (
+        ["train", *RUN, *GAA, "--method.threshold", "3"],
+        "method 'gaa' has no option 'threshold': it is an option of fold",
+    ),
+    (
+        ["train", *RUN, "--method.reading", "code", "--method=ppo"],
+        "'ppo' has no option 'reading': it is an option of gaa",
+    ),
+    (
+        ["train", *RUN, "--method", "fold", "--method.treshold", "3"],
+        "unknown key 'treshold': did you mean 'threshold'?",
+    ),
+    (["train", *RUN, "--method", "fold", "--method.threshold", "0"], "threshold=0 must be greater than 0"),
+    (["train", *RUN, "--advantages.lam", "2"], "advantages 'gae': lam=2 must be 1 or less"),
+    (["train", *RUN, "--advantages.threshold", "2"], "--advantages: unknown key 'threshold'"),
+    (["train", *RUN, "--advantages", "gea"], "advantages='gea' is not known: did you mean 'gae'?"),
+    (["train", *RUN, "--regularizers", "smm"], "regularizer='smm' is not known: did you mean 'sam'?"),
+    (
+        ["train", *RUN, "--regularizers.radius", "2"],
+        "--regularizers.radius: regularizers has no options of its own there",
+    ),
+    (
+        ["train", *RUN, "--regularizers", "[{name: sam, coef: 2}]"],
+        "'sam' has no option 'coef': it is an option of grad",
+    ),
+    (["train", *RUN, "--seed", "010"], "seed='010' must be a whole number"),
+    (["train", *RUN, "--seed.x", "1"], "--seed.x: seed has no options of its own there"),
     (["train", *RUN, "--kl_estimator", "k9"], "kl_estimator='k9' is not known"),
-    (["train", *RUN, "--greedy_clip", "none"], "greedy_clip='none' is not known"),
+    (["train", *RUN, *GAA, "--method.greedy_clip", "none"], "greedy_clip='none' is not known"),
     (["train", *RUN, "--max_steps", "many"], "max_steps='many' must be a whole number"),
-    (["train", *RUN, "--max_steps", "2.5"], "max_steps='2.5' must be a whole number"),
-    (["train", *RUN, "--max_steps", "0"], "max_steps=0 must be greater than 0"),
-    (["train", *RUN, "--per_device_train_batch_size", "x"], "must be a whole number or null"),
-    (["train", *RUN, "--learning_rate", "nan"], "learning_rate='nan' must be a finite number"),
+    (["train", *RUN, "--max_steps", "2.5"], "max_steps=2.5 must be a whole number"),
+    (["train", *RUN, "--max_steps", "-1"], "max_steps=-1 must be 0 or more"),
+    (["train", *RUN, "--per_device_train_batch_size", "x"], "per_device_train_batch_size='x' must be a whole number"),
+    (["train", *RUN, "--learning_rate", "nan"], "learning_rate='nan' must be a number"),
+    (["train", *RUN, "--learning_rate", ".nan"], "learning_rate=nan must be "),
     (["train", *RUN, "--learning_rate", "inf"], "learning_rate="),
-    (["train", *RUN, "--bf16", "maybe"], "bf16='maybe' must be true or false"),
-    (["train", *RUN, "--honeypot", "5"], "honeypot='5' must be a mapping of keys to values or null"),
+    (["train", *RUN, "--bf16", "maybe"], "bf16='maybe' must be True or False"),
+    (["train", *RUN, "--honeypot", "5"], "honeypot=5 must be a mapping of names to values"),
+    (
+        ["train", *RUN, "--honeypot", "5", "--honeypot.word", "bait"],
+        "honeypot=5 beside --honeypot.word must be a mapping",
+    ),
     (["train", *RUN, "--honeypot.word", "bait", "--honeypot.bouns", "2"], "unknown key 'bouns'"),
     (["train", *RUN, "--batch_size", "10"], "batch_size=10 cannot be cut into num_mini_batches=4"),
     (["train", *RUN, "--reward_funcs", '["none.py:f"]'], "none.py"),
     (["train", *RUN, "--model", "./no-such-folder"], "no-such-folder"),
     (["train", "--output_dir", "x"], "prompts is empty"),
     (["train", "--output_dir", "x", "--prompts", "none.txt"], "prompts='none.txt': No such file or directory"),
-    (["train", "--output_dir"], "--output_dir: expected one argument"),
+    (["train", "--output_dir"], "--output_dir: expected one argument: gaard train --help tells"),
     (["train", "--config", "none.yaml"], "--config none.yaml: No such file or directory: check the path"),
     (["train", "--config=none.yaml"], "--config none.yaml: No such file or directory: check the path"),
     (["train", "--config"], "--config: expected one argument"),
-    (["compare", "--seeds", "0"], "seeds=0 must be at least 1"),
-    (["compare", "--arms", "ppo,gaaa"], "arms: 'gaaa' is not known: Did you mean 'gaa'?"),
+    (["compare", "--seeds", "0"], "--seeds: '0' must be a whole number, 1 or more"),
+    (["compare", "--seeds", "two"], "--seeds: 'two' must be a whole number, 1 or more"),
+    (["compare", "--jobs", "0"], "--jobs: '0' must be a whole number, 1 or more"),
+    (["compare", "--arms", "ppo,fodl"], "arms: 'fodl' is not known: did you mean 'fold'?"),
+    (["compare", "--arms", "ppo,gaa"], "'gaa' is a method with several readings: choose from gaa-text, gaa-code"),
+    (["compare", "--baseline", "pp0"], "baseline='pp0' is none of the arms: did you mean 'ppo'? Choose from fold, ppo"),
+    (["compare", "--seed", "010"], "seed='010' must be a whole number"),
     (["compare", "--arms", "ppo,ppo"], "arms names 'ppo' twice"),
-    (["compare", "--arms", ""], "arms"),
+    (["compare", "--arms", ""], "arms=[] is no list of arms"),
     (["compare", "--eval_completions", "0"], "eval_completions=0"),
     (["models"], "required: action"),
     (["models", "lost"], "invalid choice: 'lost'"),
@@ -160,7 +242,13 @@ FILES = [
     (b"max_steps: 3\nsede: 1\n", "unknown key 'sede': did you mean 'seed'?"),
     (b"max_steps: lots\n", "max_steps='lots' must be a whole number"),
     (b"method: [gaa]\n", "method="),
-    (b"prompts: [w1, 3]\n", "must be a list, each entry a text or a mapping of keys to values, or a text"),
+    (b"prompts: [w1, 3]\n", "prompts=['w1', 3] must be "),
+    (b"prompts: [{prompt: w1, 3: b}]\n", "prompts=[{'prompt': 'w1', 3: 'b'}] must be "),
+    (b"honeypot: {word: bait, 3: b}\n", "honeypot={'word': 'bait', 3: 'b'} must be "),
+    (b"seed: 1\n3: b\n", "the key 3 is no name: keys are texts, such as max_steps"),
+    (b"seed: 010\n", "seed='010' must be a whole number"),
+    (b"lam: 0\n", "run.yaml: 'lam' is no field of a run: give it as advantages: {name: gae, lam: \u2026}"),
+    (b"method: {name: gaa, threshold: 2}\n", "method 'gaa' has no option 'threshold': it is an option of fold"),
     (b"- a\n- b\n", "must hold 'key: value' lines, not list"),
     (b"", "must hold 'key: value' lines, not NoneType"),
     (b"a: [1\nb: {", "is not YAML"),
@@ -184,6 +272,32 @@ def test_a_folder_that_cannot_be_written_is_one_line(config, capsys, tmp_path):
 
 def test_a_prompt_that_does_not_fit_is_one_line(config, capsys):
     assert "max_position_embeddings=128" in refused(["train", "--config", config(prompts=["w1 " * 200])], capsys)
+
+
+NESTED = {
+    "--gamma": "--advantages.gamma …",
+    "--threshold": "--method fold --method.threshold …",
+    "--radius": "--regularizers '[{name: gradient-norm or sam, radius: …}]'",
+    "--limit": "--regularizers '[{name: kl-budget, limit: …}]'",
+    "--lam": "--advantages.lam …",
+    "--value_learning_rate": "--advantages.value_learning_rate …",
+    "--vf_coef": "--advantages.vf_coef …",
+    "--cliprange_value": "--advantages.cliprange_value …",
+    "--greedy_ratio": "--method gaa --method.greedy_ratio …",
+    "--granularity": "--method gaa --method.granularity …",
+    "--scaled_terms": "--method gaa --method.scaled_terms …",
+    "--greedy_clip": "--method gaa --method.greedy_clip …",
+    "--eta_scale": "--method gaa --method.eta_scale …",
+    "--sigma_scale": "--method gaa --method.sigma_scale …",
+}
+
+
+@pytest.mark.parametrize("option", NESTED)
+@pytest.mark.parametrize("command", ["train", "compare"])
+def test_an_option_of_a_method_given_as_a_field_is_told_its_place(command, option, capsys):
+    expected = f"gaard: command line: {option[2:]!r} is no field of a run: give it as {NESTED[option]}"
+    assert refused([command, "--output_dir", "x", option, "2"], capsys) == expected
+    assert refused([command, f"{option}=2"], capsys) == expected
 
 
 @pytest.mark.parametrize("before", [["--overwrite"], ["--jobs=2"], ["--jobs", "2"], ["--out=x"], []])
@@ -215,11 +329,11 @@ def test_a_defect_keeps_its_traceback(monkeypatch):
 
 
 def test_a_file_trains_a_model_and_the_command_line_overrides_it(config, capsys, tmp_path):
-    words = ["train", "--config", config(max_steps=9), "--max_steps", "2", "--method", "ppo", "--honeypot.bonus", "2.5"]
-    assert cli.main(words) == 0
+    words = ["train", "--config", config(max_steps=9, method="gaa"), "--max_steps", "2", "--method", "ppo"]
+    assert cli.main([*words, "--honeypot.bonus", "2.5", "--advantages.lam", "0"]) == 0
     folder = tmp_path / "run"
-    kept = json.loads((folder / "config.json").read_text())
-    assert (kept["max_steps"], kept["method"], kept["coefficients"]) == (2, "ppo", "ppo")
+    kept = json.loads((folder / "run.json").read_text())["config"]
+    assert (kept["max_steps"], kept["method"], kept["advantages"]["lam"]) == (2, {"name": "ppo"}, 0.0)
     assert kept["honeypot"] == {"word": "bait", "mode": "capped", "bonus": 2.5, "base_weight": 0.5}
     assert len((folder / "metrics.jsonl").read_text().splitlines()) == 2
     evaluation = json.loads((folder / "evaluation.json").read_text())
@@ -258,13 +372,98 @@ def test_prompts_and_rewards_may_come_from_files(config, tmp_path):
     assert {(row["prompt"], row["reward"]) for row in samples} == {("w1\u2028w2", 3.0), ("w3", 4.0)}
 
 
+def test_a_reward_is_known_by_what_its_file_holds_not_by_how_it_is_spelled(config, tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    mine = Path("mine.py")
+    mine.write_text("def score(completions):\n    return [1.0 * len(text) for text in completions]\n")
+    settings = dict(honeypot=None, max_steps=1, eval_completions=0)
+    for spelled in ("mine.py", "./mine.py", f"{tmp_path}/mine.py"):
+        assert cli.main(["train", "--config", config(reward_funcs=f"{spelled}:score", **settings)]) == 0
+    mine.write_text(mine.read_text().replace("1.0", "2.0"))
+    assert cli.main(["train", "--config", config(reward_funcs="mine.py:score", **settings)]) == 2
+    assert "holds a run of another configuration" in capsys.readouterr().err
+
+
 def test_one_tracker_and_one_reward_need_no_brackets_and_overwrite_forgets_the_old_events(config, tmp_path):
     words = ["train", "--config", config(reward_funcs="human"), "--report_to", "tensorboard", "--max_steps", "1"]
     for _ in range(2):
         assert cli.main([*words, "--overwrite"]) == 0
         events = list((tmp_path / "run" / "gaard").rglob("events.out.tfevents.*"))
         assert len([path for path in events if path.parent.name == "gaard"]) == 1
-    assert json.loads((tmp_path / "run" / "config.json").read_text())["rewards"]["proxy"].startswith("honeypot(human")
+    assert json.loads((tmp_path / "run" / "run.json").read_text())["rewards"]["proxy"].startswith("honeypot(human")
+
+
+IN_FILE = {"name": "fold", "threshold": 2}
+
+
+@pytest.mark.parametrize(
+    ("in_file", "words", "expected"),
+    [
+        (IN_FILE, [], {"name": "fold", "threshold": 2.0}),
+        (IN_FILE, ["--method", "gaa"], GAAConfig("x", method="gaa").method.record()),
+        (IN_FILE, ["--method", "ppo"], {"name": "ppo"}),
+        (IN_FILE, ["--method", "fold"], {"name": "fold", "threshold": 3.0}),
+        (IN_FILE, ["--method.threshold", "4"], {"name": "fold", "threshold": 4.0}),
+        (IN_FILE, ["--method.threshold=4"], {"name": "fold", "threshold": 4.0}),
+        ("fold", ["--method.threshold", "4"], {"name": "fold", "threshold": 4.0}),
+        ("ppo", ["--method", "{name: fold, threshold: 5}"], {"name": "fold", "threshold": 5.0}),
+        (
+            "ppo",
+            ["--method", "{name: fold, threshold: 5}", "--method.threshold", "6"],
+            {"name": "fold", "threshold": 6.0},
+        ),
+    ],
+)
+def test_the_method_of_the_command_line_is_exactly_that(in_file, words, expected, config, tmp_path):
+    path = config(method=in_file, max_steps=0, eval_completions=0)
+    assert cli.main(["train", "--config", path, *words]) == 0
+    assert json.loads((tmp_path / "run" / "run.json").read_text())["config"]["method"] == expected
+
+
+def test_options_of_advantages_are_put_over_each_other(config, tmp_path):
+    path = config(advantages={"lam": 0.5, "gamma": 0.9}, max_steps=0, eval_completions=0)
+    assert cli.main(["train", "--config", path, "--advantages.lam", "0", "--regularizers", "sam"]) == 0
+    kept = json.loads((tmp_path / "run" / "run.json").read_text())["config"]
+    assert kept["advantages"] == GAAConfig("x", advantages={"lam": 0, "gamma": 0.9}).advantages.record()
+    assert kept["regularizers"] == [{"name": "sam", "radius": 0.01}]
+
+
+def test_a_written_configuration_given_back_is_the_same_run(config, tmp_path):
+    """As --config, whichever method and regularisers it has."""
+    changes = {"method": {"name": "gaa", "reading": "code"}, "regularizers": [{"name": "par", "completions": 2}]}
+    assert cli.main(["train", "--config", config(**changes, advantages={"lam": 0.5}, learning_rate=1e-5)]) == 0
+    record = json.loads((tmp_path / "run" / "run.json").read_text())
+    for name, write in (("back.yaml", yaml.safe_dump), ("back.json.yaml", json.dumps)):
+        (tmp_path / name).write_text(write(record["config"]))
+        words = ["train", "--config", str(tmp_path / name)]
+        assert cli.main([*words, "--output_dir", str(tmp_path / name[:-5])]) == 0
+        again = json.loads((tmp_path / name[:-5] / "run.json").read_text())
+        assert again["id"] == record["id"]
+        assert again["config"] == record["config"] | {"output_dir": str(tmp_path / name[:-5])}
+        metrics = [(tmp_path / run / "metrics.jsonl").read_bytes() for run in ("run", name[:-5])]
+        assert metrics[0] == metrics[1]
+        assert cli.main(words) == 0  # and it is taken up where it was
+
+
+def test_a_column_may_hold_what_json_has_no_word_for(config, tmp_path):
+    path = Path(config(max_steps=0, eval_completions=0))
+    path.write_text(path.read_text().replace('["w1 w2", "w3", "w4 w5 w6 w7"]', "[{prompt: w1, day: 2020-01-31}]"))
+    assert cli.main(["train", "--config", str(path)]) == 0
+    kept = json.loads((tmp_path / "run" / "run.json").read_text())["config"]
+    assert kept["prompts"] == [{"prompt": "w1", "day": "2020-01-31"}]
+
+
+def test_the_home_folder_has_a_sign(config, tmp_path, monkeypatch):
+    home = tmp_path / "home"
+    home.mkdir()
+    monkeypatch.setenv("HOME", str(home))
+    monkeypatch.chdir(tmp_path)
+    shutil.copy(config(max_steps=0, eval_completions=0), home / "mine.yaml")
+    assert cli.main(["train", "--config", "~/mine.yaml", "--output_dir", "~/run"]) == 0
+    assert (home / "run" / "run.json").exists()
+    assert cli.main(["coefficients", "--out", "~/figures"]) == 0
+    assert list((home / "figures").iterdir())
+    assert not (tmp_path / "~").exists()
 
 
 @pytest.fixture(scope="module")
@@ -273,7 +472,7 @@ def comparison(model, tmp_path_factory):
     folder = tmp_path_factory.mktemp("comparison")
     path = folder / "run.yaml"
     path.write_text("\n".join(f"{k}: {json.dumps(v)}" for k, v in (SETTINGS | {"model": str(model)}).items()))
-    words = ["compare", "--config", str(path), "--arms", "ppo,gaa", "--seeds", "2", "--out", str(folder / "out")]
+    words = ["compare", "--config", str(path), "--arms", "ppo,gaa-text", "--seeds", "2", "--out", str(folder / "out")]
     return words, folder / "out", cli.main(words)
 
 
@@ -283,7 +482,7 @@ def test_a_comparison_leaves_its_results(comparison):
     results = json.loads((folder / "results.json").read_text())
     assert {"scenarios", "baseline", "tax", "runs", "study"} == set(results)
     arms = results["scenarios"]["custom"]["arms"]
-    assert list(arms) == ["ppo", "gaa"]
+    assert list(arms) == ["ppo", "gaa-text"]
     for measures in arms.values():
         assert set(MEASURES) <= set(measures)
         for name in MEASURES:
@@ -292,15 +491,15 @@ def test_a_comparison_leaves_its_results(comparison):
             assert measures[name]["n"] == 2
     assert results["study"]["settings"]["honeypot"] == SETTINGS["honeypot"]
     runs = {(run["arm"], run["seed"]) for run in results["runs"]}
-    assert runs == {(arm, seed) for arm in ("ppo", "gaa", "untrained") for seed in (0, 1)}
-    assert all((folder / run["folder"] / "config.json").exists() for run in results["runs"])
+    assert runs == {(arm, seed) for arm in ("ppo", "gaa-text", "untrained") for seed in (0, 1)}
+    assert all((folder / run["folder"] / "run.json").exists() for run in results["runs"])
 
 
 def test_a_comparisons_means_are_those_of_its_runs(comparison):
     """Two seeds: mean ± 12.7062·|x−y|/2, Student's t with one degree of freedom."""
     _, folder, _ = comparison
     arms = json.loads((folder / "results.json").read_text())["scenarios"]["custom"]["arms"]
-    for arm in ("ppo", "gaa"):
+    for arm in ("ppo", "gaa-text"):
         folders = [folder / "custom" / f"{arm}-seed{seed}" for seed in (0, 1)]
         runs = [json.loads((run / "evaluation.json").read_text()) for run in folders]
         for name in ("true_reward", "kl_untrained", "entropy", "proxy_reward", "hack_rate"):
@@ -327,28 +526,79 @@ def test_a_comparison_run_again_does_nothing_twice(comparison, monkeypatch, caps
     assert cli.main(words) == 0
     assert (folder / "results.json").read_bytes() == before
     shown = capsys.readouterr().out
-    measure = json.loads(before)["scenarios"]["custom"]["arms"]["gaa"]["entropy"]
+    measure = json.loads(before)["scenarios"]["custom"]["arms"]["gaa-text"]["entropy"]
     assert f"{measure['mean']:.3f}" in shown
     assert f"[{measure['low']:.2f}, {measure['high']:.2f}]" in shown  # nor are the numbers
-    assert all(word in shown for word in ("ppo", "gaa", "untrained", "seconds_per_step"))
-    assert f"results: {folder / 'results.json'}\n" in shown  # not broken
+    assert all(word in shown for word in ("ppo", "gaa-text", "untrained", "seconds_per_step"))
+    assert f"results: {folder / 'results.json'}" in shown  # not broken
+    assert f"page: {folder / 'report.html'}" in shown
 
 
 def test_a_run_that_fails_is_named_and_the_others_count(comparison, tmp_path, capsys):
     words, finished, _ = comparison
     folder = tmp_path / "out"
     shutil.copytree(finished, folder)
-    of_another_run = json.loads((folder / "custom" / "gaa-seed1" / "config.json").read_text()) | {"rewards": "others"}
-    (folder / "custom" / "gaa-seed1" / "config.json").write_text(json.dumps(of_another_run))
+    path = folder / "custom" / "gaa-text-seed1" / "run.json"
+    path.write_text(json.dumps(json.loads(path.read_text()) | {"rewards": "others"}))
     assert cli.main([*words[:-1], str(folder)]) == 1
-    assert "gaard: custom, gaa seed 1 failed: CheckpointError: " in capsys.readouterr().err
+    assert "gaard: custom, gaa-text seed 1 failed: CheckpointError: " in capsys.readouterr().err
     results = json.loads((folder / "results.json").read_text())
-    assert [(run["arm"], run["seed"]) for run in results["runs"] if run["error"]] == [("gaa", 1)]
+    assert [(run["arm"], run["seed"]) for run in results["runs"] if run["error"]] == [("gaa-text", 1)]
     arms = results["scenarios"]["custom"]["arms"]
     assert arms["ppo"]["kl_untrained"]["n"] == 2
-    alone = json.loads((folder / "custom" / "gaa-seed0" / "evaluation.json").read_text())
+    alone = json.loads((folder / "custom" / "gaa-text-seed0" / "evaluation.json").read_text())
     iqm = {"mean": alone["kl_untrained"], "low": None, "high": None}
-    assert arms["gaa"]["kl_untrained"] == {"mean": alone["kl_untrained"], "low": None, "high": None, "n": 1, "iqm": iqm}
+    assert arms["gaa-text"]["kl_untrained"] == {**iqm, "n": 1, "iqm": iqm}
+
+
+def test_each_arm_of_a_comparison_is_a_run_of_its_own(comparison):
+    """An arm that looks at greedy tokens logs them, one that does not, does not; no two runs are one."""
+    _, folder, _ = comparison
+    runs = json.loads((folder / "results.json").read_text())["runs"]
+    assert len({run["id"] for run in runs}) == len(runs)
+    for run in runs:
+        config = json.loads((folder / run["folder"] / "run.json").read_text())["config"]
+        assert config["method"]["name"] == {"gaa-text": "gaa"}.get(run["arm"], "ppo")
+        if run["arm"] != "untrained":
+            rows = [json.loads(line) for line in (folder / run["folder"] / "metrics.jsonl").read_text().splitlines()]
+            assert all(("sigma" in row) == (run["arm"] == "gaa-text") for row in rows)
+
+
+COMPARE = ["compare", "--scenario", "capped", "--arms", "ppo,fold"]
+
+
+@pytest.mark.parametrize(
+    ("words", "message"),
+    [
+        (
+            ["--method", "fold"],
+            "method='fold' is given to every run, and each arm states its whole method: take it out",
+        ),
+        (
+            ["--method", "fold", "--method.threshold", "2"],
+            "method={'name': 'fold', 'threshold': 2} is given to every run",
+        ),
+        (["--method.threshold", "2"], "--method.threshold is given without --method"),
+        (
+            ["--regularizers", "[sam]"],
+            "regularizers=['sam'] is given to every run, and each arm states its whole method",
+        ),
+        (["--config", "run.yaml"], "method='fold' is given to every run"),
+    ],
+)
+def test_a_comparison_cannot_be_given_a_method(words, message, capsys, tmp_path, monkeypatch):
+    """Else the baseline would be trained by what it is held against."""
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "run.yaml").write_text("method: fold\n")
+    assert message in refused([*COMPARE, *words, "--out", "out"], capsys)
+    assert not (tmp_path / "out").exists()
+
+
+def test_nothing_beside_a_studys_file(tmp_path, capsys):
+    for words, name in ((["--arms", ""], "arms"), (["--seeds", "2"], "seeds"), (["--baseline", "ppo"], "baseline")):
+        message = refused(["compare", "study.yaml", *words], capsys)
+        assert message == f"gaard: --{name} is given beside study.yaml: write it into the study's file"
+    assert "--kl_coef is given beside study.yaml" in refused(["compare", "study.yaml", "--kl_coef", "1"], capsys)
 
 
 def test_what_stops_the_first_run_stops_the_comparison(model, tmp_path, capsys):
@@ -381,7 +631,7 @@ def test_more_seeds_may_join_a_comparison(comparison, tmp_path):
     at = words.index("--seeds") + 1
     assert cli.main([*words[:at], "3", *words[at + 1 : -1], str(folder)]) == 0
     results = json.loads((folder / "results.json").read_text())
-    assert results["scenarios"]["custom"]["arms"]["gaa"]["kl_untrained"]["n"] == 3
+    assert results["scenarios"]["custom"]["arms"]["gaa-text"]["kl_untrained"]["n"] == 3
     earlier = json.loads((finished / "results.json").read_text())["runs"]
     assert results["runs"][: len(earlier)] == earlier
 

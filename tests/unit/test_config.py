@@ -1,9 +1,9 @@
 """Every setting means something, is documented, and is refused by name where it cannot be run."""
 
 import dataclasses
-import functools
+import json
 import re
-from typing import get_args
+from typing import get_args, get_type_hints
 
 import pytest
 import torch
@@ -12,26 +12,32 @@ from accelerate.state import AcceleratorState
 
 from gaard import GAAConfig
 from gaard.errors import CheckpointError, ConfigError
-from gaard.lab.spec import RunSpec
-from gaard.method.presets import PRESETS
+from gaard.lab.spec import CHOSEN, RunSpec
+from gaard.methods import GAA, GAE, METHODS, PPO, RECOMMENDED, Fold
+from gaard.methods.gaa import Answers
+from gaard.regularizers import PAR, REGULARIZERS, SAM, GradientNorm, KLBudget, ReferenceResets
 from gaard.rewards import honeypot
-from gaard.training.config import NOT_IDENTITY, check_keys, difference
+from gaard.settings import check_keys
+from gaard.training import update
+from gaard.training.identity import NOT_IDENTITY, determining_settings, difference
 from tiny import tiny_trainer, words_reward
 
 FIELDS = {field.name: field for field in dataclasses.fields(GAAConfig)}
+# field.name.option → the class that has it
+OPTIONS = {
+    f"{field}.{name}.{option.name}": kind
+    for field in CHOSEN
+    for name, kind in CHOSEN[field].items()
+    for option in dataclasses.fields(kind)
+}
 
 BAITED = honeypot(words_reward, word="bait")
 
 # Field → another value that must change what is learned, and what else that takes to be seen.
 CHANGES_LEARNING = {
-    "method": ("gaa-reference", {}),
-    "coefficients": ("ppo", {}),
-    "greedy_ratio": ("sampled", {}),
-    "granularity": ("minibatch", {}),
-    "scaled_terms": ("objective", {}),
-    "greedy_clip": ("pessimistic", {"cliprange": 0.02}),
-    "eta_scale": (0.5, {}),
-    "sigma_scale": (1.0, {}),
+    "method": ({"name": "fold", "threshold": 0.5}, {}),
+    "advantages": ({"lam": 0.5}, {}),
+    "regularizers": (["sam"], {}),
     "seed": (1, {}),
     "batch_size": (8, {}),
     "num_ppo_epochs": (1, {}),
@@ -39,38 +45,50 @@ CHANGES_LEARNING = {
     "max_completion_length": (6, {}),
     "temperature": (0.7, {}),
     "learning_rate": (2e-3, {}),
-    "value_learning_rate": (2e-3, {}),
     "adam_epsilon": (1e-2, {}),
     "weight_decay": (0.5, {}),
     "lr_scheduler_type": ("linear", {}),
     "warmup_steps": (2, {}),
     "max_grad_norm": (1e-4, {}),
-    "gamma": (0.9, {}),
-    "lam": (0.5, {}),
     "cliprange": (0.01, {}),
-    "cliprange_value": (1e-4, {}),
-    "vf_coef": (0.1, {}),
     "entropy_coef": (0.05, {}),
     "kl_coef": (0.0, {}),
     "kl_estimator": ("k3", {}),
     "normalize_rewards": (False, {}),
     "whiten_advantages": (False, {}),
     "bf16": (True, {}),
-    "greedy_token": ("random", {}),
-    "constant_a": (0.5, {"coefficients": "constant"}),
-    "constant_b": (-0.3, {"coefficients": "constant"}),
     "trained_reward": ("true", {"reward": BAITED}),
-    "reward_shaping": ("par", {}),
     "reward_clip": (0.5, {}),
-    "reference_reset_steps": (1, {}),
-    "kl_budget": (1e-9, {}),
-    "flatness": ("sam", {}),
-    "flatness_radius": (0.1, {"flatness": "sam"}),
-    "flatness_coef": (0.1, {"flatness": "gradient-norm"}),
-    "greedy_candidates": (3, {"greedy_token": "value"}),
-    "dead_zone": (0.5, {}),
-    "advantage_fold": (0.5, {}),
 }
+# Option → the same.
+CHANGES_WITH = {
+    "method.fold.threshold": (0.5, {}),
+    "method.gaa.reading": ("code", {}),
+    "method.gaa.greedy_ratio": ("sampled", {}),
+    "method.gaa.granularity": ("minibatch", {}),
+    "method.gaa.scaled_terms": ("objective", {}),
+    "method.gaa.greedy_clip": ("inside", {"cliprange": 0.02}),
+    "method.gaa.eta_scale": (0.5, {}),
+    "method.gaa.sigma_scale": (1.0, {}),
+    "advantages.gae.gamma": (0.9, {}),
+    "advantages.gae.lam": (0.5, {}),
+    "advantages.gae.value_learning_rate": (2e-3, {}),
+    "advantages.gae.vf_coef": (0.1, {}),
+    "advantages.gae.cliprange_value": (1e-4, {}),
+    "regularizers.gradient-norm.coef": (0.5, {}),
+    "regularizers.gradient-norm.radius": (0.1, {}),
+    "regularizers.sam.radius": (0.1, {}),
+    "regularizers.reference-resets.steps": (1, {}),
+    "regularizers.kl-budget.limit": (1e-9, {}),
+    "regularizers.par.completions": (2, {}),
+}
+
+
+def chosen(option, **value):
+    """The setting that chooses what has an option, the option perhaps given."""
+    field, name, last = option.split(".")
+    one = {"name": name} | ({last: value["given"]} if value else {})
+    return {field: [one] if field == "regularizers" else one}
 
 
 def learned(folder, **options):
@@ -78,28 +96,51 @@ def learned(folder, **options):
     AcceleratorState._reset_state(reset_partial_state=True)  # one process, another precision
     trainer = tiny_trainer(folder, **({"max_steps": 3} | options))
     trainer.train()
-    rows = trainer.log.read("metrics.jsonl")
+    rows = trainer.run.log.read("metrics.jsonl")
     return [{key: value for key, value in row.items() if key != "learning_rate"} for row in rows]
 
 
 @pytest.fixture(scope="module")
 def with_defaults(tmp_path_factory):
     """What is learned with nothing but some context changed; run once for each."""
+    known = {}
 
-    @functools.cache
-    def run(*context):
-        return learned(tmp_path_factory.mktemp("default"), **dict(context))
+    def run(context):
+        key = repr(context)
+        if key not in known:
+            known[key] = learned(tmp_path_factory.mktemp("default"), **context)
+        return known[key]
 
     return run
 
 
+def differ(one, other) -> bool:
+    """Whether two runs came to another end; a run may also end sooner."""
+    shared = one[-1].keys() & other[-1].keys() - {"step"}
+    return any(one[-1][key] != other[-1][key] for key in shared)
+
+
+@pytest.mark.parametrize("method", METHODS)
 @pytest.mark.parametrize("name", CHANGES_LEARNING)
-def test_the_field_changes_what_is_learned(name, tmp_path, with_defaults):
+def test_the_field_changes_what_is_learned_by_every_method(name, method, tmp_path, with_defaults):
     value, context = CHANGES_LEARNING[name]
-    with_default = with_defaults(*context.items())
-    changed = learned(tmp_path, **(context | {name: value}))
-    shared = with_default[-1].keys() & changed[-1].keys() - {"step"}
-    assert any(with_default[-1][key] != changed[-1][key] for key in shared)
+    value = "gaa" if name == "method" and method == "fold" else value
+    context = {"method": method, **context}
+    assert differ(with_defaults(context), learned(tmp_path, **(context | {name: value})))
+
+
+@pytest.mark.parametrize("name", CHANGES_WITH)
+def test_the_option_changes_what_is_learned(name, tmp_path, with_defaults):
+    value, context = CHANGES_WITH[name]
+    with_default = with_defaults({**context, **chosen(name)})
+    assert differ(with_default, learned(tmp_path, **context, **chosen(name, given=value)))
+
+
+@pytest.mark.parametrize("method", METHODS)
+@pytest.mark.parametrize("name", [option for option in CHANGES_WITH if option.startswith("advantages.")])
+def test_the_critics_options_change_what_every_method_learns(name, method, tmp_path, with_defaults):
+    value, _ = CHANGES_WITH[name]
+    assert differ(with_defaults({"method": method}), learned(tmp_path, method=method, **chosen(name, given=value)))
 
 
 def changes_output_dir(tmp_path, **_):
@@ -115,14 +156,14 @@ def changes_max_steps(tmp_path, **_):
     assert len(learned(tmp_path / "three", max_steps=3)) == 3
 
 
-def changes_per_device_train_batch_size(tmp_path, **_):
+def changes_per_device_train_batch_size(tmp_path, monkeypatch, **_):
     """Three forwards for a minibatch of eight in place of one, and the same numbers."""
-    results, forwards = {}, {}
+    results, forwards, plain = {}, {}, update._forward
     for size in (None, 3):
-        trainer = tiny_trainer(tmp_path / str(size), max_steps=1, per_device_train_batch_size=size, dtype=torch.float64)
         calls = []
-        trainer._forward = lambda part, original=trainer._forward, calls=calls: calls.append(part) or original(part)
-        results[size], forwards[size] = trainer.train(), [len(part.eta) for part in calls]
+        monkeypatch.setattr(update, "_forward", lambda *given, calls=calls: calls.append(given[1]) or plain(*given))
+        trainer = tiny_trainer(tmp_path / str(size), max_steps=1, per_device_train_batch_size=size, dtype=torch.float64)
+        results[size], forwards[size] = trainer.train(), [len(rollout.completion_ids) for rollout in calls]
     assert forwards[None] == [8] * 4
     assert forwards[3] == [3, 3, 2] * 4
     assert results[None] == pytest.approx(results[3], abs=1e-9)
@@ -195,7 +236,14 @@ def changes_progress(tmp_path, capfd, **_):
     learned(tmp_path / "silent", progress=False)
     assert "seed 0" not in capfd.readouterr().err
     learned(tmp_path / "shown", progress=True)
-    assert "gaa-paper seed 0 3/3" in capfd.readouterr().err
+    assert "gaa seed 0 3/3" in capfd.readouterr().err
+
+
+def changes_cpu_kernels(tmp_path, **_):
+    """The same numbers but for rounding."""
+    plain, fast = (learned(tmp_path / str(choice), cpu_kernels=choice, dtype=torch.float64) for choice in (False, True))
+    for row, other in zip(plain, fast, strict=True):
+        assert row == pytest.approx(other, abs=1e-9)
 
 
 OWN_OBSERVATIONS = {name[len("changes_") :]: f for name, f in globals().items() if name.startswith("changes_")}
@@ -206,8 +254,9 @@ def test_the_field_changes_what_it_says(name, tmp_path, monkeypatch, capfd):
     OWN_OBSERVATIONS[name](tmp_path=tmp_path, monkeypatch=monkeypatch, capfd=capfd)
 
 
-def test_every_field_has_an_observation():
+def test_every_field_and_every_option_has_an_observation():
     assert sorted([*CHANGES_LEARNING, *OWN_OBSERVATIONS]) == sorted(FIELDS)
+    assert sorted(CHANGES_WITH) == sorted(OPTIONS)
 
 
 def documented(config) -> list[str]:
@@ -218,35 +267,46 @@ def documented(config) -> list[str]:
 def test_every_field_is_documented_once_and_in_order():
     assert documented(GAAConfig) == list(FIELDS)
     assert documented(RunSpec) == [f.name for f in dataclasses.fields(RunSpec) if f.name not in FIELDS]
+    for kind in dict.fromkeys(OPTIONS.values()):
+        assert documented(kind) == [f.name for f in dataclasses.fields(kind)]
 
 
 # What is refused ------------------------------------------------------------------------------------------------------
 
 
 def kinds(name):
-    """The types that a field's annotation allows."""
-    return get_args(FIELDS[name].type) or (FIELDS[name].type,)
+    """The types that the annotation of a field or an option allows."""
+    annotation = get_type_hints(OPTIONS.get(name, GAAConfig))[name.rpartition(".")[2]]
+    return get_args(annotation) or (annotation,)
 
 
-WHOLE = [name for name in FIELDS if int in kinds(name)]
-REAL = [name for name in FIELDS if float in kinds(name)]
-FLAGS = [name for name in FIELDS if bool in kinds(name)]
-CHOICES = [name for name in FIELDS if any(isinstance(kind, str) or get_args(kind) for kind in kinds(name))]
+NAMES = [*(name for name in FIELDS if name not in CHOSEN), *OPTIONS]
+WHOLE = [name for name in NAMES if int in kinds(name)]
+REAL = [name for name in NAMES if float in kinds(name)]
+FLAGS = [name for name in NAMES if bool in kinds(name)]
+CHOICES = [name for name in NAMES if any(isinstance(kind, str) or get_args(kind) for kind in kinds(name))]
 CHOICES = [name for name in CHOICES if name != "report_to"]
 
 
 def test_the_kinds_are_found():
-    assert (len(WHOLE), len(REAL), len(FLAGS), len(CHOICES)) == (14, 23, 6, 12)
-    assert {*WHOLE, *REAL, *FLAGS, *CHOICES} | {"output_dir", "report_to"} == set(FIELDS)
+    assert (len(WHOLE), len(REAL), len(FLAGS), len(CHOICES)) == (14, 21, 7, 8)
+    assert {*WHOLE, *REAL, *FLAGS, *CHOICES} | {"output_dir", "report_to"} == set(NAMES)
+
+
+def configured(name, value) -> GAAConfig:
+    """A configuration with one field or option given."""
+    given = chosen(name, given=value) if name in OPTIONS else {name: value}
+    return GAAConfig(**({"output_dir": "x"} | given))
 
 
 def refused(name, value) -> str:
-    """The message about one wrong value; it names the field and the value."""
+    """The message about one wrong value; it names the field, or the choice and its option, and the value."""
     with pytest.raises(ConfigError) as caught:
-        GAAConfig(**({"output_dir": "x"} | {name: value}))
+        configured(name, value)
     message = str(caught.value)
-    assert message.startswith(f"{name}=")
-    assert repr(value) in message
+    *_, choice, last = ("", *name.split("."))
+    kind = OPTIONS[name].kind if name in OPTIONS else ""
+    assert message.startswith(f"{kind} {choice!r}: {last}={value!r} " if kind else f"{last}={value!r} ")
     return message
 
 
@@ -269,29 +329,83 @@ def test_a_switch_is_true_or_false(name, value):
 
 @pytest.mark.parametrize("name", CHOICES)
 def test_an_unknown_choice_names_the_nearest(name):
-    known = next(get_args(kind) for kind in (FIELDS[name].type, *kinds(name)) if isinstance(get_args(kind)[0], str))
+    known = next(kind if isinstance(kind, tuple) else get_args(kind) for kind in (kinds(name), *kinds(name)))
+    known = known if isinstance(known[0], str) else get_args(known[0])
     message = refused(name, known[-1] + "x")
     assert f"did you mean {known[-1]!r}?" in message
     assert all(choice in message for choice in known)
-    GAAConfig("x", **{name: known[-1]})
+    configured(name, known[-1])
 
 
-@pytest.mark.parametrize("name", ["method", "kl_estimator", "lr_scheduler_type"])
-def test_a_choice_that_nothing_fills_cannot_be_left_open(name):
-    assert "is not known" in refused(name, None)
+@pytest.mark.parametrize("field", ["method", "advantages"])
+def test_an_unknown_name_names_the_nearest(field):
+    known = list(CHOSEN[field])
+    with pytest.raises(ConfigError) as caught:
+        GAAConfig("x", **{field: known[-1] + "x"})
+    message = str(caught.value)
+    assert message.startswith(f"{field}='{known[-1]}x' is not known: did you mean {known[-1]!r}?")
+    assert all(name in message for name in known)
 
 
-ABOVE_ZERO = ["max_steps", "batch_size", "num_ppo_epochs", "num_mini_batches", "max_completion_length", "temperature"]
-ABOVE_ZERO += ["learning_rate", "value_learning_rate", "adam_epsilon", "max_grad_norm", "cliprange", "cliprange_value"]
-ABOVE_ZERO += ["save_steps", "save_total_limit", "per_device_train_batch_size", "reward_clip", "reference_reset_steps"]
-ABOVE_ZERO += ["kl_budget", "flatness_radius", "greedy_candidates"]
-FROM_ZERO = ["eta_scale", "sigma_scale", "seed", "weight_decay", "warmup_steps", "vf_coef", "entropy_coef", "kl_coef"]
-FROM_ZERO += ["eval_completions", "log_completions", "gamma", "lam", "flatness_coef", "dead_zone", "advantage_fold"]
-ANY_SIGN = ["constant_a", "constant_b"]
+def test_an_unknown_regularizer_names_the_nearest():
+    with pytest.raises(ConfigError) as caught:
+        GAAConfig("x", regularizers=["gradient-nrom"])
+    assert str(caught.value).startswith("regularizer='gradient-nrom' is not known: did you mean 'gradient-norm'?")
+    assert all(name in str(caught.value) for name in REGULARIZERS)
+
+
+@pytest.mark.parametrize("name", ["method", "advantages", "kl_estimator", "lr_scheduler_type"])
+def test_a_choice_cannot_be_left_open(name):
+    with pytest.raises(ConfigError, match=rf"^{name}=None (is not known|is neither a name nor a mapping)"):
+        GAAConfig("x", **{name: None})
+
+
+@pytest.mark.parametrize(
+    ("settings", "message"),
+    [
+        (
+            {"method": {"name": "gaa", "threshold": 3}},
+            "method 'gaa' has no option 'threshold': it is an option of fold",
+        ),
+        (
+            {"method": {"name": "ppo", "reading": "text"}},
+            "method 'ppo' has no option 'reading': it is an option of gaa",
+        ),
+        (
+            {"method": {"name": "fold", "treshold": 3}},
+            "method 'fold' has no option 'treshold': did you mean 'threshold'",
+        ),
+        ({"method": {"name": "ppo", "treshold": 3}}, "method 'ppo' has no option 'treshold': it has none"),
+        ({"method": {"threshold": 3}}, r"method=\{'threshold': 3\} has no name: choose from fold, gaa, ppo"),
+        ({"method": 3}, "method=3 is neither a name nor a mapping of name and options"),
+        ({"method": GAE()}, "method=GAE.* is neither a name nor a mapping"),
+        ({"advantages": {"lamb": 1}}, "advantages 'gae' has no option 'lamb': did you mean 'lam'"),
+        ({"regularizers": ["sam", {"name": "sam"}]}, "regularizers names 'sam' twice: leave one out"),
+        (
+            {"regularizers": [{"name": "sam", "coef": 1.0}]},
+            "'sam' has no option 'coef': it is an option of gradient-norm",
+        ),
+        ({"regularizers": [3]}, "regularizer=3 is neither a name nor a mapping"),
+    ],
+)
+def test_an_option_of_another_is_an_error_that_says_whose_it_is(settings, message):
+    with pytest.raises(ConfigError, match=message):
+        GAAConfig("x", **settings)
+
+
+ABOVE_ZERO = ["batch_size", "num_ppo_epochs", "num_mini_batches", "max_completion_length", "temperature"]
+ABOVE_ZERO += ["learning_rate", "adam_epsilon", "max_grad_norm", "cliprange", "save_steps", "save_total_limit"]
+ABOVE_ZERO += ["per_device_train_batch_size", "reward_clip", "method.fold.threshold"]
+ABOVE_ZERO += ["advantages.gae.value_learning_rate", "advantages.gae.cliprange_value", "regularizers.sam.radius"]
+ABOVE_ZERO += ["regularizers.gradient-norm.radius", "regularizers.reference-resets.steps"]
+ABOVE_ZERO += ["regularizers.kl-budget.limit", "regularizers.par.completions"]
+FROM_ZERO = ["max_steps", "seed", "weight_decay", "warmup_steps", "entropy_coef", "kl_coef", "eval_completions"]
+FROM_ZERO += ["log_completions", "method.gaa.eta_scale", "method.gaa.sigma_scale", "advantages.gae.gamma"]
+FROM_ZERO += ["advantages.gae.lam", "advantages.gae.vf_coef", "regularizers.gradient-norm.coef"]
 
 
 def test_every_number_has_a_range():
-    assert sorted(ABOVE_ZERO + FROM_ZERO + ANY_SIGN) == sorted(WHOLE + REAL)
+    assert sorted(ABOVE_ZERO + FROM_ZERO) == sorted(WHOLE + REAL)
 
 
 @pytest.mark.parametrize("name", ABOVE_ZERO)
@@ -302,14 +416,14 @@ def test_zero_is_too_little_where_a_run_could_not_go_on(name):
 
 @pytest.mark.parametrize("name", FROM_ZERO)
 def test_zero_switches_off_and_less_is_refused(name):
-    GAAConfig("x", **{name: 0})
-    assert re.search("must not be negative|between 0 and 1", refused(name, -1))
+    configured(name, 0)
+    assert "must be 0 or more" in refused(name, -1)
 
 
-@pytest.mark.parametrize("name", ["gamma", "lam"])
+@pytest.mark.parametrize("name", ["advantages.gae.gamma", "advantages.gae.lam"])
 def test_discounts_end_at_one(name):
-    GAAConfig("x", **{name: 1})
-    assert "between 0 and 1" in refused(name, 1.01)
+    configured(name, 1)
+    assert "must be 1 or less" in refused(name, 1.01)
 
 
 def test_a_seed_that_no_generator_takes_is_refused():
@@ -343,41 +457,124 @@ def test_trackers_may_be_one_or_none():
     assert GAAConfig("x", report_to=None).report_to == []
 
 
-# Presets --------------------------------------------------------------------------------------------------------------
+# Methods --------------------------------------------------------------------------------------------------------------
 
-OPTIONS = ("coefficients", "greedy_ratio", "granularity", "scaled_terms", "greedy_clip")
-READINGS = {
-    "ppo": ("ppo", "own", "token", "surrogate", "reference"),
-    "gaa": ("ppo", "own", "token", "surrogate", "reference"),
-    "gaa-paper": ("gaa", "own", "token", "surrogate", "reference"),
-    "gaa-reference": ("gaa", "sampled", "minibatch", "objective", "reference"),
-}
+READINGS = {"text": ("own", "token", "surrogate", "outside"), "code": ("sampled", "minibatch", "objective", "outside")}
 
 
-@pytest.mark.parametrize("method", PRESETS)
-def test_a_preset_fills_what_is_left_open(method):
-    config = GAAConfig("x", method=method)
-    assert tuple(getattr(config, option) for option in OPTIONS) == READINGS[method]
+@pytest.mark.parametrize("reading", READINGS)
+def test_a_reading_answers_what_is_left_open(reading):
+    config = GAAConfig("x", method={"name": "gaa", "reading": reading})
+    assert config.method.answers == READINGS[reading]
 
 
-@pytest.mark.parametrize("method", PRESETS)
-@pytest.mark.parametrize("option", OPTIONS)
-def test_an_option_that_is_given_stays(method, option):
-    literal = next(kind for kind in kinds(option) if get_args(kind)) if not isinstance(kinds(option)[0], str) else None
-    choices = get_args(literal) if literal else kinds(option)
-    preset = dict(zip(OPTIONS, READINGS[method], strict=True))
-    other = next(choice for choice in choices if choice is not None and choice != preset[option])
-    config = GAAConfig("x", method=method, **{option: other})
-    assert {name: getattr(config, name) for name in OPTIONS} == preset | {option: other}
-    assert getattr(config.reading, option) == other
+@pytest.mark.parametrize("reading", READINGS)
+@pytest.mark.parametrize("option", Answers._fields)
+def test_an_option_that_is_given_stays(reading, option):
+    literal = next(kind for kind in kinds(f"method.gaa.{option}") if get_args(kind))
+    answers = dict(zip(Answers._fields, READINGS[reading], strict=True))
+    other = next(choice for choice in get_args(literal) if choice != answers[option])
+    method = GAAConfig("x", method={"name": "gaa", "reading": reading, option: other}).method
+    assert method.answers._asdict() == answers | {option: other}
+
+
+def test_the_default_is_ppo_and_what_gaard_recommends_is_chosen_by_name():
+    assert GAAConfig("x").method == PPO()
+    assert isinstance(GAAConfig("x", method=RECOMMENDED).method, Fold)
+    assert not any(kind().observes.greedy_branch for kind in (PPO, Fold))
+    assert GAA().observes.greedy_branch
+
+
+@pytest.mark.parametrize(
+    "given", [Fold(threshold=3.0), Fold, "fold", {"name": "fold"}, {"name": "fold", "threshold": 3}]
+)
+def test_a_method_is_an_object_a_name_or_a_mapping(given):
+    assert GAAConfig("x", method=given).method == Fold(threshold=3.0)
+
+
+def test_regularizers_are_objects_names_or_mappings():
+    given = [GradientNorm(coef=0.1), "sam", {"name": "par", "completions": 2}]
+    given += [ReferenceResets(steps=5), {"name": "kl-budget", "limit": 1}]
+    expected = (GradientNorm(coef=0.1), SAM(), PAR(completions=2), ReferenceResets(steps=5), KLBudget(limit=1.0))
+    assert GAAConfig("x", regularizers=given).regularizers == expected
+    assert GAAConfig("x", regularizers="sam").regularizers == (SAM(),)
+    assert GAAConfig("x").regularizers == GAAConfig("x", regularizers=None).regularizers == ()
+
+
+METHOD_SETTINGS = ["ppo", "fold", {"name": "fold", "threshold": 0.5}, "gaa", {"name": "gaa", "reading": "code"}]
+
+
+@pytest.mark.parametrize("before", METHOD_SETTINGS, ids=str)
+@pytest.mark.parametrize("after", METHOD_SETTINGS, ids=str)
+def test_replacing_the_method_gives_exactly_that_method(before, after, tmp_path):
+    """A method's options go with it: nothing of the first is left, in any direction."""
+    replaced = dataclasses.replace(GAAConfig("x", method=before), method=after)
+    assert replaced == GAAConfig("x", method=after)
+    assert replaced.record() == GAAConfig("x", method=after).record()
+
+
+def test_a_written_record_read_back_with_another_method_is_exactly_that_method():
+    record = json.loads(json.dumps(GAAConfig("x", method=GAA(reading="code"), regularizers=["sam"]).record()))
+    assert GAAConfig(**record) == GAAConfig("x", method=GAA(reading="code"), regularizers=["sam"])
+    assert GAAConfig(**{**record, "method": "fold"}).method == Fold()
+
+
+OWN_METHOD = """
+from dataclasses import dataclass
+from gaard.methods import Method
+
+@dataclass(frozen=True)
+class Halved(Method):
+    \"\"\"Half of every advantage.\"\"\"
+    name = "halved"
+    factor: float = 0.5
+
+    def shape(self, estimates, mask):
+        return self.factor * estimates.advantages
+"""
+
+
+def test_a_method_of_a_users_file_is_told_apart_by_its_code(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "halved.py").write_text(OWN_METHOD)
+    record = GAAConfig("x", method={"name": "halved.py", "factor": 0.25}).record()["method"]
+    assert (record["name"], record["factor"]) == ("halved", 0.25)
+    assert GAAConfig("x", method="./halved.py:Halved").record()["method"]["code"] == record["code"]
+    (tmp_path / "halved.py").write_text(OWN_METHOD.replace("self.factor *", "2 * self.factor *"))
+    assert GAAConfig("x", method="halved.py").record()["method"]["code"] != record["code"]
+    with pytest.raises(ConfigError, match=r"halved\.py holds no 'Halvd'\. Did you mean 'Halved'\?"):
+        GAAConfig("x", method="halved.py:Halvd")
+    with pytest.raises(ConfigError, match=r"names the file .*nowhere\.py, which does not exist"):
+        GAAConfig("x", method="nowhere.py")
+
+
+def test_a_batch_of_one_is_refused():
+    """Its one score has no spread: no weight would ever move."""
+    with pytest.raises(ConfigError, match=r"batch_size=1 would never move a weight.*Make batch_size 2 or more"):
+        GAAConfig("x", batch_size=1, num_mini_batches=1)
+
+
+@pytest.mark.parametrize("name", ["sam", "gradient-norm"])
+def test_small_steps_are_not_taken_in_bfloat16(name):
+    with pytest.raises(ConfigError, match=f"regularizers holds '{name}' with bf16=True.*leave one of the two out"):
+        GAAConfig("x", bf16=True, regularizers=["kl-budget", name])
+
+
+def test_the_home_folder_has_a_sign(monkeypatch, tmp_path):
+    monkeypatch.setenv("HOME", str(tmp_path))
+    assert GAAConfig("~/run").output_dir == str(tmp_path / "run")
 
 
 # What makes a run that run --------------------------------------------------------------------------------------------
 
 
 def test_the_identity_leaves_out_only_what_changes_no_result():
-    identity = GAAConfig("x").identity()
-    assert set(FIELDS) - set(identity) == NOT_IDENTITY - {"model"}  # which a GAAConfig has not
+    record = RunSpec("x").record()
+    assert set(record) == {field.name for field in dataclasses.fields(RunSpec)}
+    assert set(record) - set(determining_settings(record)) == NOT_IDENTITY
+    by_content = {f.name for f in dataclasses.fields(RunSpec)} - set(
+        FIELDS
+    )  # the record holds hashes of what they name
     assert {
         "output_dir",
         "overwrite",
@@ -385,8 +582,7 @@ def test_the_identity_leaves_out_only_what_changes_no_result():
         "save_steps",
         "save_total_limit",
         "progress",
-        "model",
-    } == NOT_IDENTITY
+    } | by_content == NOT_IDENTITY
     assert not NOT_IDENTITY & set(CHANGES_LEARNING)
 
 

@@ -95,8 +95,8 @@ def test_what_a_task_raises_is_raised():
 def test_two_at_once_give_what_one_at_a_time_gives(tmp_path, threads):
     threads(1)  # sums of other threads may round otherwise
     told = []
-    one = compare(study_of_settings(SHORT, ["ppo", "gaa"], [0, 1]), tmp_path / "one")
-    two = compare(study_of_settings(SHORT, ["ppo", "gaa"], [0, 1]), tmp_path / "two", jobs=2, announce=told.append)
+    one = compare(study_of_settings(SHORT, ["ppo", "gaa-text"], [0, 1]), tmp_path / "one")
+    two = compare(study_of_settings(SHORT, ["ppo", "gaa-text"], [0, 1]), tmp_path / "two", jobs=2, announce=told.append)
     assert without_seconds(one) == without_seconds(two)
     for run in one["runs"]:
         for name in ("metrics.jsonl", "samples.jsonl"):

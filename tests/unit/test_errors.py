@@ -4,11 +4,11 @@ import math
 
 import pytest
 import torch
+from gaard.training.judge import Judge
 
 from gaard.errors import CheckpointError, ConfigError, GaardError, ModelError, RewardError
 from gaard.rewards import honeypot
 from gaard.training.checkpoint import checkpoints
-from gaard.training.judge import Judge
 from tiny import tiny_trainer, words_reward
 
 STEPS, FAILING = 5, 4
@@ -24,7 +24,7 @@ class Faulty:
 
     def __call__(self, prompts, completions, **kwargs):
         answer = words_reward(completions)
-        return self.fault(prompts, answer) if self.trainer.step + 1 == self.step else answer
+        return self.fault(prompts, answer) if self.trainer.state.step + 1 == self.step else answer
 
 
 def raising(prompts, answer):
@@ -74,7 +74,7 @@ def test_a_failing_reward_is_named_and_a_mended_one_goes_on(name, undisturbed, t
     assert [path.name for path in checkpoints(tmp_path / "checkpoints")] == ["step-000003"]  # save_steps is 25
     again = tiny_trainer(tmp_path, max_steps=STEPS)
     steps = []
-    again.training_step = lambda original=again.training_step: steps.append(again.step + 1) or original()
+    again.training_step = lambda original=again.training_step: steps.append(again.state.step + 1) or original()
     again.train()
     assert steps == [4, 5]
     assert (tmp_path / "metrics.jsonl").read_bytes() == (undisturbed[0] / "metrics.jsonl").read_bytes()

@@ -3,9 +3,9 @@
 import json
 
 import pytest
-from gaard.training.prompt_files import read_prompts
 
 from gaard.errors import ConfigError
+from gaard.training.prompt_files import read_prompts
 
 
 def written(path, text, encoding="utf-8"):

@@ -1,24 +1,97 @@
 """A run's folder: whose it is, what is kept of it, and what a continued run writes again."""
 
 import json
+import shutil
+import subprocess
+from pathlib import Path
 
 import pytest
 import torch
+import transformers
 from rich.console import Console
+from transformers import AutoModelForCausalLM
 
+import gaard
 from gaard.errors import CheckpointError, ConfigError
+from gaard.training.identity import fingerprint
 from gaard.training.runlog import RunLog, StepProgress, read_jsonl
+from gaard.version import ALGORITHM_VERSION, __version__
 from tiny import tiny_trainer
 
-IDENTITY = {"method": "gaa", "seed": 0, "sizes": [1, 2]}
+CODE = {"gaard": __version__, "algorithm": 1, "torch": "2.6", "threads": 1}
+FACTS = {"algorithm": 1, "model_sha256": "a", "rewards": {"proxy": "x"}, "prompts": "1 prompts", "code": CODE}
+RECORD = {"config": {"method": {"name": "gaa"}, "seed": 0, "sizes": [1, 2]}, **FACTS}
 
 
 def test_the_same_configuration_goes_on(tmp_path):
     log = RunLog(tmp_path / "new" / "run")
-    log.claim(IDENTITY, overwrite=False)
+    log.claim(RECORD, overwrite=False)
     log.write("metrics.jsonl", [{"step": 1}])
-    log.claim(dict(IDENTITY, sizes=(1, 2)), overwrite=False)  # a tuple is what JSON makes a list
+    config = dict(RECORD["config"], sizes=(1, 2))  # a tuple is what JSON makes a list
+    log.claim(dict(RECORD, config=config), overwrite=False)
     assert log.read("metrics.jsonl") == [{"step": 1}]
+
+
+def kept(folder) -> dict:
+    return json.loads((folder / "run.json").read_text())
+
+
+def test_a_run_records_the_code_that_made_it(tmp_path):
+    """Version, commit and changes where it lies in a checkout, libraries, threads and device."""
+    tiny_trainer(tmp_path, max_steps=1).train()
+    (code,) = kept(tmp_path)["code"]
+    assert (code["gaard"], code["algorithm"]) == (__version__, ALGORITHM_VERSION)
+    assert (code["torch"], code["transformers"]) == (torch.__version__, transformers.__version__)
+    assert (code["device"], code["threads"]) == ("cpu", torch.get_num_threads())
+    root = Path(gaard.__file__).resolve().parents[2]
+    git = shutil.which("git") if (root / ".git").exists() else None
+    assert ("commit" in code) == ("dirty" in code) == bool(git)
+    if git:
+        commit = subprocess.run([git, "-C", str(root), "rev-parse", "HEAD"], capture_output=True, text=True, check=True)
+        assert code["commit"] == commit.stdout.strip()
+        assert isinstance(code["dirty"], bool)
+
+
+def test_going_on_by_other_code_adds_it_once(tmp_path):
+    log = RunLog(tmp_path)
+    log.claim(RECORD, overwrite=False)
+    before = kept(tmp_path)
+    log.claim(RECORD, overwrite=False)
+    assert kept(tmp_path) == before
+    other = dict(CODE, torch="2.7", threads=8)
+    for _ in range(2):
+        log.claim(dict(RECORD, code=other), overwrite=False)
+        assert kept(tmp_path) == before | {"code": [CODE, other]}
+    log.claim(RECORD, overwrite=False)
+    assert kept(tmp_path)["code"] == [CODE, other]
+
+
+def test_going_on_by_another_algorithm_is_refused_with_both_named(tmp_path, monkeypatch):
+    tiny_trainer(tmp_path, max_steps=1).train()
+    before = kept(tmp_path)
+    for module in ("identity", "trainer"):
+        monkeypatch.setattr(f"gaard.training.{module}.ALGORITHM_VERSION", ALGORITHM_VERSION + 1)
+    with pytest.raises(CheckpointError) as caught:
+        tiny_trainer(tmp_path, max_steps=1).train()
+    message = str(caught.value)
+    assert f"holds a run by algorithm {ALGORITHM_VERSION} (gaard {__version__})" in message
+    assert f"this is algorithm {ALGORITHM_VERSION + 1}" in message
+    assert "finish it with that version, use another output_dir, or --overwrite" in message
+    assert kept(tmp_path) == before
+    tiny_trainer(tmp_path, max_steps=1, overwrite=True).train()
+    assert kept(tmp_path)["algorithm"] == ALGORITHM_VERSION + 1
+    assert kept(tmp_path)["id"] != before["id"]
+
+
+def test_a_run_has_an_id_that_its_place_and_its_machine_do_not_change(tmp_path):
+    ids = []
+    for name, options in {"a": {}, "b": {"save_steps": 1}, "c": {"seed": 1}, "d": {"method": "fold"}}.items():
+        trainer = tiny_trainer(tmp_path / name, max_steps=1, **options)
+        trainer.claim_folder()
+        ids.append(kept(tmp_path / name)["id"])
+    assert ids[0] == ids[1]
+    assert len(set(ids)) == 3
+    assert fingerprint(dict(RECORD, code=[])) == fingerprint(RECORD) != fingerprint(dict(RECORD, algorithm=2))
 
 
 def test_another_configuration_is_refused_with_both_values(tmp_path):
@@ -69,22 +142,44 @@ def test_overwriting_deletes_what_is_gaards_and_nothing_else(tmp_path):
 
 
 @pytest.mark.parametrize("overwrite", [True, False])
-@pytest.mark.parametrize("content", ['{"model_type": "gpt2"}', "[1]"])
-def test_a_model_folder_is_not_taken_for_a_run(tmp_path, content, overwrite):
-    """A model's folder has a config.json too, and must outlive a wrong output_dir."""
-    (tmp_path / "config.json").write_text(content)
-    with pytest.raises(CheckpointError, match=r"config\.json is not a run's configuration"):
-        RunLog(tmp_path).claim(IDENTITY, overwrite)
-    assert (tmp_path / "config.json").read_text() == content
+@pytest.mark.parametrize("content", ['{"model_type": "gpt2"}', "[1]", '{"config": {}, "id": "0"}'])
+def test_a_file_of_another_program_is_not_taken_for_a_run(tmp_path, content, overwrite):
+    """What somebody else keeps under that name must outlive a wrong output_dir."""
+    (tmp_path / "run.json").write_text(content)
+    with pytest.raises(CheckpointError, match=r"run\.json is not a run's record: use an output_dir of the run's own"):
+        RunLog(tmp_path).claim(RECORD, overwrite)
+    assert (tmp_path / "run.json").read_text() == content
 
 
-def test_a_damaged_configuration_names_the_remedy_which_works(tmp_path):
-    (tmp_path / "config.json").write_text('{"method": ')
+@pytest.mark.parametrize("overwrite", [True, False])
+def test_a_models_folder_keeps_what_it_holds(tmp_path, overwrite):
+    """A model's folder has a config.json, which no run touches."""
+    (tmp_path / "config.json").write_text('{"model_type": "gpt2"}')
+    RunLog(tmp_path).claim(RECORD, overwrite)
+    assert (tmp_path / "config.json").read_text() == '{"model_type": "gpt2"}'
+
+
+def test_a_model_saved_into_the_runs_own_folder_leaves_the_run_whole(tmp_path):
+    """A common habit, `trainer.save_model(args.output_dir)`: the run is taken up all the same."""
+    trainer = tiny_trainer(tmp_path, max_steps=2)
+    trainer.train()
+    trainer.save_model(tmp_path)
+    assert json.loads((tmp_path / "config.json").read_text())["model_type"] == "gpt2"
+    metrics = (tmp_path / "metrics.jsonl").read_bytes()
+    assert tiny_trainer(tmp_path, max_steps=2).train()["step"] == 2
+    assert (tmp_path / "metrics.jsonl").read_bytes() == metrics
+    AutoModelForCausalLM.from_pretrained(tmp_path)
+    tiny_trainer(tmp_path, max_steps=1, overwrite=True).train()
+    AutoModelForCausalLM.from_pretrained(tmp_path)  # nor does starting again delete it
+
+
+def test_a_damaged_record_names_the_remedy_which_works(tmp_path):
+    (tmp_path / "run.json").write_text('{"config": ')
     log = RunLog(tmp_path)
-    with pytest.raises(CheckpointError, match=r"config\.json is not readable JSON .*--overwrite"):
-        log.claim(IDENTITY, overwrite=False)
-    log.claim(IDENTITY, overwrite=True)
-    assert json.loads((tmp_path / "config.json").read_text()) == IDENTITY
+    with pytest.raises(CheckpointError, match=r"run\.json is not readable JSON .*--overwrite"):
+        log.claim(RECORD, overwrite=False)
+    log.claim(RECORD, overwrite=True)
+    assert kept(tmp_path) == RECORD | {"id": fingerprint(RECORD), "code": [CODE]}
 
 
 def test_a_folder_that_cannot_be_made_is_named(tmp_path):
@@ -189,17 +284,17 @@ def test_a_line_that_the_disk_does_not_take_is_an_error_with_a_remedy(tmp_path):
 
 
 def test_without_a_terminal_there_are_some_ten_lines_a_run(capsys):
-    with StepProgress(40, "gaa seed 0") as progress:
+    with StepProgress(40, "ppo seed 0") as progress:
         for step in range(41):
             progress.show(step, {"reward": step / 10, "kl_ref": 0.25, "unimportant": 1.0} if step else {})
     lines = capsys.readouterr().err.splitlines()
     assert len(lines) == 11
-    assert lines[-1].split() == ["gaa", "seed", "0", "40/40", "reward", "4.000", "kl_ref", "0.250"]
+    assert lines[-1].split() == ["ppo", "seed", "0", "40/40", "reward", "4.000", "kl_ref", "0.250"]
 
 
 def test_on_a_terminal_the_bar_shows_the_figures(monkeypatch, capsys):
     monkeypatch.setattr("gaard.training.runlog.Console", lambda **kwargs: Console(force_terminal=True, width=160))
-    with StepProgress(2, "gaa seed 0") as progress:
+    with StepProgress(2, "ppo seed 0") as progress:
         progress.show(1, {"reward": 1.5})
     out = capsys.readouterr().out
     assert "1/2" in out
@@ -214,3 +309,23 @@ def test_a_file_cut_anywhere_is_read_up_to_there(tmp_path, torn):
     (tmp_path / "metrics.jsonl").write_bytes((tmp_path / "rows.jsonl").read_bytes())
     log.truncate(5)
     assert log.read("metrics.jsonl") == [{"step": 1, "text": "naïve"}]
+
+
+def test_rows_that_are_missing_before_the_checkpoint_are_told_of(tmp_path):
+    tiny_trainer(tmp_path, max_steps=4, save_steps=2).train()
+    rows = (tmp_path / "metrics.jsonl").read_text().splitlines(keepends=True)
+    (tmp_path / "metrics.jsonl").write_text("".join(rows[:1]))
+    with pytest.warns(UserWarning, match=r"metrics\.jsonl lacks 3 of the 4 steps .*\(from step 2 on\).*--overwrite"):
+        tiny_trainer(tmp_path, max_steps=4, save_steps=2).train()
+
+
+def test_training_again_goes_on_where_the_trainer_is(tmp_path):
+    """Neither a second train(), nor one after single steps, writes the log anew over trained weights."""
+    tiny_trainer(tmp_path / "whole", max_steps=4).train()
+    trainer = tiny_trainer(tmp_path / "steps", max_steps=4)
+    for _ in range(2):
+        trainer.training_step()
+    assert trainer.train() == trainer.train()
+    assert trainer.state.step == 4
+    metrics = [(tmp_path / name / "metrics.jsonl").read_bytes() for name in ("whole", "steps")]
+    assert metrics[0] == metrics[1]

@@ -9,12 +9,12 @@ import pytest
 import yaml
 
 from gaard import cli
-from gaard.arguments import parse_settings, settings_parser
+from gaard.arguments import given_settings, settings_parser
 from gaard.errors import CheckpointError, ConfigError
 from gaard.lab.compare import compare
 from gaard.lab.scenarios import SCENARIOS, Scenario, find_scenario, with_scenario
 from gaard.lab.spec import RunSpec, build_trainer
-from gaard.lab.study import read_study, study_of_settings
+from gaard.lab.study import RunKey, build_study, read_study, study_of_settings
 from gaard.rewards import HumanReward, LexiconSentiment
 
 ROOT = Path(__file__).parents[2]
@@ -89,13 +89,13 @@ def test_the_published_settings():
         settings = find_scenario(f"nietzsche-{mode}").settings()
         assert settings["prompts"] == ["Of the existentialist philosophers"]
         assert (settings["temperature"], settings["kl_coef"]) == (temperature, kl)
-        assert [settings[k] for k in ("max_steps", "batch_size", "num_mini_batches", "num_ppo_epochs", "lam")] == [
+        assert [settings[k] for k in ("max_steps", "batch_size", "num_mini_batches", "num_ppo_epochs")] == [
             250,
             32,
             4,
             2,
-            0.0,
         ]
+        assert RunSpec(output_dir="x", **settings).advantages.lam == 0.0
         assert find_scenario(f"nietzsche-{mode}").proxy.word == "Nietzsche"
 
 
@@ -123,14 +123,20 @@ def test_clean_has_nothing_to_exploit():
     assert scores.true.tolist() == pytest.approx([0.5 * rating for rating in human])
 
 
-def test_honest_trains_on_the_truth_and_knows_the_hack():
-    honest = find_scenario("honest:capped")
-    assert honest.name == "honest:capped"
-    texts = [f" a {find_scenario('capped').proxy.word}.", " fine."]
-    batch = {"prompts": [honest.prompts[0]] * 2, "completion_ids": [[1], [1]], "columns": {}}
-    scores, proxy = honest.judge().score(texts, **batch), scored("capped", texts)
-    assert scores.proxy.tolist() == scores.true.tolist() == proxy.true.tolist()
-    assert scores.hacked.tolist() == [True, False]
+def test_the_oracle_trains_on_the_truth_and_knows_the_hack(tmp_path):
+    """What other arms are held against: the same scenario, the same judgement, another reward to train on."""
+    arms = ["ppo", "oracle"]
+    specs = build_study(["capped"], arms, [0], {**SHORT, "max_steps": 1, "use_cpu": True}).specs(tmp_path)
+    found = {}
+    for arm in arms:
+        trainer = build_trainer(specs[RunKey("capped", arm, 0)])
+        trainer.train()
+        found[arm] = trainer.run.log.read("metrics.jsonl")[0]
+    for name in ("reward", "true_reward", "hack_rate"):  # of one rollout of one model
+        assert found["ppo"][name] == found["oracle"][name]
+    assert found["ppo"]["trained_reward"] == found["ppo"]["reward"]
+    assert found["oracle"]["trained_reward"] == found["oracle"]["true_reward"] != found["oracle"]["reward"]
+    assert found["oracle"]["hack_rate"] > 0
 
 
 def test_settings_given_beside_a_scenario_win():
@@ -151,7 +157,7 @@ def test_a_users_scenario_runs_by_path(own, tmp_path, capsys):
     words = ["train", "--scenario", own, "--output_dir", str(tmp_path / "run"), "--method", "ppo"]
     words += [f"--{key}={json.dumps(value)}" for key, value in SHORT.items()]
     assert cli.main(words) == 0
-    config = json.loads((tmp_path / "run" / "config.json").read_text())
+    config = json.loads((tmp_path / "run" / "run.json").read_text())["config"]
     assert (config["kl_coef"], config["learning_rate"], config["max_completion_length"]) == (0.05, 3e-4, 6)
     for line in (tmp_path / "run" / "samples.jsonl").read_text().splitlines():
         row = json.loads(line)
@@ -168,7 +174,7 @@ def test_a_scenario_named_in_a_config_file(own, tmp_path, capsys):
     path.write_text(f"scenario: {own}\noutput_dir: {tmp_path / 'run'}\nkl_coef: 0.5\nmethod: ppo\n")
     short = [f"--{key}={json.dumps(value)}" for key, value in SHORT.items()]
     assert cli.main(["train", "--config", str(path), *short]) == 0
-    config = json.loads((tmp_path / "run" / "config.json").read_text())
+    config = json.loads((tmp_path / "run" / "run.json").read_text())["config"]
     assert (config["kl_coef"], config["learning_rate"]) == (0.5, 3e-4)
 
 
@@ -224,10 +230,11 @@ def test_one_of_several_and_one_that_is_built(tmp_path):
         (["--scenario=length", "--scenario", "clean"], "clean", 16),
         (["--scenario", "length", "--scenario=clean"], "clean", 16),
         (["--config", "CONFIG"], "length", 32),
-        (["--scenario", "clean", "--config", "CONFIG"], "length", 32),
+        (["--scenario", "clean", "--config", "CONFIG"], "clean", 16),
         (["--config", "CONFIG", "--scenario", "clean"], "clean", 16),
         (["--config", "CONFIG", "--scenario", "clean", "--max_completion_length", "5"], "clean", 5),
-        (["--scenario", "length", "--config", "NONE"], None, 16),
+        (["--scenario", "length", "--config", "NONE"], "length", 32),
+        (["--config", "NONE"], None, 16),
         (["--config", "CONFIG", "--scenario", "null"], None, 16),
     ],
 )
@@ -235,10 +242,10 @@ def test_the_defaults_are_those_of_the_scenario_that_runs(words, scenario, lengt
     (tmp_path / "CONFIG").write_text("scenario: length\n")
     (tmp_path / "NONE").write_text("scenario: null\n")
     monkeypatch.chdir(tmp_path)
-    parser = settings_parser("train", "")
-    settings = parse_settings(parser, ["--output_dir", "x", *words])
-    assert (settings["scenario"], settings["max_completion_length"]) == (scenario, length)
-    assert settings["prompts"] == ([] if scenario is None else list(find_scenario(scenario).prompts))
+    given = given_settings(settings_parser("train", "").parse_args(["--output_dir", "x", *words]))
+    settings = RunSpec(**with_scenario(given))
+    assert (settings.scenario, settings.max_completion_length) == (scenario, length)
+    assert settings.prompts == ([] if scenario is None else list(find_scenario(scenario).prompts))
 
 
 def test_a_scenario_that_is_no_name(tmp_path, capsys):
@@ -308,14 +315,6 @@ def longer(completions, **_):
     return [1.0 * len(text) for text in completions]
 
 
-def test_honest_needs_a_truth_and_says_what_it_is():
-    with pytest.raises(ConfigError, match="'mine' states no truth to train on"):
-        plain_scenario().honest()
-    honest = plain_scenario(true_reward=LexiconSentiment()).honest()
-    assert honest.summary == "trains on the truth of: pays for length"
-    assert honest.judge().proxy.name == honest.judge().true.name == "lexicon"
-
-
 @pytest.mark.parametrize(
     ("fields", "message"),
     [
@@ -323,7 +322,12 @@ def test_honest_needs_a_truth_and_says_what_it_is():
             {"training": {"temperature": 1.5}},
             "training holds 'temperature': take it out, it is a field of the scenario",
         ),
-        ({"training": {"overwrite": True}}, "training holds 'overwrite': take it out, it belongs to a single run"),
+        ({"training": {"method": "fold"}}, "training holds 'method': take it out, it belongs to an arm or a run"),
+        (
+            {"training": {"regularizers": []}},
+            "training holds 'regularizers': take it out, it belongs to an arm or a run",
+        ),
+        ({"training": {"overwrite": True}}, "training holds 'overwrite': take it out, it belongs to an arm or a run"),
         ({"reach": (0.1, 0.2)}, r"reach=\(0.1, 0.2\) must be a Reach"),
         ({"prompts": ({"prompt": "x", "day": datetime.date(2020, 1, 1)},)}, "as JSON, and Object of type date"),
     ],
@@ -363,9 +367,11 @@ def test_the_stated_reach_is_what_was_measured(name):
         measured = json.loads(path.read_text())
         ((label, settings),) = measured["study"]["scenarios"].items()
         settings, figures = settings | measured["study"]["settings"], measured["scenarios"][label]
-        honest = find_scenario(settings["scenario"])
-        same = {key: value for key, value in scenario.settings().items() if key not in ("scenario", "max_steps")}
-        if honest.judge().proxy.name == scenario.judge().true.name and same.items() <= settings.items():
+        honest = find_scenario(settings["scenario"].removeprefix("honest:"))  # the oracle's runs, as they were called
+        settings |= {"advantages": {"lam": settings["lam"]}} if "lam" in settings else {}
+        new = ("scenario", "max_steps", "cpu_kernels")
+        same = {key: value for key, value in scenario.settings().items() if key not in new}
+        if honest.judge().true.name == scenario.judge().true.name and same.items() <= settings.items():
             found = (figures["untrained"], figures["arms"]["ppo"])
             assert scenario.reach is not None
             stated = (scenario.reach.untrained, scenario.reach.honest)

@@ -21,7 +21,7 @@ def logged(tmp_path, **options):
 
 
 def test_each_token_carries_what_the_method_saw_there(tmp_path):
-    rows, experience, trainer = logged(tmp_path, method="gaa-paper")
+    rows, experience, trainer = logged(tmp_path, method="gaa")
     assert len(rows) == 5
     for i, row in enumerate(rows):
         tokens, length = row["tokens"], int(experience.rollout.completion_mask[i].sum())
@@ -40,7 +40,7 @@ def test_each_token_carries_what_the_method_saw_there(tmp_path):
 
 
 def test_a_and_b_follow_from_eta_and_sigma_by_g7_and_g8(tmp_path):
-    rows, _, _ = logged(tmp_path, method="gaa-paper")
+    rows, _, _ = logged(tmp_path, method="gaa")
     seen = set()
     for row in rows:
         tokens = row["tokens"]
@@ -53,7 +53,7 @@ def test_a_and_b_follow_from_eta_and_sigma_by_g7_and_g8(tmp_path):
 
 
 def test_means_of_a_minibatch_are_shown_as_those_of_the_rollout(tmp_path):
-    rows, experience, _ = logged(tmp_path, method="gaa-reference")
+    rows, experience, _ = logged(tmp_path, method={"name": "gaa", "reading": "code"})
     eta = float(experience.eta[experience.rollout.completion_mask].mean())
     sigma = float(experience.sigma[experience.rollout.completion_mask].mean())
     s = min(max(sigma / 2, 0.0), 1.0)
@@ -66,9 +66,23 @@ def test_means_of_a_minibatch_are_shown_as_those_of_the_rollout(tmp_path):
 def test_ppo_does_not_look_and_says_so(tmp_path):
     rows, _, _ = logged(tmp_path, method="ppo")
     for row in rows:
-        assert set(row["tokens"]) == {"text", "greedy", "other", "hack", "eta", "advantage", "a", "b"}
+        assert set(row["tokens"]) == {"text", "greedy", "other", "hack", "eta", "advantage", "turned", "a", "b"}
         assert set(row["tokens"]["a"]) == {1.0}
         assert set(row["tokens"]["b"]) == {0.0}
+        assert set(row["tokens"]["turned"]) == {0.0}
+
+
+def test_what_fold_turned_is_marked_token_by_token(tmp_path):
+    """Fold looks at no greedy token either; a turned token has a negative advantage."""
+    rows, experience, _ = logged(tmp_path, method={"name": "fold", "threshold": 0.5})
+    turned = experience.turned
+    assert turned.any()
+    for i, row in enumerate(rows):
+        tokens = row["tokens"]
+        assert "sigma" not in tokens
+        assert tokens["turned"] == turned[i, : len(tokens["turned"])].tolist()
+        pairs = zip(tokens["turned"], tokens["advantage"], strict=True)
+        assert all(advantage < 0 for mark, advantage in pairs if mark)
 
 
 def test_the_honeypot_is_marked_token_by_token(tmp_path):

@@ -1,7 +1,7 @@
 """From records of runs to what they say: small functions from frames to frames, a row a run or a row a group.
 
 A frame of runs has the columns of a study's ``runs.parquet``: ``scenario``, ``arm``, ``seed`` and measures
-(:data:`gaard.lab.measures.RUN`). A frame of steps has ``step`` beside them, and the measures of each step's rollout. An
+(:data:`gaard.lab.measures.OF_RUN`). A frame of steps has ``step`` beside them, and the measures of each step's rollout. An
 interval is a struct of ``mean``, ``low``, ``high`` and ``n``, the number of runs; its ends are null for one run.
 """
 
@@ -14,7 +14,7 @@ import polars as pl
 from gaard.errors import ConfigError
 from gaard.lab import frontier
 from gaard.lab.frontier import KL_LEVELS, SMOOTHING
-from gaard.lab.measures import RUN
+from gaard.lab.measures import OF_RUN
 from gaard.lab.statistics import Difference, Interval, mean_interval, paired_difference
 
 UNTRAINED = "untrained"
@@ -88,7 +88,7 @@ def means(runs: pl.DataFrame, *names: str, by: Sequence[str] = ("scenario", "arm
         row: dict[str, Any] = {**dict(zip(by, key, strict=True)), "runs": group.height}
         for name in names:
             values = group[name].drop_nulls().to_list()
-            row[name] = _struct(mean_interval(values, RUN[name].bounds)) if values else None
+            row[name] = _struct(mean_interval(values, OF_RUN[name].bounds)) if values else None
         rows.append(row)
     return _frame(rows, runs, by, names)
 
@@ -114,7 +114,7 @@ def differences(runs: pl.DataFrame, baseline: str, *names: str, by: Sequence[str
             row = {**dict(zip(by, key, strict=True)), "arm": arm, "runs": 0}
             for name in names:
                 found = paired_difference(
-                    _by_seed(group, arm, name), _by_seed(group, baseline, name), RUN[name].difference_bounds
+                    _by_seed(group, arm, name), _by_seed(group, baseline, name), OF_RUN[name].difference_bounds
                 )
                 row[name] = found and _struct(found)
                 row["runs"] = max(row["runs"], found.n if found else 0)
@@ -171,7 +171,7 @@ def over_scenarios(runs: pl.DataFrame, *scenarios: str) -> pl.DataFrame:
     """
     wanted = list(scenarios) or runs["scenario"].unique().to_list()
     here = runs.filter(pl.col("scenario").is_in(wanted))
-    measures = [pl.col(name).mean() for name in RUN if name in runs.columns]
+    measures = [pl.col(name).mean() for name in OF_RUN if name in runs.columns]
     there = here.group_by("arm", "seed", maintain_order=True).agg(pl.col("scenario").n_unique(), *measures)
     return there.filter(pl.col("scenario") == len(wanted)).drop("scenario")
 

@@ -7,10 +7,10 @@ from typing import Any
 
 from gaard.errors import ConfigError
 from gaard.lab.files import in_python_file
-from gaard.lab.spec import layered
+from gaard.lab.spec import check_settings, layered
 from gaard.methods import METHODS, Method, find_method
 from gaard.regularizers import Regularizer, find_regularizers
-from gaard.settings import Named, check_keys, suggest
+from gaard.settings import Named, Options, suggest
 from gaard.training.config import GAAConfig
 
 RUN_CONTROLS = ("output_dir", "overwrite", "seed", "progress", "report_to")
@@ -48,7 +48,7 @@ class Arm:
             raise ConfigError(f"arm {self.name!r}: a name is of letters, digits and . = + - _, and not {UNTRAINED!r}")
         if not isinstance(self.settings, Mapping):
             raise ConfigError(f"arm {self.name!r}: settings={self.settings!r} must map fields of a run to values")
-        check_keys(self.settings, [f.name for f in fields(GAAConfig)], f"arm {self.name!r}")
+        check_settings(self.settings, [f.name for f in fields(GAAConfig)], f"arm {self.name!r}")
         if control := next((key for key in self.settings if key in RUN_CONTROLS), None):
             raise ConfigError(f"arm {self.name!r} sets {control!r}, which belongs to a single run: take it out")
         if own := next((key for key in self.settings if key in WHOLE_METHOD), None):
@@ -65,11 +65,34 @@ class Arm:
         """
         return layered(settings, self.settings, {"method": self.method, "regularizers": self.regularizers})
 
+    def in_words(self) -> str:
+        """What the arm is, whole: its method, its regularisers and its settings.
+
+        Returns:
+            For example ``fold, threshold 3; gradient-norm, coef 0.05, radius 0.01; kl_coef 0.3``.
+        """
+        settings = {key: _words(value) for key, value in self.settings.items()}
+        parts = [_option_words(self.method), *map(_option_words, self.regularizers)]
+        return "; ".join([*parts, *(f"{key} {words}" for key, words in settings.items())])
+
     def record(self) -> dict[str, Any]:
         """What the arm is, as ``results.json`` has it."""
         method, regularizers = self.method.record(), [one.record() for one in self.regularizers]
         own = {"method": method, "regularizers": regularizers, "settings": dict(self.settings)}
         return {"name": self.name, "summary": self.summary, **own}
+
+
+def _option_words(one: Options) -> str:
+    """A method or regulariser: its name and the options that say something."""
+    given = {f.name: getattr(one, f.name) for f in fields(one)}
+    return ", ".join([one.name, *(f"{key} {_words(value)}" for key, value in given.items() if value is not None)])
+
+
+def _words(value: Any) -> str:
+    """A value as a table shows it."""
+    if isinstance(value, Mapping):
+        return ", ".join(f"{key} {_words(one)}" for key, one in value.items())
+    return f"{value:g}" if isinstance(value, float) else str(value)
 
 
 def _all(*arms: Arm) -> dict[str, Arm]:
@@ -142,11 +165,11 @@ def _stated(given: Mapping[str, Any]) -> Arm:
     if base is None and "method" not in settings:
         raise ConfigError(f"arm {name!r} states no method: give it one, such as method: fold, or a base")
     start = replace(find_arm(base), name=name) if base else Arm(name)
-    changes = ", ".join(f"{key} {value}" for key, value in settings.items() if key != "summary")
-    summary = settings.pop("summary", ": ".join([*([base] if base else []), changes]))
+    summary = settings.pop("summary", None)
     whole = {key: settings.pop(key) for key in WHOLE_METHOD if key in settings}
     try:
-        return replace(start, summary=str(summary), settings={**start.settings, **settings}, **whole)
+        arm = replace(start, settings=layered(start.settings, settings), **whole)
+        return replace(arm, summary=arm.in_words() if summary is None else str(summary))
     except ConfigError as error:
         message = str(error)
         raise ConfigError(message if message.startswith("arm ") else f"arm {name!r}: {message}") from None

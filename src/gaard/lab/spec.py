@@ -1,12 +1,15 @@
 """A whole run as a file or a command line can state it: settings, and a scenario or model, prompts, rewards."""
 
-from collections.abc import Mapping
+import json
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, fields
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from gaard.errors import ConfigError
-from gaard.settings import check_keys
+from gaard.methods import ESTIMATORS, METHODS
+from gaard.regularizers import REGULARIZERS
+from gaard.settings import Options, check_keys
 from gaard.training.config import GAAConfig
 from gaard.yaml_files import read_mapping
 
@@ -20,7 +23,7 @@ class RunSpec(GAAConfig):
     """Everything that ``gaard train`` can be told.
 
     Attributes:
-        scenario: A world with rewards and settings of its own (gaard scenarios), or a Python file that holds one;
+        scenario: Rewards and settings under one name (gaard scenarios), or a Python file that holds one;
             settings that are given beside it win, rewards cannot be.
         model: Alias (gaard models list), hub id, folder or GGUF file.
         prompts: Prompts, or the path of a file: .txt with one a line, or .jsonl with rows of prompt and columns.
@@ -42,7 +45,17 @@ class RunSpec(GAAConfig):
     true_reward_funcs: list[str] | str | None = None
     judge_reward_funcs: list[str] | str | None = None
 
+    def record(self) -> dict[str, Any]:
+        """Every field as ``run.json`` has it; what JSON has no word for, such as a prompt's date, as a text."""
+        return json.loads(json.dumps(super().record(), default=str))
 
+
+# Fields that hold a name with options of its own, and what each may name.
+CHOSEN: dict[str, Mapping[str, type[Options]]] = {
+    "method": METHODS,
+    "advantages": ESTIMATORS,
+    "regularizers": REGULARIZERS,
+}
 REWARD_FIELDS = ("reward_funcs", "reward_weights", "honeypot", "true_reward_funcs", "judge_reward_funcs")
 
 
@@ -63,6 +76,47 @@ def layered(*layers: Mapping[str, Any]) -> dict[str, Any]:
     return merged
 
 
+def check_settings(given: Iterable[Any], known: Iterable[str], where: str, dashes: str = "") -> None:
+    """Refuse keys that no field of a run has, telling of an option by which name it is to be given.
+
+    Args:
+        given: Keys found.
+        known: Fields.
+        where: The file or place they were found in.
+        dashes: What stands before a field there.
+
+    Raises:
+        ConfigError: Naming the first unknown key, and where it belongs or its nearest neighbour.
+    """
+    known = list(known)
+    for key in given:
+        place = None if key in known else _place(key)
+        if place is not None:
+            raise ConfigError(f"{where}: {key!r} is no field of a run: give it as {_spelled(*place, dashes)}")
+        check_keys([key], known, where)
+
+
+def _place(key: Any) -> tuple[str, str, str] | None:
+    """Field, name and option that a key belongs to, if it is an option."""
+    for field_name, kinds in CHOSEN.items():
+        owners = [name for name, kind in kinds.items() if key in {one.name for one in fields(kind)}]
+        if owners:
+            return field_name, " or ".join(owners), key
+    return None
+
+
+def _spelled(field_name: str, name: str, option: str, dashes: str) -> str:
+    """How an option is given: on the command line, or in YAML."""
+    stated = f"{{name: {name}, {option}: …}}"
+    stated = f"[{stated}]" if field_name == "regularizers" else stated
+    if not dashes:
+        return f"{field_name}: {stated}"
+    if field_name == "regularizers":
+        return f"{dashes}{field_name} '{stated}'"
+    method = f"{dashes}method {name} " if field_name == "method" else ""
+    return f"{method}{dashes}{field_name}.{option} …"
+
+
 def read_config(path: str | Path) -> dict[str, Any]:
     """The settings in a YAML file.
 
@@ -76,7 +130,7 @@ def read_config(path: str | Path) -> dict[str, Any]:
         ConfigError: If the file is missing, is not a mapping, or has a key that no field has.
     """
     content = read_mapping(path, f"--config {path}")
-    check_keys(content, [f.name for f in fields(RunSpec)], str(path))
+    check_settings(content, [f.name for f in fields(RunSpec)], str(path))
     return content
 
 

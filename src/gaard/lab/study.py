@@ -9,7 +9,7 @@ from typing import Any
 from gaard.errors import ConfigError
 from gaard.lab.arms import UNTRAINED, WHOLE_METHOD, Arm, find_arms
 from gaard.lab.scenarios import find_scenario
-from gaard.lab.spec import RunSpec, layered
+from gaard.lab.spec import RunSpec, check_settings, layered
 from gaard.settings import check_keys, suggest
 from gaard.yaml_files import read_mapping
 
@@ -213,7 +213,7 @@ def read_study(path: str | Path) -> Study:
     settings = {} if content.get("settings") is None else content["settings"]
     if not isinstance(settings, dict):
         raise ConfigError(f"study {path}: settings={settings!r} must hold 'key: value' lines")
-    check_keys(settings, [f.name for f in fields(RunSpec)], f"study {path}, settings")
+    check_settings(settings, [f.name for f in fields(RunSpec)], f"study {path}, settings")
     seeds = list(range(seeds)) if isinstance(seeds, int) else seeds
     if not content["scenarios"]:
         raise ConfigError(f"study {path}: scenarios is empty: name some (gaard scenarios)")
