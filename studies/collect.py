@@ -12,7 +12,7 @@ from typing import Any
 
 import polars as pl
 
-from gaard.lab.measures import RUN
+from gaard.lab.measures import OF_RUN
 
 WHICH = {"scenario": pl.String, "arm": pl.String, "seed": pl.Int64}
 STEP = {"reward": pl.Float32, "true_reward": pl.Float32, "hack_rate": pl.Float32, "kl_ref": pl.Float32}
@@ -31,7 +31,7 @@ def finished(folder: Path) -> pl.DataFrame:
 
 def record(runs: pl.DataFrame) -> pl.DataFrame:
     """Runs as the record has them."""
-    return runs.select("id", "algorithm", *WHICH, "error", *RUN)
+    return runs.select("id", "algorithm", *WHICH, "error", *OF_RUN)
 
 
 def steps(folder: Path, runs: pl.DataFrame) -> pl.DataFrame:

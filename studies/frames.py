@@ -9,7 +9,7 @@ import polars as pl
 import yaml
 
 from gaard.lab import analysis
-from gaard.lab.measures import RUN
+from gaard.lab.measures import OF_RUN
 from studies.markdown import NOTHING, said, table
 
 STUDIES = Path(__file__).parent
@@ -64,7 +64,7 @@ def outcomes(study: str, baseline: str, measures: Sequence[str] = MAIN) -> str:
             cells = [said(here[name], name) for name in measures]
             cells.insert(2, said(gap.get("true_reward"), "true_reward", signed=True))
             rows.append([f"`{scenario}`", arm, here["runs"], *cells])
-    labels = [RUN[name].label for name in measures]
+    labels = [OF_RUN[name].label for name in measures]
     return table(["scenario", "arm", "runs", *labels[:2], f"less {baseline}", *labels[2:]], rows)
 
 

@@ -3,7 +3,7 @@
 import polars as pl
 
 from gaard.lab import analysis
-from gaard.lab.measures import RUN
+from gaard.lab.measures import OF_RUN
 from studies.frames import BEST, STUDIES, UNTRAINED, arms_of, counted, of, runs
 from studies.markdown import NOTHING, said, table
 
@@ -32,8 +32,8 @@ def published(study: str) -> str:
                 cells += [said(here[name], name), said(gap.get(name), name, signed=True)]
             cells.append(said(gap.get("frontier_area"), "frontier_area", signed=True))
             rows.append([f"`{scenario}`", *_method(arm, scenario), count, *cells])
-    head = ["scenario", "method", "value-head rate", "hacked runs", RUN["hack_rate"].label, "less ppo"]
-    return table([*head, RUN["true_reward"].label, "less ppo", "frontier area less ppo"], rows)
+    head = ["scenario", "method", "value-head rate", "hacked runs", OF_RUN["hack_rate"].label, "less ppo"]
+    return table([*head, OF_RUN["true_reward"].label, "less ppo", "frontier area less ppo"], rows)
 
 
 def _method(arm: str, scenario: str) -> tuple[str, str]:

@@ -4,7 +4,7 @@ import re
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
-from gaard.lab.measures import RUN
+from gaard.lab.measures import OF_RUN
 
 NOTHING = "–"
 BETWEEN = re.compile(r"(<!-- table: (\S+) -->\n).*?(<!-- end -->)", re.DOTALL)
@@ -22,7 +22,7 @@ def said(interval: Mapping[str, Any] | None, measure: str, *, signed: bool = Fal
     """
     if interval is None:
         return NOTHING
-    share, digits = RUN[measure].bounds == (0.0, 1.0), RUN[measure].digits
+    share, digits = OF_RUN[measure].bounds == (0.0, 1.0), OF_RUN[measure].digits
     factor, digits = (100.0, digits - 2) if share else (1.0, digits)
     unit = ("" if signed else "%") if share else ""
     number = f"{'+' if signed else ''}.{digits}f"

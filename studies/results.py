@@ -19,9 +19,9 @@ PAGES = ("*.md", "docs/*.md", "studies/README.md", "studies/*/README.md")
 LARGER = ("hack_rate", "true_reward", "entropy", "kl_untrained", "seconds_per_step")
 
 TABLES: dict[str, Table] = {
-    "measures-step": lambda: measures.markdown(measures.STEP.values()),
-    "measures-run": lambda: measures.markdown(measures.RUN.values()),
-    "measures-token": lambda: measures.markdown(measures.TOKEN.values()),
+    "measures-step": lambda: measures.markdown(measures.OF_STEP.values()),
+    "measures-run": lambda: measures.markdown(measures.OF_RUN.values()),
+    "measures-token": lambda: measures.markdown(measures.OF_TOKEN.values()),
     "studies": index,
     "readme": tables.readme,
     "outcomes": partial(outcomes, "01-main", "ppo"),

@@ -6,7 +6,7 @@ import polars as pl
 
 from gaard.lab import analysis
 from gaard.lab.frontier import KL_LEVELS
-from gaard.lab.measures import RUN
+from gaard.lab.measures import OF_RUN
 from studies.frames import (
     BEST,
     CLEAN,
@@ -90,7 +90,7 @@ def equal_kl(scenario: str, arms: Sequence[str] = ("ppo", FOLD)) -> str:
         cells = [said(row[name], name) for name in ("hack_rate", "true_reward") for row in here]
         rows.append([f"{level:g}", *(str(row["runs"]) for row in here), *cells])
     head = ["KL", *(f"runs, {arm}" for arm in arms)]
-    head += [f"{RUN[name].label}, {arm}" for name in ("hack_rate", "true_reward") for arm in arms]
+    head += [f"{OF_RUN[name].label}, {arm}" for name in ("hack_rate", "true_reward") for arm in arms]
     return table(head, rows)
 
 
@@ -132,7 +132,7 @@ def against_fold() -> str:
     rows = [
         [row["arm"], row["runs"], *(said(row[name], name, signed=True) for name in names)] for row in less.to_dicts()
     ]
-    return table(["arm less fold", "seeds", *(RUN[name].label for name in names)], rows)
+    return table(["arm less fold", "seeds", *(OF_RUN[name].label for name in names)], rows)
 
 
 def narrow() -> str:
@@ -144,7 +144,7 @@ def narrow() -> str:
         own, here = frame.filter(arm=arm), of(mean, arm=arm)
         one = f"{own.filter(pl.col('entropy') < ONE_TEXT).height} of {own.height}"
         rows.append([arm, *(said(here[name], name) for name in ("entropy", "distinct_2")), one])
-    return table(["arm", RUN["entropy"].label, RUN["distinct_2"].label, "runs that end in one text"], rows)
+    return table(["arm", OF_RUN["entropy"].label, OF_RUN["distinct_2"].label, "runs that end in one text"], rows)
 
 
 def strengths() -> str:

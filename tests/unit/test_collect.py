@@ -6,7 +6,7 @@ import polars as pl
 import pytest
 from studies import collect
 
-from gaard.lab.measures import RUN
+from gaard.lab.measures import OF_RUN
 
 
 @pytest.fixture
@@ -25,14 +25,14 @@ def folder(tmp_path):
         rows.append({"arm": arm, "folder": f"x/{arm}-seed0", "error": "no" if arm == "failed" else None})
     rows.append({"arm": "untrained", "folder": "x/untrained-seed0", "error": None})
     which = {"id": "1", "algorithm": 1, "scenario": "studies-04-x-honeypots.py-dark", "seed": 0}
-    frame = pl.DataFrame([{**which, **row, **dict.fromkeys(RUN, 0.5)} for row in rows], infer_schema_length=None)
+    frame = pl.DataFrame([{**which, **row, **dict.fromkeys(OF_RUN, 0.5)} for row in rows], infer_schema_length=None)
     frame.write_parquet(tmp_path / "runs.parquet")
     return tmp_path
 
 
 def test_runs_have_the_records_columns_and_short_names(folder):
     found = collect.record(collect.finished(folder))
-    assert found.columns == ["id", "algorithm", "scenario", "arm", "seed", "error", *RUN]
+    assert found.columns == ["id", "algorithm", "scenario", "arm", "seed", "error", *OF_RUN]
     assert found.select("scenario", "arm").rows() == [("dark", "fold"), ("dark", "resets"), ("dark", "untrained")]
 
 

@@ -5,7 +5,7 @@ from dataclasses import fields
 
 import pytest
 
-from gaard.lab.measures import RUN, STEP, TOKEN
+from gaard.lab.measures import OF_RUN, OF_STEP, OF_TOKEN
 from gaard.methods import ESTIMATORS, METHODS, RECOMMENDED
 from gaard.regularizers import REGULARIZERS
 from gaard.settings import choices, field_type
@@ -48,7 +48,7 @@ def config_choices() -> set[str]:
 
 @pytest.mark.parametrize(
     "names",
-    [METHODS, ESTIMATORS, REGULARIZERS, {**RUN, **STEP, **TOKEN}, config_choices()],
+    [METHODS, ESTIMATORS, REGULARIZERS, {**OF_RUN, **OF_STEP, **OF_TOKEN}, config_choices()],
     ids=["methods", "estimators", "regularizers", "measures", "choices"],
 )
 def test_the_codes_names_are_defined(names):

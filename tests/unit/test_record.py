@@ -8,11 +8,11 @@ import yaml
 from studies import figures, results
 from studies.markdown import BETWEEN, filled, said, table
 
-from gaard.lab.measures import RUN
+from gaard.lab.measures import OF_RUN
 
 STUDIES = sorted(path.parent for path in (results.ROOT / "studies").glob("*/study.yaml"))
 RECORDED = [folder for folder in STUDIES if (folder / "runs.parquet").exists()]
-COLUMNS = ["id", "algorithm", "scenario", "arm", "seed", "error", *RUN]
+COLUMNS = ["id", "algorithm", "scenario", "arm", "seed", "error", *OF_RUN]
 CLOCK = "seconds_per_step"
 NAMES = {folder: folder.name for folder in STUDIES}
 
@@ -61,7 +61,7 @@ def test_every_row_of_a_record_is_a_run_of_its_study(folder):
 
 def disagreeing(runs):
     """Ids that stand for runs with different measures, or for different runs; a measure that was not taken is none."""
-    measures = [name for name in RUN if name != CLOCK]
+    measures = [name for name in OF_RUN if name != CLOCK]
     apart = [(pl.col(name).drop_nulls().n_unique() > 1) for name in (*measures, "scenario", "arm", "seed", "algorithm")]
     return runs.group_by("id").agg(pl.any_horizontal(apart).alias("differ")).filter("differ")["id"].to_list()
 
