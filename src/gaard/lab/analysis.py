@@ -2,7 +2,8 @@
 
 A frame of runs has the columns of a study's ``runs.parquet``: ``scenario``, ``arm``, ``seed`` and measures
 (:data:`gaard.lab.measures.OF_RUN`). A frame of steps has ``step`` beside them, and the measures of each step's
-rollout. An interval is a struct of ``mean``, ``low``, ``high`` and ``n``, the number of runs; its ends are null for one run.
+rollout. An interval is a struct of ``mean``, ``low``, ``high`` and ``n``, the number of runs; its ends are null for
+one run.
 """
 
 from collections.abc import Mapping, Sequence
