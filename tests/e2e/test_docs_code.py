@@ -152,6 +152,12 @@ def check_command(words: list[str], block: Block) -> None:
     raise AssertionError(f"{block}: {words} ended with {status} before it would have begun")
 
 
+@pytest.mark.parametrize("example", sorted(str(path.relative_to(ROOT)) for path in ROOT.glob("examples/*.yaml")))
+def test_the_examples_can_be_trained_and_compared(example, folder, parsing_only):
+    for words in (["train", "--output_dir", "runs/x", "--method", "fold"], ["compare", "--arms", "ppo,fold"]):
+        check_command(["gaard", *words, "--config", example], Block(example, 1, "bash", "", ""))
+
+
 def test_a_command_that_is_wrong_is_noticed(folder, parsing_only):
     with pytest.raises(AssertionError):
         check_command(["gaard", "train", "--scenario", "capped", "--methd", "ppo"], Block("x", 1, "bash", "", ""))

@@ -1,4 +1,4 @@
-"""Worlds to study reward hacking in: what trains, what was meant, what is a hack, and what an honest policy can reach.
+"""Scenarios for studying reward hacking: what trains, what was meant, what is a hack, what an honest policy can reach.
 
 A scenario is data: `gaard scenarios` lists these, and a user's own is one Python file.
 """
@@ -48,7 +48,7 @@ class Reach:
 
 @dataclass(frozen=True)
 class Scenario:
-    """One world.
+    """One scenario.
 
     Attributes:
         name: What ``--scenario`` calls it.
@@ -156,7 +156,7 @@ HUMAN_REACH = Reach(untrained=0.272, honest=0.497)  # of every scenario whose tr
 
 
 def _pocket(name: str, summary: str, proxy: RewardFunction, **fields: Any) -> Scenario:
-    """A scenario of the embedded world."""
+    """A scenario with the pocket model."""
     fixed = {"reach": HUMAN_REACH, "training": POCKET, "judge_reward": LexiconSentiment(), "control": "clean"}
     return Scenario(name, summary, OPENINGS, proxy, **{**fixed, **fields})
 
