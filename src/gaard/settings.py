@@ -148,7 +148,8 @@ class Options:
             ConfigError: Naming the choice, the option, its value and the remedy.
         """
         if "__dataclass_fields__" not in vars(type(self)):
-            raise ConfigError(f"the class {type(self).__name__} is no dataclass: write @dataclass(frozen=True) above it")
+            name = type(self).__name__
+            raise ConfigError(f"the class {name} is no dataclass: write @dataclass(frozen=True) above it")
         try:
             check_fields(self)
         except ConfigError as error:
@@ -160,7 +161,7 @@ class Options:
 
         options = {"name": self.name, **json.loads(json.dumps(asdict(self)))}
         own = not type(self).__module__.startswith("gaard.")
-        return {**options, "code": code_hash(type(self))} if own else options
+        return {**options, "class": type(self).__qualname__, "code": code_hash(type(self))} if own else options
 
     def __reduce__(self) -> tuple[Any, ...]:
         """Another process imports the file of a user's own class by its path."""

@@ -125,12 +125,14 @@ def code_hash(thing: Any) -> str | None:
         thing: A class or function.
 
     Returns:
-        Of the whole file that it was imported from, else of its own source; None where there is none to read.
+        Of the whole file that it stands in, since what it calls may stand beside it; in the script that runs, whose
+        settings may change, of its own source. None where there is none to read.
     """
     module = sys.modules.get(str(getattr(thing, "__module__", "")))
     if file_of(thing) is not None:
         return str(vars(module)[HASH])
+    whole = thing if module is None or module.__name__ == "__main__" else module
     try:
-        return hashlib.sha256(inspect.getsource(thing).encode()).hexdigest()
+        return hashlib.sha256(inspect.getsource(whole).encode()).hexdigest()
     except (OSError, TypeError):
         return None

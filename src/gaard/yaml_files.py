@@ -26,7 +26,7 @@ class _Loader(yaml.SafeLoader):
 
 
 _Loader.add_implicit_resolver(NUMBERS[0], WHOLE, list("-+0123456789"))
-_Loader.add_constructor(NUMBERS[0], lambda loader, node: int(loader.construct_scalar(node)))
+_Loader.add_constructor(NUMBERS[0], lambda loader, node: int(node.value))
 _Loader.add_implicit_resolver(NUMBERS[1], FRACTION, list("-+0123456789."))
 
 
