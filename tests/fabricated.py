@@ -12,7 +12,7 @@ from gaard.lab.collection import collect
 from gaard.lab.compare import Run
 from gaard.lab.frontier import at_kl
 from gaard.lab.study import RunKey, build_study
-from gaard.training.runlog import CONFIG, METRICS, SAMPLES
+from gaard.training.runlog import METRICS, RUN, SAMPLES
 
 WORDS = ["The", " film", " was", " a", " story", " of", " great", " joy"]
 
@@ -82,7 +82,7 @@ def fabricate(
 ) -> Path:
     """A study's folder; the hack rate is 0.9 and two hundredths a seed for ppo, 0.2 and one for others."""
     stated = [arm if arm in ARMS else {"name": arm, "base": "ppo"} for arm in arms]
-    study = build_study(list(scenarios), stated, list(range(seeds)), {}, "made up", baseline)
+    study = build_study(list(scenarios), stated, list(range(seeds)), {}, "made up", baseline or None)
     rng, runs = np.random.default_rng(0), []
     for key in study.specs(folder):
         if key in absent:
@@ -96,7 +96,7 @@ def fabricate(
         if key.arm != UNTRAINED:
             own.mkdir(parents=True, exist_ok=True)
             record = {"method": METHODS.get(key.arm, METHODS["ppo"]), "max_steps": steps}
-            (own / CONFIG).write_text(json.dumps(record))
+            (own / RUN).write_text(json.dumps({"config": record}))
             done = steps // 2 if key in unfinished else steps
             rows = metrics(rng, done, looks)
             reached = at_kl(rows)

@@ -6,7 +6,7 @@ import json
 import os
 import types
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import asdict, dataclass, fields
+from dataclasses import MISSING, asdict, dataclass, fields
 from pathlib import Path
 from typing import Annotated, Any, ClassVar, Generic, TypeVar, Union, get_args, get_origin, get_type_hints
 
@@ -147,6 +147,9 @@ class Options:
         Raises:
             ConfigError: Naming the choice, the option, its value and the remedy.
         """
+        if "__dataclass_fields__" not in vars(type(self)):
+            name = type(self).__name__
+            raise ConfigError(f"the class {name} is no dataclass: write @dataclass(frozen=True) above it")
         try:
             check_fields(self)
         except ConfigError as error:
@@ -158,7 +161,7 @@ class Options:
 
         options = {"name": self.name, **json.loads(json.dumps(asdict(self)))}
         own = not type(self).__module__.startswith("gaard.")
-        return {**options, "code": code_hash(type(self))} if own else options
+        return {**options, "class": type(self).__qualname__, "code": code_hash(type(self))} if own else options
 
     def __reduce__(self) -> tuple[Any, ...]:
         """Another process imports the file of a user's own class by its path."""
@@ -214,14 +217,21 @@ class Choice(Generic[O]):
         options = {"name": given} if isinstance(given, str | os.PathLike) else given
         if not isinstance(options, Mapping):
             raise ConfigError(f"{noun}={given!r} is neither a name nor a mapping of name and options")
-        options = {key: value for key, value in options.items() if key != "code"}  # of a run's record
+        options = dict(options)
         name = options.pop("name", default)
+        if "code" in options:  # a run's record; the name is the class's, and may be that of one of gaard's
+            raise ConfigError(f"{noun}={name!r} came from a file of your own: name the file, path/to/file.py")
         if name is None:
             raise ConfigError(f"{noun}={dict(options)!r} has no name: choose from {', '.join(sorted(self.known))}")
         kind = self._class_of(str(name))
         for option in options:
             if option not in {field.name for field in fields(kind)}:
                 raise ConfigError(f"{noun} {name!r} has no option {option!r}: {self._whose(option, kind)}")
+        for field in fields(kind):
+            if field.name not in options and field.default is MISSING and field.default_factory is MISSING:
+                raise ConfigError(
+                    f"{noun} {name!r} needs the option {field.name!r}: give it, or a default in its class"
+                )
         return kind(**options)
 
     def _class_of(self, name: str) -> type[O]:
@@ -234,6 +244,8 @@ class Choice(Generic[O]):
                 f"{self.base.kind}={name!r} is not known: {suggest(name, self.known)}, or name a Python file of your "
                 "own, path/to/file.py"
             )
+        if not found.name:
+            raise ConfigError(f'{self.base.kind}={name!r}: the class {found.__name__} has no name: write name = "…"')
         return found
 
     def _whose(self, option: str, kind: type[O]) -> str:

@@ -58,10 +58,13 @@ def import_file(path: Path, what: str) -> ModuleType:
     if spec is None or spec.loader is None:
         raise ConfigError(f"{what} names the file {file}, which Python cannot import")
     module = importlib.util.module_from_spec(spec)
-    setattr(module, HASH, hashlib.sha256(file.read_bytes()).hexdigest())
+    content = file.read_bytes()
+    setattr(module, HASH, hashlib.sha256(content).hexdigest())
     sys.modules[module_name] = module  # dataclasses and pickle look a class's module up there
     try:
-        spec.loader.exec_module(module)
+        # Not by the loader: its cache of compiled files knows a file by length and second alone, and the code that runs
+        # has to be the code whose hash is kept.
+        exec(compile(content, str(file), "exec"), vars(module))
     except Exception as error:
         del sys.modules[module_name]
         raise ConfigError(f"{what}: {file} failed on import with {one_line(error)}; mend it") from error
@@ -122,12 +125,14 @@ def code_hash(thing: Any) -> str | None:
         thing: A class or function.
 
     Returns:
-        Of the whole file that it was imported from, else of its own source; None where there is none to read.
+        Of the whole file that it stands in, since what it calls may stand beside it; in the script that runs, whose
+        settings may change, of its own source. None where there is none to read.
     """
     module = sys.modules.get(str(getattr(thing, "__module__", "")))
     if file_of(thing) is not None:
         return str(vars(module)[HASH])
+    whole = thing if module is None or module.__name__ == "__main__" else module
     try:
-        return hashlib.sha256(inspect.getsource(thing).encode()).hexdigest()
+        return hashlib.sha256(inspect.getsource(whole).encode()).hexdigest()
     except (OSError, TypeError):
         return None

@@ -10,14 +10,14 @@ from gaard.errors import ConfigError
 from gaard.user_code import expanded
 
 NUMBERS = ("tag:yaml.org,2002:int", "tag:yaml.org,2002:float")
-WHOLE = re.compile(r"[-+]?(0|[1-9][0-9]*)$")
+WHOLE = re.compile(r"[-+]?[0-9]+(_[0-9]+)*$")
 FRACTION = re.compile(
     r"[-+]?([0-9]+\.[0-9]*|\.[0-9]+|[0-9]+(?=[eE]))([eE][-+]?[0-9]+)?$|[-+]?\.inf$|\.nan$", re.IGNORECASE
 )
 
 
 class _Loader(yaml.SafeLoader):
-    """YAML 1.1 reads 1e-5 as a text, 010 as 8 and 1:30 as 90. Here the first is a number, and the others are texts."""
+    """Numbers are what they look like. YAML 1.1 reads 1e-5 as a text, 010 as 8 and 1:30 as 90."""
 
     yaml_implicit_resolvers = {  # noqa: RUF012
         first: [(tag, pattern) for tag, pattern in resolvers if tag not in NUMBERS]
@@ -26,6 +26,7 @@ class _Loader(yaml.SafeLoader):
 
 
 _Loader.add_implicit_resolver(NUMBERS[0], WHOLE, list("-+0123456789"))
+_Loader.add_constructor(NUMBERS[0], lambda loader, node: int(node.value))
 _Loader.add_implicit_resolver(NUMBERS[1], FRACTION, list("-+0123456789."))
 
 

@@ -13,7 +13,13 @@ import pytest
 
 SCRIPT = Path(__file__).with_name("run_tiny.py")
 # A schedule that is still warming up at the first checkpoint, and a reward that draws from the global generators.
-OPTIONS = {"max_steps": 12, "save_steps": 3, "method": "gaa", "warmup_steps": 5, "lr_scheduler_type": "linear"}
+OPTIONS = {
+    "max_steps": 12,
+    "save_steps": 3,
+    "method": {"name": "gaa", "reading": "text"},
+    "warmup_steps": 5,
+    "lr_scheduler_type": "linear",
+}
 SAME = ("metrics.jsonl", "samples.jsonl", "model/model.safetensors", "model/value_head.safetensors")
 ENVIRONMENT = os.environ | {"OMP_NUM_THREADS": "1"}
 

@@ -22,10 +22,8 @@ def fragile(completions, **kwargs):
     FAILURE["calls"] += 1
     if FAILURE["at"] == FAILURE["calls"]:
         raise ConnectionError("the reward's server is away")
-    return [
-        score + float(torch.rand(())) * len(text) / 50
-        for score, text in zip(words_reward(completions), completions, strict=True)
-    ]
+    chances = torch.rand(len(completions)).tolist()
+    return [score + 0.2 * chance for score, chance in zip(words_reward(completions), chances, strict=True)]
 
 
 def made(folder, **options):
@@ -181,6 +179,25 @@ def test_an_interrupt_in_an_update_costs_nothing(where, step, update, again, tmp
         return
     trainer.train()
     check(tmp_path, trainer, undisturbed)
+
+
+@pytest.mark.parametrize("update", [1, 2])
+def test_a_gradient_that_was_not_finite_is_told_once(update, tmp_path, monkeypatch, undisturbed):
+    """At the first update of a step nothing has moved; at a later one the step is cut short and counts."""
+    trainer, calls, plain = made(tmp_path), [], trainer_module.check_finite
+
+    def infinite(norm, step, config):
+        calls.append(step)
+        plain(norm * float("inf") if calls.count(3) == update and step == 3 else norm, step, config)
+
+    monkeypatch.setattr(trainer_module, "check_finite", infinite)
+    with pytest.raises(GaardError, match="the gradient of step 3 is not finite"):
+        trainer.train()
+    assert trainer.state.step == 2 + (update > 1)
+    monkeypatch.setattr(trainer_module, "check_finite", plain)
+    assert trainer.train()["step"] == STEPS
+    if update == 1:
+        check(tmp_path, trainer, undisturbed)
 
 
 def test_an_interrupt_between_two_steps_costs_nothing(tmp_path, monkeypatch, undisturbed):

@@ -2,10 +2,10 @@
 
 import pytest
 import torch
-from gaard.training.experience import Experience, Rollout
 from torch import Tensor
 
 from gaard import GAAConfig
+from gaard.methods.experience import Experience, Rollout
 from gaard.training.metrics import step_metrics
 
 POISON = 1e6
@@ -23,7 +23,7 @@ def logged(*, returns=(0.0,) * 6, values=(0.0,) * 6, sigma=(0.0,) * 6, greedy=(0
     ids = torch.zeros(2, 4, dtype=torch.int64)
     mask = torch.arange(4) < torch.tensor(LENGTHS)[:, None]
     per_token = dict.fromkeys(("logprobs", "ref_logprobs", "entropy", "greedy_logprobs", "greedy_values"), zeros)
-    scores = dict.fromkeys(("scores", "trained_scores", "greedy_scores", "true_scores", "gold_scores"), none)
+    scores = dict.fromkeys(("scores", "trained_scores", "greedy_scores", "true_scores", "judge_scores"), none)
     rollout = Rollout(
         prompt_ids=ids[:, :1],
         prompt_mask=mask[:, :1],
@@ -33,6 +33,7 @@ def logged(*, returns=(0.0,) * 6, values=(0.0,) * 6, sigma=(0.0,) * 6, greedy=(0
         greedy_ids=ids,
         values=tokens(*values),
         hacked=none.bool(),
+        baseline_scores=torch.zeros(2, 0),
         **per_token,
         **scores,
     )
@@ -45,7 +46,7 @@ def logged(*, returns=(0.0,) * 6, values=(0.0,) * 6, sigma=(0.0,) * 6, greedy=(0
         sigma=tokens(*sigma),
         turned=zeros.bool(),
     )
-    config = GAAConfig(output_dir="unused", method="gaa-paper", sigma_scale=sigma_scale)
+    config = GAAConfig(output_dir="unused", method={"name": "gaa", "sigma_scale": sigma_scale})
     optimizer = torch.optim.SGD([torch.nn.Parameter(torch.zeros(1))], lr=0.1)
     return step_metrics(1, experience, [{"loss": torch.zeros(())}], optimizer, config)
 

@@ -4,11 +4,11 @@ import math
 
 import pytest
 import torch
-from gaard.training.judge import Judge
 
 from gaard.errors import CheckpointError, ConfigError, GaardError, ModelError, RewardError
 from gaard.rewards import honeypot
 from gaard.training.checkpoint import checkpoints
+from gaard.training.scoring import Scorer
 from tiny import tiny_trainer, words_reward
 
 STEPS, FAILING = 5, 4
@@ -99,7 +99,7 @@ def test_a_truth_that_fails_is_named_too(tmp_path):
         return [math.nan] * len(prompts)
 
     trainer = tiny_trainer(tmp_path)
-    trainer.collector.judge = Judge(words_reward, true_reward_funcs=truth)
+    trainer.collector.scorer = Scorer(words_reward, true_reward_funcs=truth)
     with pytest.raises(RewardError, match="'truth' returned nan for completion 0"):
         trainer.train()
 

@@ -146,14 +146,26 @@ def test_a_settled_config_keeps_the_code_that_it_was_made_with(own):
     assert GAAConfig("x", method=str(own)).method.cap == 0.75
 
 
+def test_the_code_that_runs_is_the_code_whose_hash_is_kept(own, monkeypatch):
+    """Python's cache of compiled files takes a file of the same length, changed within a second, for the same."""
+    monkeypatch.setattr(sys, "dont_write_bytecode", False)
+    for cap in ("0.5", "0.6", "0.7"):
+        own.write_text(OWN.replace("0.5", cap))
+        method = GAAConfig("x", method=str(own)).method
+        assert method.cap == float(cap)
+        assert method.record()["code"] == hashlib.sha256(own.read_bytes()).hexdigest()
+
+
 @pytest.mark.parametrize(
     ("content", "words"),
     [
         ("", r"mine\.py holds not one, but none: derive a class from gaard\.methods\.base\.Method"),
         (OWN + OWN.replace("Capped", "Other"), r"holds not one, but Capped, Other.*path/to/file\.py:Class"),
         ("1 / 0\n", r"failed on import with ZeroDivisionError"),
+        (OWN.replace(" = 0.5", ""), r"mine\.py' needs the option 'cap'"),
+        (OWN.replace("    name =", "    label ="), r"the class Capped has no name"),
     ],
-    ids=["none", "two", "broken"],
+    ids=["none", "two", "broken", "open", "nameless"],
 )
 def test_a_file_without_one_method_is_refused(own, content, words):
     own.write_text(content)

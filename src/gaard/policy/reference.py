@@ -52,8 +52,8 @@ def moving_reference(untrained: PolicyWithValue) -> PolicyWithValue:
     """
     if isinstance(untrained, WithoutAdapters):
         raise ModelError(
-            "reference_reset_steps needs a reference of its own, and with new adapters it is the model without them: "
-            "leave one of the two out"
+            "the regularizer reference-resets needs a reference of its own, and with new adapters it is the model "
+            "without them: leave one of the two out"
         )
     return copy.deepcopy(untrained)
 

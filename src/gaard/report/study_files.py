@@ -43,8 +43,8 @@ class StudyRun:
     def config(self) -> dict[str, Any]:
         """Its settings; empty if it has not begun."""
         try:
-            return dict(json.loads((self.folder / RUN).read_text(encoding="utf-8")))
-        except (OSError, ValueError, TypeError):
+            return dict(json.loads((self.folder / RUN).read_text(encoding="utf-8"))["config"])
+        except (OSError, ValueError, TypeError, KeyError):
             return {}
 
     @property

@@ -36,7 +36,7 @@ class TrainingState:
         step: Steps done.
         ended: Whether a regulariser has ended training.
         warned: Whether the method has said what it has to say of a rollout.
-        torn: Whether weights have moved in a step that is not done.
+        torn: Whether weights have moved in a step that is not done, or not yet logged.
     """
 
     policy: PolicyWithValue
@@ -64,7 +64,8 @@ class TrainingState:
         }
 
     def restore(self, plain: Mapping[str, Any]) -> None:
-        """Undo :meth:`plain`."""
+        """Undo :meth:`plain`, and forget a gradient that an update left behind when it was stopped."""
+        self.optimizer.zero_grad()
         self.step, self.ended, self.warned, self.torn = plain["step"], plain["ended"], plain["warned"], False
         self.scheduler.load_state_dict(plain["scheduler"])
         self.prompts.restore(plain["prompts"])
@@ -137,13 +138,15 @@ class Run:
 
     @contextlib.contextmanager
     def guarded_step(self) -> Any:
-        """Save where a step began if it fails before a weight has moved."""
+        """Go back to where a step began if it fails before a weight has moved, and save that."""
         start = self.state.plain()
         try:
             yield
         except BaseException:
-            whole = not self.state.torn and self.state.step == start["step"] > 0
-            if whole and self.accelerator.is_main_process:
+            whole = not self.state.torn and self.state.step == start["step"]
+            if whole:  # the same trainer may go on, and draws what this step has drawn
+                self.state.restore(start)
+            if whole and self.state.step > 0 and self.accelerator.is_main_process:
                 with contextlib.suppress(GaardError):
                     self._write(start)
             raise

@@ -98,6 +98,7 @@ class GAATrainer:
         )
         self.run = Run(self.state, args, self.accelerator)
         self._failure: GaardError | None = None
+        self._record: dict[str, Any] = {}
 
     # The loop ---------------------------------------------------------------------------------------------------------
 
@@ -111,7 +112,7 @@ class GAATrainer:
             GaardError: For a mistake that can be mended; what was trained until then is on the disk.
         """
         self.run.open(self.record())
-        args, state, clock = self.args, self.state, Clock()
+        args, state, clock, self._failure = self.args, self.state, Clock(), None
         with self.run.guarded_step():
             batch = self.prompts.draw(args.batch_size, self.generator)
             rollout = shaped(self.collector.collect(batch, self.generator, clock, args.observes), args.regularizers)
@@ -121,13 +122,14 @@ class GAATrainer:
             metrics = step_metrics(state.step + 1, experience, figures, self.optimizer, args)
             clock.lap("learn")
             state.scheduler.step()
-            state.step, state.torn = state.step + 1, False
+            state.step += 1
             state.ended = any(one.ends(metrics) for one in args.regularizers)
             if any(one.resets_reference(state.step) for one in args.regularizers):
                 self.reference.load_state_dict(self.policy.state_dict())
             if self.accelerator.is_main_process:
                 samples = sample_rows(state.step, batch.texts, experience, self.tokenizer, self.scorer, args)
                 self.run.write_step(metrics, samples, {"seconds": clock.seconds, **clock.laps})
+            state.torn = False
             if self._failure or state.step % args.save_steps == 0 or self.run.finished:
                 self.run.save()
             if self._failure:
@@ -264,7 +266,8 @@ class GAATrainer:
 
     def record(self) -> dict[str, Any]:
         """All that is to be known of the run: settings, rewards, prompts, the hash of its first weights, the code."""
-        return {
+        # Made once: it hashes every weight and asks git, and every step asks for it.
+        self._record = self._record or {
             "algorithm": ALGORITHM_VERSION,
             "config": {"model": self.policy.lm.config.name_or_path, **self.args.record()},
             # Adapters start as no change, from weights of chance.
@@ -273,3 +276,4 @@ class GAATrainer:
             "prompts": self.prompts.fingerprint,
             "code": code_facts(self.accelerator.device),
         }
+        return self._record

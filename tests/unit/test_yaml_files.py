@@ -3,7 +3,7 @@
 import pytest
 
 from gaard.errors import ConfigError
-from gaard.lab.files import read_mapping
+from gaard.yaml_files import read_mapping
 
 
 @pytest.mark.parametrize(
@@ -13,8 +13,7 @@ from gaard.lab.files import read_mapping
         ("-07", -7),
         ("0", 0),
         ("1_000", 1000),
-        ("0x1F", 31),
-        ("0o17", 15),
+        ("0x1F", "0x1F"),
         ("1:30", "1:30"),
         ("1e-5", 1e-5),
         ("1.5", 1.5),

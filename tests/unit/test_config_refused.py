@@ -1,0 +1,189 @@
+"""Every setting is refused by name where it cannot be run."""
+
+from typing import get_args
+
+import pytest
+import torch
+
+from fields import FIELDS, OPTIONS, chosen, kinds
+from gaard import GAAConfig
+from gaard.errors import ConfigError
+from gaard.lab.spec import CHOSEN
+from gaard.methods import GAE
+from gaard.regularizers import REGULARIZERS
+
+NAMES = [*(name for name in FIELDS if name not in CHOSEN), *OPTIONS]
+WHOLE = [name for name in NAMES if int in kinds(name)]
+REAL = [name for name in NAMES if float in kinds(name)]
+FLAGS = [name for name in NAMES if bool in kinds(name)]
+CHOICES = [name for name in NAMES if any(isinstance(kind, str) or get_args(kind) for kind in kinds(name))]
+CHOICES = [name for name in CHOICES if name != "report_to"]
+
+
+def test_the_kinds_are_found():
+    assert (len(WHOLE), len(REAL), len(FLAGS), len(CHOICES)) == (14, 21, 7, 8)
+    assert {*WHOLE, *REAL, *FLAGS, *CHOICES} | {"output_dir", "report_to"} == set(NAMES)
+
+
+def configured(name, value) -> GAAConfig:
+    """A configuration with one field or option given."""
+    given = chosen(name, given=value) if name in OPTIONS else {name: value}
+    return GAAConfig(**({"output_dir": "x"} | given))
+
+
+def refused(name, value) -> str:
+    """The message about one wrong value; it names the field, or the choice and its option, and the value."""
+    with pytest.raises(ConfigError) as caught:
+        configured(name, value)
+    message = str(caught.value)
+    *_, choice, last = ("", *name.split("."))
+    kind = OPTIONS[name].kind if name in OPTIONS else ""
+    assert message.startswith(f"{kind} {choice!r}: {last}={value!r} " if kind else f"{last}={value!r} ")
+    return message
+
+
+@pytest.mark.parametrize("name", [*WHOLE, *REAL])
+@pytest.mark.parametrize("value", [float("nan"), float("inf"), -float("inf"), True, "1", [1]], ids=str)
+def test_what_is_not_a_finite_number_is_refused(name, value):
+    assert "must be" in refused(name, value)
+
+
+@pytest.mark.parametrize("name", WHOLE)
+def test_a_fraction_is_no_count(name):
+    assert "must be a whole number" in refused(name, 2.5)
+
+
+@pytest.mark.parametrize("name", FLAGS)
+@pytest.mark.parametrize("value", ["false", 1, None], ids=str)
+def test_a_switch_is_true_or_false(name, value):
+    assert "True or False" in refused(name, value)
+
+
+@pytest.mark.parametrize("name", CHOICES)
+def test_an_unknown_choice_names_the_nearest(name):
+    known = next(kind if isinstance(kind, tuple) else get_args(kind) for kind in (kinds(name), *kinds(name)))
+    known = known if isinstance(known[0], str) else get_args(known[0])
+    message = refused(name, known[-1] + "x")
+    assert f"did you mean {known[-1]!r}?" in message
+    assert all(choice in message for choice in known)
+    configured(name, known[-1])
+
+
+@pytest.mark.parametrize("field", ["method", "advantages"])
+def test_an_unknown_name_names_the_nearest(field):
+    known = list(CHOSEN[field])
+    with pytest.raises(ConfigError) as caught:
+        GAAConfig("x", **{field: known[-1] + "x"})
+    message = str(caught.value)
+    assert message.startswith(f"{field}='{known[-1]}x' is not known: did you mean {known[-1]!r}?")
+    assert all(name in message for name in known)
+
+
+def test_an_unknown_regularizer_names_the_nearest():
+    with pytest.raises(ConfigError) as caught:
+        GAAConfig("x", regularizers=["gradient-nrom"])
+    assert str(caught.value).startswith("regularizer='gradient-nrom' is not known: did you mean 'gradient-norm'?")
+    assert all(name in str(caught.value) for name in REGULARIZERS)
+
+
+@pytest.mark.parametrize("name", ["method", "advantages", "kl_estimator", "lr_scheduler_type"])
+def test_a_choice_cannot_be_left_open(name):
+    with pytest.raises(ConfigError, match=rf"^{name}=None (is not known|is neither a name nor a mapping)"):
+        GAAConfig("x", **{name: None})
+
+
+@pytest.mark.parametrize(
+    ("settings", "message"),
+    [
+        (
+            {"method": {"name": "gaa", "threshold": 3}},
+            "method 'gaa' has no option 'threshold': it is an option of fold",
+        ),
+        (
+            {"method": {"name": "ppo", "reading": "text"}},
+            "method 'ppo' has no option 'reading': it is an option of gaa",
+        ),
+        (
+            {"method": {"name": "fold", "treshold": 3}},
+            "method 'fold' has no option 'treshold': did you mean 'threshold'",
+        ),
+        ({"method": {"name": "ppo", "treshold": 3}}, "method 'ppo' has no option 'treshold': it has none"),
+        ({"method": {"threshold": 3}}, r"method=\{'threshold': 3\} has no name: choose from fold, gaa, ppo"),
+        ({"method": 3}, "method=3 is neither a name nor a mapping of name and options"),
+        ({"method": GAE()}, "method=GAE.* is neither a name nor a mapping"),
+        ({"advantages": {"lamb": 1}}, "advantages 'gae' has no option 'lamb': did you mean 'lam'"),
+        ({"regularizers": ["sam", {"name": "sam"}]}, "regularizers names 'sam' twice: leave one out"),
+        (
+            {"regularizers": [{"name": "sam", "coef": 1.0}]},
+            "'sam' has no option 'coef': it is an option of gradient-norm",
+        ),
+        ({"regularizers": [3]}, "regularizer=3 is neither a name nor a mapping"),
+    ],
+)
+def test_an_option_of_another_is_an_error_that_says_whose_it_is(settings, message):
+    with pytest.raises(ConfigError, match=message):
+        GAAConfig("x", **settings)
+
+
+ABOVE_ZERO = ["batch_size", "num_ppo_epochs", "num_mini_batches", "max_completion_length", "temperature"]
+ABOVE_ZERO += ["learning_rate", "adam_epsilon", "max_grad_norm", "cliprange", "save_steps", "save_total_limit"]
+ABOVE_ZERO += ["per_device_train_batch_size", "reward_clip", "method.fold.threshold"]
+ABOVE_ZERO += ["advantages.gae.value_learning_rate", "advantages.gae.cliprange_value", "regularizers.sam.radius"]
+ABOVE_ZERO += ["regularizers.gradient-norm.radius", "regularizers.reference-resets.steps"]
+ABOVE_ZERO += ["regularizers.kl-budget.limit", "regularizers.par.completions"]
+FROM_ZERO = ["max_steps", "seed", "weight_decay", "warmup_steps", "entropy_coef", "kl_coef", "eval_completions"]
+FROM_ZERO += ["log_completions", "method.gaa.eta_scale", "method.gaa.sigma_scale", "advantages.gae.gamma"]
+FROM_ZERO += ["advantages.gae.lam", "advantages.gae.vf_coef", "regularizers.gradient-norm.coef"]
+
+
+def test_every_number_has_a_range():
+    assert sorted(ABOVE_ZERO + FROM_ZERO) == sorted(WHOLE + REAL)
+
+
+@pytest.mark.parametrize("name", ABOVE_ZERO)
+def test_zero_is_too_little_where_a_run_could_not_go_on(name):
+    assert "greater than 0" in refused(name, 0)
+    assert "greater than 0" in refused(name, -1)
+
+
+@pytest.mark.parametrize("name", FROM_ZERO)
+def test_zero_switches_off_and_less_is_refused(name):
+    configured(name, 0)
+    assert "must be 0 or more" in refused(name, -1)
+
+
+@pytest.mark.parametrize("name", ["advantages.gae.gamma", "advantages.gae.lam"])
+def test_discounts_end_at_one(name):
+    configured(name, 1)
+    assert "must be 1 or less" in refused(name, 1.01)
+
+
+def test_a_seed_that_no_generator_takes_is_refused():
+    torch.Generator().manual_seed(2**40 + GAAConfig("x", seed=2**63 - 1).seed)
+    with pytest.raises(ConfigError, match=f"seed={2**64} is too large"):
+        GAAConfig("x", seed=2**64)
+
+
+def test_a_batch_that_cannot_be_cut_is_refused():
+    with pytest.raises(ConfigError, match=r"batch_size=10 cannot be cut into num_mini_batches=4 .* a multiple of 4"):
+        GAAConfig("x", batch_size=10, num_mini_batches=4)
+    assert GAAConfig("x", batch_size=12, num_mini_batches=4).mini_batch_size == 3
+
+
+@pytest.mark.parametrize("value", ["", "  ", None, 7], ids=repr)
+def test_a_run_needs_a_folder_of_its_own(value):
+    assert "runs/mine" in refused("output_dir", value)
+
+
+@pytest.mark.parametrize(
+    ("value", "words"), [("tensorbord", "did you mean 'tensorboard'"), ([3], "tensorboard, wandb")]
+)
+def test_an_unknown_tracker_is_refused(value, words):
+    with pytest.raises(ConfigError, match=words):
+        GAAConfig("x", report_to=value)
+
+
+def test_trackers_may_be_one_or_none():
+    assert GAAConfig("x", report_to="wandb").report_to == ["wandb"]
+    assert GAAConfig("x", report_to="none").report_to == []
+    assert GAAConfig("x", report_to=None).report_to == []
