@@ -20,11 +20,12 @@ from gaard.lab.spec import RunSpec, read_config
 from gaard.lab.study import read_study
 from pages import PAGES, ROOT, Block, blocks, read
 
-# The only things that are not run as they stand: a model that ships, a classifier made here, and short runs.
+# The only things that are not run as they stand: the model that ships, a classifier made here, and short runs.
 CLASSIFIER = "classifier"
 REPLACED = {
     "HuggingFaceTB/SmolLM2-135M-Instruct": "pocket",
     "path/to/classifier": CLASSIFIER,
+    "path/to/model": str(ROOT / "src/gaard/assets/pocket"),
     "GAAConfig(output_dir": "GAAConfig(max_steps=2, batch_size=8, eval_completions=8, use_cpu=True, output_dir",
 }
 RUNNABLE = [page for page in PAGES if blocks(page)]
