@@ -40,9 +40,9 @@ def test_training_evaluates_and_shows_what_is_in_it():
     assert list(SHOWN) == [one.name for one in on_terminal(OF_STEP)]
 
 
-@pytest.mark.parametrize("method", ["ppo", "gaa-paper"])
+@pytest.mark.parametrize("method", ["ppo", "gaa"])
 def test_every_key_that_is_logged_is_in_it_and_every_other_is_logged(tmp_path, method):
-    trainer = tiny_trainer(tmp_path, method=method, max_steps=1, gold=words_reward)
+    trainer = tiny_trainer(tmp_path, method=method, max_steps=1, judge=words_reward)
     logged = trainer.train()
     assert set(logged) == OF_STEP.keys() - (set(LOOKING) if method == "ppo" else set())
     assert set(trainer.evaluate(32)) == OF_RUN.keys() - set(OF_A_STUDY)
@@ -51,8 +51,8 @@ def test_every_key_that_is_logged_is_in_it_and_every_other_is_logged(tmp_path, m
 
 
 def test_a_sample_has_the_columns_in_it(tmp_path):
-    trainer = tiny_trainer(tmp_path, method="gaa-paper", max_steps=1, advantage_fold=3.0)
+    trainer = tiny_trainer(tmp_path, method="gaa", max_steps=1)
     trainer.train()
-    columns = trainer.log.read("samples.jsonl")[0]["tokens"]
+    columns = trainer.run.log.read("samples.jsonl")[0]["tokens"]
     assert set(columns) - {"text", "greedy", "other", "hack"} == set(OF_TOKEN)
     assert on_page(OF_TOKEN) == list(OF_TOKEN.values())
