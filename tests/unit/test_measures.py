@@ -1,17 +1,13 @@
 """The registry of measures, and all that has to keep step with it."""
 
-import re
-from pathlib import Path
-
 import pytest
 
 from gaard.lab.frontier import AT_EQUAL_KL
-from gaard.lab.measures import OF_RUN, OF_STEP, OF_TOKEN, compared, markdown, on_page, on_terminal
+from gaard.lab.measures import OF_RUN, OF_STEP, OF_TOKEN, compared, on_page, on_terminal
 from gaard.training.evaluation import MEASURES as EVALUATED
 from gaard.training.runlog import SHOWN
 from tiny import tiny_trainer, words_reward
 
-DOCS = (Path(__file__).resolve().parents[2] / "docs" / "metrics.md").read_text(encoding="utf-8")
 OF_A_STUDY = ("frontier_area", "seconds_per_step")  # which a single run's evaluation has not
 LOOKING = ("sigma", "sigma_positive", "sigma_saturated", "greedy_raised", "greedy_advantage")
 
@@ -27,12 +23,6 @@ def test_names_and_ends_are_in_order():
         *("hack_rate", "true_reward", "judge_reward", "kl_untrained", "frontier_area")
     ]
     assert set(AT_EQUAL_KL) <= OF_RUN.keys() & OF_STEP.keys()
-
-
-@pytest.mark.parametrize(("title", "measures"), [("TOKEN", OF_TOKEN), ("STEP", OF_STEP), ("RUN", OF_RUN)])
-def test_the_documentation_has_its_tables(title, measures):
-    (table,) = re.findall(rf"<!-- measures {title}: [^\n]*\n(.*?)<!-- end -->", DOCS, re.DOTALL)
-    assert table == markdown(measures.values())
 
 
 def test_training_evaluates_and_shows_what_is_in_it():
