@@ -2,12 +2,13 @@
 
 import json
 import sys
+from datetime import date
 from pathlib import Path
 
 from rich.console import Console
 from rich.table import Table
 
-from benchmarks.measuring import DEVICE, Figure
+from benchmarks.measuring import DEVICE, Figure, machine
 from benchmarks.rows import ROWS
 
 RESULTS = Path(__file__).parent / "results.json"
@@ -32,7 +33,8 @@ def write(row: str, figures: list[Figure]) -> None:
     """Put a row's figures in the place of those it had; other rows stay."""
     kept = json.loads(RESULTS.read_text()) if RESULTS.exists() else []
     kept = [figure for figure in kept if figure["name"].split(",")[0] != row]
-    RESULTS.write_text(json.dumps(kept + [figure.as_dict() for figure in figures], indent=2) + "\n")
+    where = {"date": date.today().isoformat(), "machine": machine()}
+    RESULTS.write_text(json.dumps(kept + [figure.as_dict() | where for figure in figures], indent=2) + "\n")
 
 
 def table(row: str, figures: list[Figure]) -> Table:

@@ -1,8 +1,10 @@
 """How the benchmarks measure: ways that take turns, medians, peaks in processes of their own."""
 
 import gc
+import importlib.metadata
 import json
 import os
+import platform
 import re
 import resource
 import statistics
@@ -52,7 +54,19 @@ class Figure:
 
     def as_dict(self) -> dict[str, Any]:
         """As results.json has it."""
-        return {key: getattr(self, key) for key in ("name", "model", "value", "bar", "holds")}
+        return {key: getattr(self, key) for key in ("name", "model", "value", "bar", "larger_is_better", "holds")}
+
+
+def machine() -> str:
+    """What is measured on: processor or accelerator, cores, number format, versions."""
+    if ON_GPU:
+        name, number = torch.cuda.get_device_name(), "bfloat16"
+    else:
+        info = Path("/proc/cpuinfo")
+        found = re.search(r"model name\s*: (.+)", info.read_text()) if info.exists() else None
+        name = f"{os.cpu_count()} cores of {found[1] if found else platform.processor() or platform.machine()}"
+        number = "float32"
+    return f"{name}, {number}, PyTorch {torch.__version__}, transformers {importlib.metadata.version('transformers')}"
 
 
 def timed(action: Callable[[], Any]) -> float:

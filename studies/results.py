@@ -8,6 +8,8 @@ from collections.abc import Iterator
 from functools import partial
 from pathlib import Path
 
+from benchmarks import markdown as bench
+
 from gaard.lab import measures
 from studies import figures, johnson, limits, tables
 from studies.frames import index, outcomes
@@ -22,6 +24,7 @@ TABLES: dict[str, Table] = {
     "measures-step": lambda: measures.markdown(measures.OF_STEP.values()),
     "measures-run": lambda: measures.markdown(measures.OF_RUN.values()),
     "measures-token": lambda: measures.markdown(measures.OF_TOKEN.values()),
+    "bench": bench.markdown,
     "studies": index,
     "readme": tables.readme,
     "outcomes": partial(outcomes, "01-main", "ppo"),

@@ -70,7 +70,7 @@ def tiny_trainer(
     folder: Path | str,
     *,
     reward: Any = words_reward,
-    gold: Any = None,
+    judge: Any = None,
     prompts: Any = None,
     dtype=torch.float32,
     **options,
@@ -96,4 +96,4 @@ def tiny_trainer(
     args = GAAConfig(output_dir=str(folder), **(settings | options))
     prompts = ["w1 w2", "w3", "w4 w5 w6 w7"] if prompts is None else prompts
     tokenizer = word_tokenizer(WORDS)
-    return GAATrainer(lm, reward, args, prompts, processing_class=tokenizer, gold_reward_funcs=gold)
+    return GAATrainer(lm, reward, args, prompts, processing_class=tokenizer, judge_reward_funcs=judge)

@@ -15,7 +15,7 @@ TOKEN_COLOURS = """[...document.querySelectorAll("#cards .token")].map((token) =
     [token, token, document.body].map((e, i) => getComputedStyle(e)[i ? "backgroundColor" : "color"]))"""
 STUDY = """
 scenarios: [capped]
-arms: [ppo, gaa-paper]
+arms: [ppo, gaa-text]
 seeds: 1
 settings: {max_steps: 2, batch_size: 8, num_mini_batches: 2, eval_completions: 16, use_cpu: true, progress: false}
 """
@@ -158,7 +158,7 @@ def test_a_real_study_shows_on_hover_what_was_logged(browser, tmp_path, capsys):
     assert cli.main(["report", str(tmp_path / "out")]) == 0
     found = Opened(browser, page_path)
     page = found.page
-    for arm in ("gaa-paper", "ppo"):
+    for arm in ("gaa-text", "ppo"):
         page.locator("#pick-arm").select_option(arm)
         page.locator("#pick-step").fill("1")
         row = [row for row in read_jsonl(tmp_path / "out/capped" / f"{arm}-seed0/samples.jsonl") if row["step"] == 2][1]

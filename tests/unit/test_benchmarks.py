@@ -68,7 +68,8 @@ def test_rows_that_are_not_run_keep_their_figures(tmp_path, monkeypatch, capsys)
         command.main()
     found = json.loads((tmp_path / "results.json").read_text())
     assert sorted(figure["name"] for figure in found) == ["one, x", "two"]
-    assert all(set(figure) == {"name", "model", "value", "bar", "holds"} for figure in found)
+    columns = {"name", "model", "value", "bar", "larger_is_better", "holds", "date", "machine"}
+    assert all(set(figure) == columns for figure in found)
     assert {figure["name"]: figure["holds"] for figure in found} == {"one, x": True, "two": False}
     assert "no" in capsys.readouterr().out
     monkeypatch.setattr("sys.argv", ["benchmarks", "three"])

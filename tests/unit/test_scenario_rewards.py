@@ -1,8 +1,8 @@
 """The scenarios that come along: what each pays, by hand."""
 
-import json
 from pathlib import Path
 
+import polars as pl
 import pytest
 
 from gaard.lab.scenarios import SCENARIOS, find_scenario
@@ -13,11 +13,13 @@ from gaard.rewards import HumanReward, LexiconSentiment
 ROOT = Path(__file__).parents[2]
 SHORT = {"max_steps": 2, "batch_size": 8, "num_mini_batches": 2, "eval_completions": 16, "progress": False}
 
+REACHED = ("15-reach", "16-reach-smollm2")  # studies of what honest training reaches
+
 
 def scored(name: str, texts: list[str]):
     scenario = find_scenario(name)
     prompts = [scenario.prompts[0]] * len(texts)
-    return scenario.judge().score(texts, prompts=prompts, completion_ids=[[1]] * len(texts), columns={})
+    return scenario.scorer().score(texts, prompts=prompts, completion_ids=[[1]] * len(texts), columns={})
 
 
 @pytest.mark.parametrize("name", SCENARIOS)
@@ -25,10 +27,10 @@ def test_each_is_whole(name):
     scenario = find_scenario(name)
     assert scenario.name == name
     assert RunSpec(output_dir="x", **scenario.settings()).scenario == name  # every setting is a field of a run
-    judge = scenario.judge()
-    assert judge.gold is not None
-    base = str(judge.identity()["proxy"])
-    assert judge.gold.name not in base  # the gold judge trains nobody
+    scorer = scenario.scorer()
+    assert scorer.judge is not None
+    base = str(scorer.identity()["proxy"])
+    assert scorer.judge.name not in base  # the judge trains nobody
     assert ("human" in base) != ("lexicon" in base)
     assert scenario.reach is not None
     assert scenario.reach.honest > scenario.reach.untrained
@@ -138,29 +140,28 @@ def test_what_the_sentiment_cliff_pays():
 
 @pytest.mark.parametrize("name", SCENARIOS)
 def test_the_stated_reach_is_what_was_measured(name):
-    """By the scenario itself, or by one with the same truth and the same settings."""
+    """By the oracle in the scenario itself, or in the one with the same truth and the same settings."""
     scenario = find_scenario(name)
-    for path in sorted((ROOT / "results").glob("honest-*.json")):
-        measured = json.loads(path.read_text())
-        ((label, settings),) = measured["study"]["scenarios"].items()
-        settings, figures = settings | measured["study"]["settings"], measured["scenarios"][label]
-        honest = find_scenario(settings["scenario"].removeprefix("honest:"))  # the oracle's runs, as they were called
-        settings |= {"advantages": {"lam": settings["lam"]}} if "lam" in settings else {}
-        new = ("scenario", "max_steps", "cpu_kernels")
-        same = {key: value for key, value in scenario.settings().items() if key not in new}
-        if honest.judge().true.name == scenario.judge().true.name and same.items() <= settings.items():
-            found = (figures["untrained"], figures["arms"]["ppo"])
-            assert scenario.reach is not None
-            stated = (scenario.reach.untrained, scenario.reach.honest)
-            assert [round(f["true_reward"]["mean"], 3) for f in found] == list(stated)
-            return
-    raise AssertionError(f"nobody measured what {name} can reach")
+    alike = {other: find_scenario(other) for other in SCENARIOS}
+    same = [
+        other
+        for other, found in alike.items()
+        if found.scorer().true.name == scenario.scorer().true.name
+        and {**found.settings(), "scenario": ""} == {**scenario.settings(), "scenario": ""}
+    ]
+    runs = pl.concat([pl.read_parquet(ROOT / f"studies/{study}/runs.parquet") for study in REACHED])
+    runs = runs.filter(pl.col("scenario").is_in(same))
+    stated = {"untrained": scenario.reach.untrained, "oracle": scenario.reach.honest}
+    for arm, reach in stated.items():
+        measured = runs.filter(pl.col("arm") == arm)["true_reward"]
+        assert len(measured) > 0, f"nobody measured what {name} can reach"
+        assert round(measured.mean(), 3) == reach
 
 
-def test_the_gold_judge_of_the_cliff_asks_for_what_was_meant():
-    gold = find_scenario("sentiment-cliff").gold_reward
-    assert gold is not None
-    neutral, good, bad = gold(
+def test_the_judge_of_the_cliff_asks_for_what_was_meant():
+    judge = find_scenario("sentiment-cliff").judge_reward
+    assert judge is not None
+    neutral, good, bad = judge(
         prompts=["The film is"] * 3, completions=[" a film", " great and lovely", " awful and bad"]
     )
     assert neutral == 1.0

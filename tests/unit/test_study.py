@@ -145,8 +145,8 @@ def test_a_study_names_its_baseline_among_its_arms(tmp_path):
         ({"settings": ["x"]}, r"settings=\['x'\] must hold"),
         ({"settings": {"max_step": 3}}, "unknown key 'max_step': did you mean 'max_steps'"),
         (
-            {"settings": {"advantage_fold": 2}},
-            r"'advantage_fold' is no field of a run: give it as method: \{name: fold, thr",
+            {"settings": {"threshold": 2}},
+            r"'threshold' is no field of a run: give it as method: \{name: fold, thr",
         ),
         ({"settings": {"method": "fold"}}, "method='fold' is given to every run, and each arm states its whole method"),
         ({"settings": {"method": {"name": "fold"}}}, r"method=\{'name': 'fold'\} is given to every run"),

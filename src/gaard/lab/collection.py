@@ -14,6 +14,7 @@ from gaard.lab.frontier import frontier
 from gaard.lab.measures import OF_RUN, Measure, compared
 from gaard.lab.statistics import holm, iqm_interval, mean_interval, paired_difference
 from gaard.lab.study import Study
+from gaard.version import ALGORITHM_VERSION
 
 BOOTSTRAP_SEED = 0
 
@@ -63,8 +64,8 @@ def write_table(runs: Sequence[Mapping[str, Any]], path: Path) -> None:
     """
     texts = [(name, pa.string()) for name in ("id", "scenario", "arm", "folder", "error")]
     numbers = [(name, pa.float64()) for name in OF_RUN]
-    rows = [{**run, **run["measures"]} for run in runs]
-    table = pa.Table.from_pylist(rows, pa.schema([*texts, ("seed", pa.int64()), *numbers]))
+    rows = [{**run, **run["measures"], "algorithm": ALGORITHM_VERSION} for run in runs]
+    table = pa.Table.from_pylist(rows, pa.schema([*texts, ("seed", pa.int64()), ("algorithm", pa.int64()), *numbers]))
     pq.write_table(table, path.with_suffix(".tmp"))
     path.with_suffix(".tmp").replace(path)
 

@@ -12,7 +12,7 @@ from typing import Any
 from gaard.errors import ConfigError, did_you_mean
 from gaard.lab.arms import RUN_CONTROLS, WHOLE_METHOD
 from gaard.lab.files import in_python_file
-from gaard.lab.spec import layered
+from gaard.lab.spec import check_settings, layered
 from gaard.rewards import (
     HumanReward,
     LengthBonus,
@@ -24,7 +24,6 @@ from gaard.rewards import (
 )
 from gaard.rewards.exploitable import ScaledReward
 from gaard.rewards.shaping import Neutrality
-from gaard.settings import check_keys
 from gaard.training.config import GAAConfig
 from gaard.training.scoring import HackDetector, Scorer
 
@@ -95,7 +94,7 @@ class Scenario:
         listed = isinstance(self.prompts, (tuple, list)) and len(self.prompts) > 0
         if not listed or not all(isinstance(prompt, (str, Mapping)) for prompt in self.prompts):
             raise ConfigError(f"{where}: prompts={self.prompts!r} must be a tuple of texts or rows, such as ('A',)")
-        check_keys(self.training, [f.name for f in fields(GAAConfig)], f"{where}, training")
+        check_settings(self.training, [f.name for f in fields(GAAConfig)], f"{where}, training")
         own_fields = {f.name for f in fields(self)}
         for key in self.training:
             if key in own_fields or key in (*WHOLE_METHOD, *RUN_CONTROLS):

@@ -93,10 +93,10 @@ def arms_table(arms: Iterable[Arm]) -> Table:
     """
 
     def row(arm: Arm) -> tuple[str, str, str]:
-        return arm.name, arm.summary, ", ".join(f"{key} {value}" for key, value in arm.settings.items())
+        return arm.name, arm.summary, arm.in_words()
 
-    caption = "each is a few settings of one trainer, over those of the scenario"
-    return _listing(("arm", "what", "settings"), map(row, arms), caption)
+    caption = "each states its whole method; all else is the scenario's and the study's"
+    return _listing(("arm", "what", "method, regularizers, settings"), map(row, arms), caption)
 
 
 def _listing(headings: Iterable[str], rows: Iterable[Iterable[str]], caption: str | None = None) -> Table:

@@ -3,6 +3,7 @@
 ``metrics.jsonl`` depends on nothing but the run; wall-clock figures go to ``timings.jsonl``.
 """
 
+import contextlib
 import json
 import shutil
 import warnings
@@ -64,6 +65,8 @@ class RunLog:
         """
         path = self.folder / RUN
         if overwrite:
+            with contextlib.suppress(TornRecord):  # nobody's any more; a record of another program's stays
+                read_record(path)
             self.clear()
         record = json.loads(json.dumps({"id": fingerprint(record), **record, "code": [record["code"]]}))
         existing = read_record(path)
@@ -148,6 +151,10 @@ class RunLog:
         return read_jsonl(self.folder / name)
 
 
+class TornRecord(CheckpointError):
+    """A ``run.json`` that was cut off or damaged."""
+
+
 def read_record(path: Path) -> dict[str, Any] | None:
     """A run's record.
 
@@ -158,14 +165,15 @@ def read_record(path: Path) -> dict[str, Any] | None:
         The record; None if there is no such file.
 
     Raises:
-        CheckpointError: If the file is not a run's record.
+        TornRecord: If the file is no JSON.
+        CheckpointError: If it is JSON, and not a run's record.
     """
     try:
         record = json.loads(path.read_text(encoding="utf-8"))
     except FileNotFoundError:
         return None
     except (OSError, ValueError) as error:
-        raise CheckpointError(f"{path} is not readable JSON ({error}): use another output_dir or --overwrite") from None
+        raise TornRecord(f"{path} is not readable JSON ({error}): use another output_dir or --overwrite") from None
     if not isinstance(record, dict) or not {"config", "algorithm", "code", *DETERMINING} <= record.keys():
         raise CheckpointError(f"{path} is not a run's record: use an output_dir of the run's own")
     return record
