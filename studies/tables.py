@@ -32,10 +32,15 @@ def baselines() -> str:
 
 
 def readme() -> str:
-    """The table of README.md."""
-    head = ["arm", "hacked runs in `capped` and `uncapped`", "hack rate there", "true reward there"]
-    rows = _summary(("ppo", FOLD, NORM, "gaa-text"), ("true_reward",), ends=False)
-    return table([*head, "true reward in `clean`"], [[f"`{arm}`", *cells] for arm, *cells in rows])
+    """The table of README.md: the two honeypots that strengths were tuned on, those that none was, and no hack."""
+    arms = ("ppo", FOLD, NORM, "gaa-text")
+    others = analysis.hacked(runs("04-untuned-honeypots").filter(pl.col("scenario") != "meant"), ["arm"])
+    rows = [
+        [f"`{arm}`", hacked, counted(of(others, arm=arm)), true, clean]
+        for arm, hacked, _, true, clean in _summary(arms, ("true_reward",), ends=False)
+    ]
+    head = ["arm", "hacked runs, two hacks tuned on", "hacked runs, nine other hacks"]
+    return table([*head, "true reward, the two hacks", "true reward, no hack"], rows)
 
 
 def _summary(arms: Sequence[str], in_clean: Sequence[str], ends: bool = True) -> list[list[str]]:
