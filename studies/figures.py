@@ -60,8 +60,8 @@ def _layout(figure: go.Figure, width: int, height: int) -> go.Figure:
 
 def capped() -> go.Figure:
     """PPO and fold over the steps: hacks and true reward in a honeypot, and true reward where there is none."""
-    panels = (("capped", "hack_rate", "hack rate in capped"), ("capped", "true_reward", "true reward in capped"))
-    panels += ((CLEAN, "true_reward", "true reward in clean"),)
+    panels = (("capped", "hack_rate", "hack rate"), ("capped", "true_reward", "true reward"))
+    panels += ((CLEAN, "true_reward", "true reward, nothing planted"),)
     figure = make_subplots(1, 3, subplot_titles=[title for *_, title in panels], horizontal_spacing=0.06)
     frame = steps("01-main")
     mean = analysis.mean_path(frame, "hack_rate", "true_reward")

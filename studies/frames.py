@@ -53,19 +53,22 @@ def counted(row: dict[str, Any]) -> str:
     return f"{row['hacked']} of {row['runs']}" if row else NOTHING
 
 
-def outcomes(study: str, baseline: str, measures: Sequence[str] = MAIN) -> str:
-    """A row a scenario and arm: means, and how much true reward it has more than the baseline."""
+def outcomes(study: str, baseline: str | None, measures: Sequence[str] = MAIN) -> str:
+    """A row a scenario and arm: means, and how much true reward it has more than the baseline, if there is one."""
     frame = runs(study)
-    mean, less = analysis.means(frame, *measures), analysis.differences(frame, baseline, "true_reward")
+    mean = analysis.means(frame, *measures)
+    less = analysis.differences(frame, baseline, "true_reward") if baseline else mean.clear()
     rows = []
     for scenario in frame["scenario"].unique(maintain_order=True):
         for arm in arms_of(frame):
             here, gap = (of(found, scenario=scenario, arm=arm) for found in (mean, less))
             cells = [said(here[name], name) for name in measures]
-            cells.insert(2, said(gap.get("true_reward"), "true_reward", signed=True))
+            if baseline:
+                cells.insert(2, said(gap.get("true_reward"), "true_reward", signed=True))
             rows.append([f"`{scenario}`", arm, here["runs"], *cells])
     labels = [OF_RUN[name].label for name in measures]
-    return table(["scenario", "arm", "runs", *labels[:2], f"less {baseline}", *labels[2:]], rows)
+    gap_label = [f"less {baseline}"] if baseline else []
+    return table(["scenario", "arm", "runs", *labels[:2], *gap_label, *labels[2:]], rows)
 
 
 def index() -> str:
