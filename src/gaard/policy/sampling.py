@@ -87,12 +87,32 @@ def sample(
     cache = RolloutCache(length + 2 * horizon - 1, prompts)  # the greedy branch stands behind the sampled tokens
     hidden = policy.hidden(ids, mask.long(), position_ids(mask), cache)[prompts, -1]
     seen = _nothing_seen(policy, (batch, horizon), candidates, pad_token_id, device)
+    eos = torch.tensor(list(eos_token_ids), dtype=torch.long, device=device)
+    numbers = uniforms, second_uniforms
+    drawn = _decode(policy, hidden, cache, prompt_mask, seen, numbers, candidates, eos, pad_token_id)
+    cache.restore()
+    return Samples(prompt_ids, prompt_mask, cache=cache, **{name: x[:, :drawn] for name, x in seen.items()})
+
+
+def _decode(
+    policy: PolicyWithValue,
+    hidden: Tensor,
+    cache: RolloutCache,
+    prompt_mask: Tensor,
+    seen: dict[str, Tensor],
+    numbers: tuple[Tensor, Tensor | None],
+    candidates: int,
+    eos: Tensor,
+    pad_token_id: int,
+) -> int:
+    """Draw token by token into ``seen``; rows that have ended leave the batch. Returns how many tokens were drawn."""
+    (uniforms, second_uniforms), length = numbers, prompt_mask.shape[1]
+    (batch, horizon), device = uniforms.shape, hidden.device
     attention = torch.cat([prompt_mask, seen["completion_mask"]], dim=1)
     position = prompt_mask.sum(-1, keepdim=True)
     # Where no prompt is padded all that came before is seen, which a model needs no mask for; what rows that have ended
     # see is of no account.
     padded = not bool(prompt_mask.all())
-    eos = torch.tensor(list(eos_token_ids), dtype=torch.long, device=device)
     rows = torch.arange(batch, device=device)  # those still in the batch
     alive = torch.ones(batch, dtype=torch.bool, device=device)  # of these
     for t in range(horizon):
@@ -112,8 +132,7 @@ def sample(
         seen_so_far = attention[rows, : length + t + 1]
         visible = policy.free_mask(seen_so_far[:, None, None]) if padded else torch.ones_like(seen_so_far)
         hidden = policy.hidden(token[:, None], visible, position[rows] + t, cache)[:, 0]
-    cache.restore()
-    return Samples(prompt_ids, prompt_mask, cache=cache, **{name: x[:, : t + 1] for name, x in seen.items()})
+    return t + 1
 
 
 def _nothing_seen(
