@@ -3,16 +3,18 @@
 import functools
 import inspect
 import json
+import numbers
+import operator
 import os
 import types
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import MISSING, asdict, dataclass, fields
-from pathlib import Path
 from typing import Annotated, Any, ClassVar, Generic, TypeVar, Union, get_args, get_origin, get_type_hints
 
 from pydantic import ConfigDict, Field, TypeAdapter, ValidationError
 
 from gaard.errors import ConfigError, did_you_mean
+from gaard.messages import shortened
 
 Count = Annotated[int, Field(gt=0)]
 Whole = Annotated[int, Field(ge=0)]
@@ -24,6 +26,7 @@ Finite = Annotated[float, Field(allow_inf_nan=False)]
 T = TypeVar("T")
 O = TypeVar("O", bound="Options")  # noqa: E741
 
+LONGEST_VALUE = 200  # characters of a value in an error
 FEW = 20  # names that an error lists even where it knows the nearest
 PHRASES = {
     "greater_than": "must be greater than {gt:g}",
@@ -42,6 +45,8 @@ PHRASES = {
 def check_fields(settings: Any, skip: Iterable[str] = ()) -> None:
     """Hold every field of a dataclass to its type and bounds; whole numbers become floats where the field is one.
 
+    Whole numbers of numpy become Python's.
+
     Args:
         settings: An instance, frozen or not.
         skip: Fields that are checked elsewhere.
@@ -54,10 +59,13 @@ def check_fields(settings: Any, skip: Iterable[str] = ()) -> None:
         if name in skip:
             continue
         value = getattr(settings, name)
+        if isinstance(value, numbers.Integral) and not isinstance(value, int):
+            value = operator.index(value)
         try:
             object.__setattr__(settings, name, adapter.validate_python(value, strict=True))
         except ValidationError as error:
-            raise ConfigError(f"{name}={value!r} {_in_words(error, value, field_type(kind, name))}") from None
+            wrong = _in_words(error, value, field_type(kind, name))
+            raise ConfigError(f"{name}={shortened(value, LONGEST_VALUE)} {wrong}") from None
 
 
 @functools.cache
@@ -142,46 +150,56 @@ class Options:
     name: ClassVar[str] = ""
 
     def __post_init__(self) -> None:
-        """Check every option.
+        """Check every option, and keep what tells the code of a user's own class, as it is now.
 
         Raises:
-            ConfigError: Naming the choice, the option, its value and the remedy.
+            ConfigError: Naming the choice, the option, its value and the remedy; or a class whose code cannot be read.
         """
-        if "__dataclass_fields__" not in vars(type(self)):
+        own = vars(type(self))
+        options = {*inspect.get_annotations(type(self)), *(own.keys() & {field.name for field in fields(self)})}
+        if "__dataclass_fields__" not in own and options:  # of which Python would take no notice
             name = type(self).__name__
             raise ConfigError(f"the class {name} is no dataclass: write @dataclass(frozen=True) above it")
         try:
             check_fields(self)
+            for field in fields(self):
+                _plain(field.name, getattr(self, field.name))
         except ConfigError as error:
             raise ConfigError(f"{self.kind} {self.name!r}: {error}") from None
+        if not type(self).__module__.startswith("gaard."):
+            object.__setattr__(self, "_code", self._told())
 
     def record(self) -> dict[str, Any]:
         """The name and every option, as ``run.json`` has them; of a user's own class also what tells its code."""
-        from gaard.user_code import code_hash
+        options = {field.name: _plain(field.name, getattr(self, field.name)) for field in fields(self)}
+        record = {"name": self.name, **options}
+        if type(self).__module__.startswith("gaard."):
+            return record
+        code = vars(self).get("_code") or self._told()  # a class whose own __post_init__ forgot this one's has none
+        return {**record, "class": type(self).__qualname__, "code": code}
 
-        options = {"name": self.name, **json.loads(json.dumps(asdict(self)))}
-        own = not type(self).__module__.startswith("gaard.")
-        return {**options, "class": type(self).__qualname__, "code": code_hash(type(self))} if own else options
+    def _told(self) -> str:
+        """What tells the code of a user's own class."""
+        from gaard.user_code import code_of_class
+
+        return code_of_class(type(self), f"{self.kind} {self.name!r}")
 
     def __reduce__(self) -> tuple[Any, ...]:
         """Another process imports the file of a user's own class by its path."""
-        from gaard.user_code import file_of
+        from gaard.user_code import rebuilding
 
-        state = {field.name: getattr(self, field.name) for field in fields(self)}
-        file = file_of(type(self))
-        if file is None:
-            return _rebuilt, (type(self), state)
-        return _rebuilt_from_file, (str(file), type(self).__qualname__, state)
+        return rebuilding(type(self), {field.name: getattr(self, field.name) for field in fields(self)})
 
 
-def _rebuilt(kind: type[O], state: dict[str, Any]) -> O:
-    return kind(**state)
-
-
-def _rebuilt_from_file(file: str, name: str, state: dict[str, Any]) -> Any:
-    from gaard.user_code import import_file
-
-    return getattr(import_file(Path(file), f"the class {name}"), name)(**state)
+def _plain(name: str, value: Any) -> Any:
+    """An option's value as JSON has it."""
+    try:
+        return json.loads(json.dumps(value, default=asdict))
+    except (TypeError, ValueError, RecursionError):
+        raise ConfigError(
+            f"{name}={shortened(value)} cannot stand in a run's record, run.json: make it a number, a text, or a list "
+            "or mapping of them, such as str(path)"
+        ) from None
 
 
 class Choice(Generic[O]):
@@ -190,10 +208,11 @@ class Choice(Generic[O]):
     Args:
         base: The class of what is chosen.
         known: Name → class of those that come with gaard.
+        field: The field that holds it, where that is not named as the kind is.
     """
 
-    def __init__(self, base: type[O], known: Mapping[str, type[O]]):
-        self.base, self.known = base, known
+    def __init__(self, base: type[O], known: Mapping[str, type[O]], field: str = ""):
+        self.base, self.known, self.field = base, known, field or base.kind
 
     def __call__(self, given: Any, default: str | None = None) -> O:
         """The chosen object.
@@ -216,13 +235,14 @@ class Choice(Generic[O]):
             return given()
         options = {"name": given} if isinstance(given, str | os.PathLike) else given
         if not isinstance(options, Mapping):
-            raise ConfigError(f"{noun}={given!r} is neither a name nor a mapping of name and options")
+            raise ConfigError(f"{self.field}={given!r} is neither a name nor a mapping of name and options")
         options = dict(options)
         name = options.pop("name", default)
         if "code" in options:  # a run's record; the name is the class's, and may be that of one of gaard's
-            raise ConfigError(f"{noun}={name!r} came from a file of your own: name the file, path/to/file.py")
+            raise ConfigError(f"{self.field}={name!r} came from a file of your own: name the file, path/to/file.py")
         if name is None:
-            raise ConfigError(f"{noun}={dict(options)!r} has no name: choose from {', '.join(sorted(self.known))}")
+            names = ", ".join(sorted(self.known))
+            raise ConfigError(f"{self.field}={dict(options)!r} has no name: choose from {names}")
         kind = self._class_of(str(name))
         for option in options:
             if option not in {field.name for field in fields(kind)}:
@@ -238,10 +258,10 @@ class Choice(Generic[O]):
         """The class of a name or of a user's file."""
         from gaard.user_code import class_in_file
 
-        found = self.known.get(name) or class_in_file(name, self.base, f"{self.base.kind}={name!r}")
+        found = self.known.get(name) or class_in_file(name, self.base, f"{self.field}={name!r}")
         if found is None:
             raise ConfigError(
-                f"{self.base.kind}={name!r} is not known: {suggest(name, self.known)}, or name a Python file of your "
+                f"{self.field}={name!r} is not known: {suggest(name, self.known)}, or name a Python file of your "
                 "own, path/to/file.py"
             )
         if not found.name:

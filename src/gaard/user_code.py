@@ -2,7 +2,6 @@
 
 import hashlib
 import importlib.util
-import inspect
 import re
 import sys
 from pathlib import Path
@@ -118,21 +117,47 @@ def file_of_module(name: str) -> Path | None:
     return Path(module.__file__)
 
 
-def code_hash(thing: Any) -> str | None:
-    """A sha256 of what a user's class or function does, as far as it can be told.
+def rebuilding(kind: type, state: dict[str, Any]) -> tuple[Any, ...]:
+    """How pickle makes an object of a class anew in another process, which imports a user's file by its path.
 
     Args:
-        thing: A class or function.
+        kind: The class.
+        state: What it is called with, by name.
 
     Returns:
-        Of the whole file that it stands in, since what it calls may stand beside it; in the script that runs, whose
-        settings may change, of its own source. None where there is none to read.
+        As ``__reduce__`` returns it.
     """
-    module = sys.modules.get(str(getattr(thing, "__module__", "")))
-    if file_of(thing) is not None:
-        return str(vars(module)[HASH])
-    whole = thing if module is None or module.__name__ == "__main__" else module
-    try:
-        return hashlib.sha256(inspect.getsource(whole).encode()).hexdigest()
-    except (OSError, TypeError):
-        return None
+    file = file_of(kind)
+    return (_rebuilt, (kind, state)) if file is None else (_rebuilt_from_file, (str(file), kind.__qualname__, state))
+
+
+def _rebuilt(kind: type[T], state: dict[str, Any]) -> T:
+    return kind(**state)
+
+
+def _rebuilt_from_file(file: str, name: str, state: dict[str, Any]) -> Any:
+    return getattr(import_file(Path(file), f"the class {name}"), name)(**state)
+
+
+def code_of_class(kind: type, what: str) -> str:
+    """What tells a user's class from another of its name.
+
+    Args:
+        kind: The class.
+        what: What an error calls it.
+
+    Returns:
+        A hash (:func:`gaard.code_identity.code_of`).
+
+    Raises:
+        ConfigError: Its source cannot be read.
+    """
+    from gaard.code_identity import code_of  # imports torch
+
+    code = code_of(kind)
+    if code is None:
+        raise ConfigError(
+            f"{what}: the source of the class {kind.__qualname__} cannot be read, and without it no run could tell it "
+            "from another: write it into a Python file, and name that file"
+        )
+    return code

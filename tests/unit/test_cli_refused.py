@@ -37,7 +37,7 @@ REFUSED = [
     (["train", *RUN, "--advantages.lam", "2"], "advantages 'gae': lam=2 must be 1 or less"),
     (["train", *RUN, "--advantages.threshold", "2"], "--advantages: unknown key 'threshold'"),
     (["train", *RUN, "--advantages", "gea"], "advantages='gea' is not known: did you mean 'gae'?"),
-    (["train", *RUN, "--regularizers", "smm"], "regularizer='smm' is not known: did you mean 'sam'?"),
+    (["train", *RUN, "--regularizers", "smm"], "regularizers='smm' is not known: did you mean 'sam'?"),
     (
         ["train", *RUN, "--regularizers.radius", "2"],
         "--regularizers.radius: regularizers has no options of its own there",

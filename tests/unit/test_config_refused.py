@@ -82,7 +82,7 @@ def test_an_unknown_name_names_the_nearest(field):
 def test_an_unknown_regularizer_names_the_nearest():
     with pytest.raises(ConfigError) as caught:
         GAAConfig("x", regularizers=["gradient-nrom"])
-    assert str(caught.value).startswith("regularizer='gradient-nrom' is not known: did you mean 'gradient-norm'?")
+    assert str(caught.value).startswith("regularizers='gradient-nrom' is not known: did you mean 'gradient-norm'?")
     assert all(name in str(caught.value) for name in REGULARIZERS)
 
 
@@ -117,7 +117,7 @@ def test_a_choice_cannot_be_left_open(name):
             {"regularizers": [{"name": "sam", "coef": 1.0}]},
             "'sam' has no option 'coef': it is an option of gradient-norm",
         ),
-        ({"regularizers": [3]}, "regularizer=3 is neither a name nor a mapping"),
+        ({"regularizers": [3]}, "regularizers=3 is neither a name nor a mapping"),
     ],
 )
 def test_an_option_of_another_is_an_error_that_says_whose_it_is(settings, message):

@@ -59,11 +59,11 @@ def test_one_or_several_by_name_or_made(given, found):
 @pytest.mark.parametrize(
     ("given", "words"),
     [
-        ("samm", "regularizer='samm' is not known: did you mean 'sam'"),
+        ("samm", "regularizers='samm' is not known: did you mean 'sam'"),
         (["par", "par"], "regularizers names 'par' twice"),
         ([{"name": "par"}, PAR(completions=1)], "regularizers names 'par' twice"),
-        ([3], "regularizer=3 is neither a name nor a mapping"),
-        ({"radius": 1}, r"regularizer=\{'radius': 1\} has no name: choose from gradient-norm, kl-budget"),
+        ([3], "regularizers=3 is neither a name nor a mapping"),
+        ({"radius": 1}, r"regularizers=\{'radius': 1\} has no name: choose from gradient-norm, kl-budget"),
     ],
     ids=repr,
 )
@@ -232,4 +232,5 @@ def test_one_of_ones_own_is_a_file(tmp_path):
     assert len(short_run(tmp_path / "run", regularizers=["par", str(path)])) == 1
     record = json.loads((tmp_path / "run" / "run.json").read_text())["config"]["regularizers"]
     assert [one["name"] for one in record] == ["par", "short"]
-    assert len(record[1]["code"]) == 64
+    assert record[1] == find_regularizers(str(path))[0].record()
+    assert record[1]["code"]

@@ -125,7 +125,7 @@ def test_a_study_names_its_baseline_among_its_arms(tmp_path):
         ({"arms": [{"name": "x", "method": {"name": "ppo", "threshold": 3}}]}, "arm 'x': .*it is an option of fold"),
         (
             {"arms": [{"name": "x", "method": "ppo", "regularizers": ["smm"]}]},
-            "arm 'x': regularizer='smm' is not known",
+            "arm 'x': regularizers='smm' is not known",
         ),
         ({"arms": [{"name": "x", "base": ["ppo"]}]}, r"\['ppo'\] is neither a name nor a mapping"),
         ({"arms": [{"name": "x", "base": "ppo", 3: 1}]}, "arm 'x': unknown key '3'"),

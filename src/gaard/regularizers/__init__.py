@@ -25,7 +25,7 @@ __all__ = [
 REGULARIZERS: dict[str, type[Regularizer]] = {
     one.name: one for one in (GradientNorm, SAM, ReferenceResets, KLBudget, PAR)
 }
-_regularizer = Choice(Regularizer, REGULARIZERS)
+_regularizer = Choice(Regularizer, REGULARIZERS, "regularizers")
 
 
 def find_regularizers(given: Any) -> tuple[Regularizer, ...]:

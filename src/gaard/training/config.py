@@ -32,6 +32,9 @@ TRACKERS = ("tensorboard", "wandb")
 class GAAConfig:
     """Settings of one training run. Sizes are global: they hold over all processes together.
 
+    For all of them as plain values use :meth:`record`: ``dataclasses.asdict`` leaves out the names of method,
+    advantages and regularizers.
+
     Attributes:
         output_dir: Folder of the run: metrics, samples, checkpoints.
         method: What trains: ppo, fold, gaa, or a file of your own; an object, a name, or a mapping of name and options
@@ -147,7 +150,11 @@ class GAAConfig:
         return self.batch_size // self.num_mini_batches
 
     def record(self) -> dict[str, Any]:
-        """Every field as ``run.json`` has it; the same classes read it back."""
+        """Every field as ``run.json`` has it.
+
+        This class reads it back, except for a method, estimator or regulariser of a user's own class: its record tells
+        its code and not its file. Give the class or its file in its place.
+        """
         plain = {field.name: getattr(self, field.name) for field in dataclasses.fields(self)}
         plain["method"], plain["advantages"] = self.method.record(), self.advantages.record()
         plain["regularizers"] = [one.record() for one in self.regularizers]

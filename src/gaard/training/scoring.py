@@ -8,12 +8,12 @@ import torch
 from torch import Tensor
 from transformers import PreTrainedTokenizerBase
 
+from gaard.code_identity import identity_of, is_shipped
 from gaard.errors import ConfigError, GaardError, RewardError
 from gaard.messages import one_line
 from gaard.rewards import ExploitableReward, RewardFunction, ask, combine, reward_from_name, score
 from gaard.rewards.combination import CombinedReward
 from gaard.rewards.exploitable import check_exploitable
-from gaard.rewards.identity import identity_of, is_shipped
 from gaard.rewards.protocol import check_reward_function, checked_answer
 
 HackDetector = Callable[[list[str]], Sequence[bool]]
@@ -142,7 +142,7 @@ class Scorer:
     def identity(self) -> dict[str, Any]:
         """What tells the rewards in a run's configuration.
 
-        Taken when the scorer is made, for what an object holds may change as it scores. ``gaard.rewards.identity`` says
+        Taken when the scorer is made, for what an object holds may change as it scores. ``gaard.code_identity`` says
         what it cannot tell.
 
         Returns:
