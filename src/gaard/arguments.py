@@ -8,8 +8,10 @@ from typing import Any, NoReturn
 import docstring_parser
 
 from gaard.errors import ConfigError
+from gaard.messages import shortened
 from gaard.settings import check_keys, choices, field_type
 
+OWN = ("method", "advantages")  # fields that may name a class in a file of the user's
 NESTED = ("method", "advantages", "honeypot")  # fields whose parts are options too, such as --method.threshold
 
 
@@ -23,6 +25,14 @@ class Parser(argparse.ArgumentParser):
             ConfigError: Always.
         """
         raise ConfigError(f"{message}: {self.prog} --help tells what it takes")
+
+    def parse_known_args(self, args: Any = None, namespace: Any = None) -> Any:
+        """Take also the options of a class of the user's own; :func:`given_settings` checks them."""
+        for word in [] if args is None else args:
+            option = word.partition("=")[0]
+            if option.startswith(tuple(f"--{name}." for name in OWN)) and option not in self._option_string_actions:
+                self.add_argument(option, help=argparse.SUPPRESS)
+        return super().parse_known_args(args, namespace)
 
 
 def plain_parser(command: str, description: str) -> Parser:
@@ -139,6 +149,11 @@ def given_settings(arguments: argparse.Namespace) -> dict[str, Any]:
     settings = layered(*(read_config(path) for path in given.get("config", [])), options)
     for name in NESTED:
         nested = {key.partition(".")[2]: _yaml(text) for key, text in given.items() if key.startswith(f"{name}.")}
+        if nested and name == "method" and "arms" in vars(arguments):
+            raise ConfigError(
+                f"--method.{next(iter(nested))} is given to every run, and each arm states its whole method: take it "
+                "out, or state an arm of your own in a study's file (docs/lab.md)"
+            )
         if nested:
             settings[name] = {**_start(name, settings.get(name), next(iter(nested))), **nested}
     return settings
@@ -167,10 +182,12 @@ def _yaml(text: str) -> Any:
     """A text as a value of YAML; itself where it is none."""
     import yaml
 
-    from gaard.yaml_files import yaml_value
+    from gaard.yaml_files import UnusableError, yaml_value
 
     try:
         return yaml_value(text)
+    except UnusableError as error:
+        raise ConfigError(f"{shortened(text, 40)}: {error.problem}") from None
     except yaml.YAMLError:
         return text
 
@@ -189,11 +206,24 @@ def check_options(words: Sequence[str], others: Sequence[str]) -> None:
 
     known = [*(f.name for f in fields(RunSpec)), "config", "help", *others]
     for word in words:
+        if word.startswith("--overwrite="):
+            raise ConfigError(f"{word}: --overwrite takes no value: leave it out, and a run that is there goes on")
         name, dot, part = word[2:].partition("=")[0].partition(".")
         if not word.startswith("--") or not name:
             continue
         check_settings([name], known, "command line", "--")
+        if dot and name in NESTED and not part:
+            raise ConfigError(f"{word}: name an option behind the dot: {', '.join(_parts(name))}")
         if dot and name in NESTED:
-            check_keys([part], _parts(name), f"--{name}")
+            if not _may_be_own(words, name):
+                check_keys([part], _parts(name), f"--{name}")
         elif dot:
             raise ConfigError(f"--{name}.{part}: {name} has no options of its own there: see --help")
+
+
+def _may_be_own(words: Sequence[str], name: str) -> bool:
+    """Whether a field may hold a class of the user's own, named here or in a config file, with options of its own."""
+    given = [word for pair in zip(words, [*words[1:], ""], strict=True) if pair[0] == f"--{name}" for word in pair[1:]]
+    given += [word for word in words if word.startswith(f"--{name}=")]
+    in_file = any(word.partition("=")[0] == "--config" for word in words)
+    return name in OWN and (in_file or any(".py" in word for word in given))

@@ -16,17 +16,40 @@ FRACTION = re.compile(
 )
 
 
+class UnusableError(yaml.constructor.ConstructorError):
+    """YAML that says nothing that can be used."""
+
+
 class _Loader(yaml.SafeLoader):
-    """Numbers are what they look like. YAML 1.1 reads 1e-5 as a text, 010 as 8 and 1:30 as 90."""
+    """Numbers are what they look like. YAML 1.1 reads 1e-5 as a text, 010 as 8 and 1:30 as 90.
+
+    A key stands once in a mapping; YAML would take the last.
+    """
 
     yaml_implicit_resolvers = {  # noqa: RUF012
         first: [(tag, pattern) for tag, pattern in resolvers if tag not in NUMBERS]
         for first, resolvers in yaml.SafeLoader.yaml_implicit_resolvers.items()
     }
 
+    def compose_mapping_node(self, anchor: Any) -> yaml.MappingNode:
+        """A mapping as it is written, before ``<<`` is merged into it."""
+        node = super().compose_mapping_node(anchor)
+        keys = [(key.tag, key.value) for key, _ in node.value if isinstance(key, yaml.ScalarNode)]
+        for number, key in enumerate(keys):
+            if key in keys[:number]:
+                raise UnusableError(None, None, f"the key {key[1]!r} is given twice: leave one out", node.start_mark)
+        return node
+
+
+def _whole(loader: yaml.SafeLoader, node: yaml.ScalarNode) -> int:
+    try:
+        return int(node.value)
+    except ValueError:  # Python reads no whole number of thousands of digits
+        raise UnusableError(None, None, f"a number of {len(node.value)} digits is too long", node.start_mark) from None
+
 
 _Loader.add_implicit_resolver(NUMBERS[0], WHOLE, list("-+0123456789"))
-_Loader.add_constructor(NUMBERS[0], lambda loader, node: int(node.value))
+_Loader.add_constructor(NUMBERS[0], _whole)
 _Loader.add_implicit_resolver(NUMBERS[1], FRACTION, list("-+0123456789."))
 
 
@@ -62,6 +85,8 @@ def read_mapping(path: str | Path, where: str) -> dict[str, Any]:
         content = yaml_value(expanded(path, where).read_text(encoding="utf-8-sig"))
     except OSError as error:
         raise ConfigError(f"{where}: {error.strerror}: check the path") from None
+    except UnusableError as error:
+        raise ConfigError(f"{where}: {error.problem}") from None
     except (yaml.YAMLError, UnicodeDecodeError) as error:
         raise ConfigError(f"{where} is not YAML: {' '.join(str(error).split())}") from None
     if not isinstance(content, dict):

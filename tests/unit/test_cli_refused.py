@@ -46,7 +46,12 @@ REFUSED = [
         ["train", *RUN, "--regularizers", "[{name: sam, coef: 2}]"],
         "'sam' has no option 'coef': it is an option of grad",
     ),
-    (["train", *RUN, "--seed", "010"], "seed='010' must be a whole number"),
+    (["train", *RUN, "--seed", "0x1F"], "seed='0x1F' must be a whole number"),
+    (["train", *RUN, "--seed", "1" * 5000], "...111111111111': a number of 5000 digits is too long"),
+    (["train", *RUN, "--overwrite=false"], "--overwrite=false: --overwrite takes no value: leave it out, and"),
+    (["train", *RUN, *GAA, "--method.", "3"], "--method.: name an option behind the dot: threshold, reading"),
+    (["train", *RUN, "--method", "{name: fold, name: gaa}"], "the key 'name' is given twice: leave one out"),
+    (["compare", "--method.threshold", "2"], "--method.threshold is given to every run, and each arm states its whole"),
     (["train", *RUN, "--seed.x", "1"], "--seed.x: seed has no options of its own there"),
     (["train", *RUN, "--kl_estimator", "k9"], "kl_estimator='k9' is not known"),
     (["train", *RUN, *GAA, "--method.greedy_clip", "none"], "greedy_clip='none' is not known"),
@@ -79,7 +84,7 @@ REFUSED = [
     (["compare", "--arms", "ppo,fodl"], "arms: 'fodl' is not known: did you mean 'fold'?"),
     (["compare", "--arms", "ppo,gaa"], "'gaa' is a method with several readings: choose from gaa-text, gaa-code"),
     (["compare", "--baseline", "pp0"], "baseline='pp0' is none of the arms: did you mean 'ppo'? Choose from fold, ppo"),
-    (["compare", "--seed", "010"], "seed='010' must be a whole number"),
+    (["compare", "--seed", "0x1F"], "seed='0x1F' must be a whole number"),
     (["compare", "--arms", "ppo,ppo"], "arms names 'ppo' twice"),
     (["compare", "--arms", ""], "arms=[] is no list of arms"),
     (["compare", "--eval_completions", "0"], "eval_completions=0"),
@@ -90,7 +95,7 @@ REFUSED = [
 ]
 
 
-@pytest.mark.parametrize(("words", "message"), REFUSED, ids=[" ".join(words) for words, _ in REFUSED])
+@pytest.mark.parametrize(("words", "message"), REFUSED, ids=[" ".join(words)[:80] for words, _ in REFUSED])
 def test_what_cannot_be_run_is_one_line(words, message, capsys, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     assert message in refused(words, capsys)
@@ -105,9 +110,12 @@ FILES = [
     (b"prompts: [{prompt: w1, 3: b}]\n", "prompts=[{'prompt': 'w1', 3: 'b'}] must be "),
     (b"honeypot: {word: bait, 3: b}\n", "honeypot={'word': 'bait', 3: 'b'} must be "),
     (b"seed: 1\n3: b\n", "the key 3 is no name: keys are texts, such as max_steps"),
-    (b"seed: 010\n", "seed='010' must be a whole number"),
+    (b"seed: 0x1F\n", "seed='0x1F' must be a whole number"),
     (b"lam: 0\n", "run.yaml: 'lam' is no field of a run: give it as advantages: {name: gae, lam: \u2026}"),
     (b"method: {name: gaa, threshold: 2}\n", "method 'gaa' has no option 'threshold': it is an option of fold"),
+    (b"seed: 1\nmax_steps: 2\nseed: 3\n", "run.yaml: the key 'seed' is given twice: leave one out"),
+    (b"method: {name: fold, threshold: 2, threshold: 3}\n", "the key 'threshold' is given twice: leave one out"),
+    (b"seed: " + b"1" * 5000 + b"\n", "run.yaml: a number of 5000 digits is too long"),
     (b"- a\n- b\n", "must hold 'key: value' lines, not list"),
     (b"", "must hold 'key: value' lines, not NoneType"),
     (b"a: [1\nb: {", "is not YAML"),

@@ -12,7 +12,9 @@ import pytest
 
 import __main__
 from gaard import GAAConfig
+from gaard.arguments import check_options, given_settings, settings_parser
 from gaard.errors import ConfigError
+from gaard.lab.spec import RunSpec
 from gaard.methods import Fold, Method, find_method
 
 MINE = """
@@ -196,3 +198,24 @@ def test_whole_numbers_of_numpy_are_whole_numbers():
     for wrong in (np.bool_(True), True, np.float64(3)):
         with pytest.raises(ConfigError, match="must be a whole number"):
             GAAConfig("x", batch_size=wrong)
+
+
+BOOSTED = MINE.replace('name = "mine"\n', 'name = "mine"\n    boost: float = 1.0\n').format(imports="", result="1")
+
+
+def spec(words):
+    parser = settings_parser("train", "")
+    check_options(words, ())
+    return RunSpec(**given_settings(parser.parse_args(words)))
+
+
+def test_the_command_line_takes_the_options_of_a_users_own_class(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "mine.py").write_text(BOOSTED)
+    (tmp_path / "run.yaml").write_text("method: mine.py\n")
+    for given in (["--method", "mine.py"], ["--method=mine.py:Mine"], ["--config", "run.yaml"]):
+        for boost in (["--method.boost", "3"], ["--method.boost=3"]):
+            for words in ([*given, *boost], [*boost, *given]):
+                assert spec(["--output_dir", "x", *words]).method.boost == 3.0
+        with pytest.raises(ConfigError, match=r"has no option 'bost': did you mean 'boost'\?"):
+            spec(["--output_dir", "x", *given, "--method.bost", "3"])

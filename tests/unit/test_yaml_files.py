@@ -36,3 +36,8 @@ def test_a_tilde_is_the_home_folder_and_a_byte_order_mark_is_no_key(tmp_path, mo
     assert read_mapping("~/run.yaml", "--config ~/run.yaml") == {"seed": 1}
     with pytest.raises(ConfigError, match="no such home folder"):
         read_mapping("~no-such-user-here/run.yaml", "--config")
+
+
+def test_a_merged_key_is_not_given_twice(tmp_path):
+    (tmp_path / "run.yaml").write_text("a: &a {x: 1}\nb: &b {<<: *a, x: 2}\nc: {<<: *b, x: 3}\n")
+    assert read_mapping(tmp_path / "run.yaml", "run.yaml")["c"] == {"x": 3}
