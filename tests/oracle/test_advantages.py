@@ -7,7 +7,6 @@ import torch
 
 from gaard.method.advantages import (
     advantage_gap,
-    expected_gap,
     generalized_advantages,
     one_step_advantages,
     sampled_next_values,
@@ -147,6 +146,20 @@ def test_gap_of_equal_advantages_is_exactly_zero_and_any_gap_finite(std):
     gap = advantage_gap(advantages, advantages.clone(), torch.tensor(std))
     assert torch.equal(gap, torch.zeros(4, 5))
     assert advantage_gap(advantages, advantages + 1.0, torch.tensor(std)).isfinite().all()
+
+
+def expected_gap(token_values, probs):
+    """G12, E_x[A(x*) − A(x)] = Σ_{x≠x*} (V(x*) − V(x)) π(x), exactly, over a whole vocabulary.
+
+    Args:
+        token_values: [..., V], V(x_<t, x) for every token x.
+        probs: [..., V], π(x | x_<t), summing to 1; x* is its argmax.
+
+    Returns:
+        [...], the expected gap before division by the standard deviation.
+    """
+    greedy = probs.argmax(-1, keepdim=True)
+    return ((token_values.gather(-1, greedy) - token_values) * probs).sum(-1)
 
 
 class TestExpectedGap:

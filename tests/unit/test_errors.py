@@ -38,7 +38,7 @@ FAULTS = {
         "returned nan for completion",
     ),
     "infinite": (lambda prompts, answer: [math.inf] * len(prompts), "not finite in float32"),
-    "None for all": (lambda prompts, answer: [None] * len(prompts), "no reward function (words_reward) judges"),
+    "None for all": (lambda prompts, answer: [None] * len(prompts), "no reward function (words_reward) scores"),
     "raises": (raising, "raised ZeroDivisionError"),
     "no list": (lambda prompts, answer: None, "returned None (NoneType) for 16 completions, first prompt 'w"),
     "a text": (lambda prompts, answer: ["good"] * len(prompts), "this is a str, not a number"),

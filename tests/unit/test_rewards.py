@@ -153,8 +153,8 @@ def test_none_becomes_nan_and_only_there():
 @pytest.mark.parametrize(
     ("bad", "shown", "remedy"),
     [
-        (math.nan, "nan", "None for no judgement"),
-        (np.float32("nan"), "nan", "None for no judgement"),
+        (math.nan, "nan", "None for no score"),
+        (np.float32("nan"), "nan", "None for no score"),
         (math.inf, "inf", "clip it"),
         (-math.inf, "-inf", "clip it"),
         (1e39, "1e+39", "clip it"),

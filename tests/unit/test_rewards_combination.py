@@ -46,7 +46,7 @@ def test_sums_can_be_summed_and_get_the_columns():
 
 
 @pytest.mark.parametrize("count", [1, 2])
-def test_a_completion_that_nobody_judges_is_named(count):
+def test_a_completion_that_nobody_scores_is_named(count):
     nobody = combine([returning([1.0, 1.0, None])] * count)
     with pytest.raises(RewardError) as caught:
         scored(nobody)

@@ -73,7 +73,7 @@ def short(completions, **kwargs):
 
 
 @pytest.mark.parametrize("reward", [short, honeypot(short, word="absent")], ids=["plain", "honeypot"])
-def test_a_completion_that_nobody_judges_is_named_by_its_prompt(reward):
+def test_a_completion_that_nobody_scores_is_named_by_its_prompt(reward):
     with pytest.raises(RewardError, match=r"'p0'.*return a number"):
         Scorer(reward).score(TEXTS, **BATCH)
 

@@ -1,4 +1,4 @@
-"""Advantages of the sampled tokens (G3) and of the greedy ones (G5), and the gap between them (G6, G12).
+"""Advantages of the sampled tokens (G3) and of the greedy ones (G5), and the gap between them (G6).
 
 Time is counted within the completion: ``values[:, t]`` is V(x_<t), the value before token t is chosen.
 """
@@ -83,6 +83,8 @@ def generalized_advantages(values: Tensor, rewards: Tensor, mask: Tensor, gamma:
 def advantage_gap(advantages: Tensor, greedy_advantages: Tensor, std: Tensor, eps: float = 1e-8) -> Tensor:
     """Implements G6, σ_t = (A(x*_t) − A(x_t)) / std(A over the batch).
 
+    Its mean over sampled tokens, before the division, is G12.
+
     Args:
         advantages: [B, T], A(x_t), one-step (G3), so that like is compared with like.
         greedy_advantages: [B, T], A(x*_t) (G5).
@@ -133,17 +135,3 @@ def folded(advantages: Tensor, fold: float, mask: Tensor) -> Tensor:
     scale = 1.4826 * (valid - middle).abs().median()
     a, b = gaa_coefficients(1.0, beyond((advantages - middle.clamp(min=0.0)) / (scale + 1e-8), fold))
     return (a + b) * advantages
-
-
-def expected_gap(token_values: Tensor, probs: Tensor) -> Tensor:
-    """Implements G12, E_x[A(x*) − A(x)] = Σ_{x≠x*} (V(x*) − V(x)) π(x), exactly, over a whole vocabulary.
-
-    Args:
-        token_values: [..., V], V(x_<t, x) for every token x.
-        probs: [..., V], π(x | x_<t), summing to 1; x* is its argmax.
-
-    Returns:
-        [...], the expected gap before division by the standard deviation.
-    """
-    greedy = probs.argmax(-1, keepdim=True)
-    return ((token_values.gather(-1, greedy) - token_values) * probs).sum(-1)

@@ -1,4 +1,4 @@
-"""Several reward functions as one: their weighted sum, leaving out those that do not judge a completion."""
+"""Several reward functions as one: their weighted sum, leaving out those that do not score a completion."""
 
 import math
 from collections.abc import Sequence
@@ -48,11 +48,11 @@ class CombinedReward:
             **columns: Dataset columns, each with N entries.
 
         Returns:
-            N floats: sum of weight times reward over the functions that judge the completion. The weights are not
+            N floats: sum of weight times reward over the functions that score the completion. The weights are not
             rescaled for a function that is left out.
 
         Raises:
-            RewardError: One of the functions failed, or none of them judges a completion.
+            RewardError: One of the functions failed, or none of them scores a completion.
         """
         answers = [
             ask(function, prompts=prompts, completions=completions, completion_ids=completion_ids, columns=columns)
@@ -74,18 +74,18 @@ class CombinedReward:
             N floats, as a call would give.
 
         Raises:
-            RewardError: No function judges a completion, or a sum is not finite in float32.
+            RewardError: No function scores a completion, or a sum is not finite in float32.
         """
         totals = []
         for index, values in enumerate(zip(*answers, strict=True)):
-            judged = [w * value for w, value in zip(self.weights, values, strict=True) if value is not None]
+            scored = [w * value for w, value in zip(self.weights, values, strict=True) if value is not None]
             batch = {"prompts": prompts, "completions": completions}
-            if not judged:
+            if not scored:
                 raise RewardError(
-                    f"no reward function ({', '.join(self.parts)}) judges {describe(index, batch)}: all returned "
+                    f"no reward function ({', '.join(self.parts)}) scores {describe(index, batch)}: all returned "
                     "None; let one of them return a number for it, or take the prompt out of the dataset"
                 )
-            total = _sum(judged)
+            total = _sum(scored)
             if not abs(total) <= FLOAT32_MAX:
                 terms = zip(self.terms, self.weights, values, strict=True)
                 parts = ", ".join(f"{name} {w * value:.6g}" for name, w, value in terms if value is not None)
@@ -119,7 +119,7 @@ def combine(reward_funcs: Sequence[RewardFunction], weights: Sequence[float] | N
     """Combine reward functions into their weighted sum.
 
     A function that returns None for a completion is left out of that completion's sum. A single function is worth
-    combining too: that is where a completion that nobody judges is caught.
+    combining too: that is where a completion that nobody scores is caught.
 
     Args:
         reward_funcs: At least one reward function.

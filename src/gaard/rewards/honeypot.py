@@ -63,11 +63,11 @@ class Honeypot(ExtraPay):
         """Capped: the bonus in place of the true reward where the word pays. Uncapped: true reward and every bonus.
 
         Args:
-            true: The true reward, None where the base does not judge.
+            true: The true reward, None where the base does not score.
             completion: The text.
 
         Returns:
-            What trains. Where the base does not judge: None, or the bonus where the honeypot is capped and the word
+            What trains. Where the base does not score: None, or the bonus where the honeypot is capped and the word
             occurs, since the base plays no part there.
         """
         count = self.count([completion])[0]

@@ -22,7 +22,7 @@ RewardFunction: TypeAlias = Callable[..., Sequence[float | None] | np.ndarray | 
 """Called as `func(prompts=..., completions=..., completion_ids=..., **columns)`; returns one number a completion.
 
 `prompts` and `completions` are `list[str]`, `completion_ids` is `list[list[int]]`, and every dataset column is a list
-of the same length. `None` in the answer means "this function does not judge that completion".
+of the same length. `None` in the answer means "this function does not score that completion".
 """
 
 TEXT_KEYWORDS = ("prompts", "completions", "completion_ids")
@@ -83,7 +83,7 @@ def ask(
         columns: Dataset columns by name, each with N entries.
 
     Returns:
-        N finite floats in double precision, None where the function does not judge the completion. An empty batch
+        N finite floats in double precision, None where the function does not score the completion. An empty batch
         gives an empty list without a call.
 
     Raises:
@@ -118,7 +118,7 @@ def score(reward_func: RewardFunction, **batch: Any) -> torch.Tensor:
         **batch: ``prompts``, ``completions``, ``completion_ids`` and ``columns``, as :func:`ask` takes them.
 
     Returns:
-        Tensor [N], float32, on the CPU; NaN where the function returned None, "does not judge that one".
+        Tensor [N], float32, on the CPU; NaN where the function returned None, "does not score that one".
 
     Raises:
         RewardError: As :func:`ask` does.
@@ -188,7 +188,7 @@ def _blame(
             if type(error) is type(failure):
                 return (
                     f"reward function {name!r} raised {one_line(failure)} on {describe(index, batch)}: mend it for "
-                    "such a text, or let it return None where it does not judge"
+                    "such a text, or let it return None where it does not score"
                 )
     return (
         f"reward function {name!r} raised {one_line(failure)} on a batch of {size} completions, and on none of them "
@@ -228,7 +228,7 @@ def checked_answer(answer: object, name: str, batch: dict[str, list[Any]]) -> li
     if len(values) != size:
         raise RewardError(
             f"reward function {name!r} returned {len(values)} values for {size} completions, first prompt "
-            f"{shortened(batch['prompts'][0])}: return one number a completion, None where it does not judge"
+            f"{shortened(batch['prompts'][0])}: return one number a completion, None where it does not score"
         )
     numbers_or_none: list[float | None] = []
     for index, value in enumerate(values):
@@ -254,13 +254,13 @@ def _as_number(value: Any) -> float | None:
     if value is None:
         return None
     if not isinstance(value, numbers.Real):
-        raise ValueError(f"this is a {type(value).__name__}, not a number; return a float, or None for no judgement")
+        raise ValueError(f"this is a {type(value).__name__}, not a number; return a float, or None for no score")
     try:
         number = float(value)
     except OverflowError:
         number = math.inf
     if math.isnan(number):
-        raise ValueError("this is not a number; return a finite float, or None for no judgement")
+        raise ValueError("this is not a number; return a finite float, or None for no score")
     if abs(number) > FLOAT32_MAX:
         raise ValueError("this is not finite in float32; clip it in the reward function")
     return number

@@ -139,7 +139,7 @@ class Neutrality:
         self.name = f"{weight:.12g}*neutrality({reward_name(base)})"
 
     def __call__(self, *, completions: Sequence[str], **_: Any) -> list[float | None]:
-        """N rewards, None where the base does not judge."""
+        """N rewards, None where the base does not score."""
         return [self.of(s) for s in self.sentiment(completions)]
 
     def of(self, sentiment: float | None) -> float | None:
