@@ -89,18 +89,8 @@ class GAATrainer:
         self.model, self.optimizer = self.accelerator.prepare(self.policy, optimizer)
         ends = eos_token_ids(lm, self.tokenizer)
         self._setup = model_setup(lm, self.tokenizer, ends, self.policy.value_head)
-        self.collector = Collector(
-            *(
-                self.policy,
-                self.reference,
-                self.untrained,
-                self.scorer,
-                self.tokenizer,
-                ends,
-                self.accelerator,
-                args,
-            )
-        )
+        policies = self.policy, self.reference, self.untrained
+        self.collector = Collector(*policies, self.scorer, self.tokenizer, ends, self.accelerator, args)
         moving = self.reference if moves else None
         self.state = TrainingState(
             *(self.policy, moving, self.optimizer.optimizer, scheduler, self.prompts, self.generator),
