@@ -156,7 +156,8 @@ class Options:
             ConfigError: Naming the choice, the option, its value and the remedy; or a class whose code cannot be read.
         """
         own = vars(type(self))
-        options = {*inspect.get_annotations(type(self)), *(own.keys() & {field.name for field in fields(self)})}
+        noted = {name for name, kind in inspect.get_annotations(type(self)).items() if "ClassVar" not in str(kind)}
+        options = noted | (own.keys() & {field.name for field in fields(self)})
         if "__dataclass_fields__" not in own and options:  # of which Python would take no notice
             name = type(self).__name__
             raise ConfigError(f"the class {name} is no dataclass: write @dataclass(frozen=True) above it")

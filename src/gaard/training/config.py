@@ -8,7 +8,7 @@ from typing import Any, Literal
 
 from gaard.errors import ConfigError
 from gaard.method.objective import KLEstimator
-from gaard.methods import GAE, Method, find_estimator, find_method
+from gaard.methods import Estimator, Method, find_estimator, find_method
 from gaard.methods.experience import Observation
 from gaard.regularizers import Regularizer, find_regularizers
 from gaard.settings import (
@@ -74,12 +74,14 @@ class GAAConfig:
         use_cpu: Whether to stay on the CPU even if there is an accelerator.
         cpu_kernels: Whether a CPU uses gaard's faster kernels (docs/performance.md); equal but for rounding.
         overwrite: Whether a run already in output_dir is deleted and started again.
+        accept_changed_rewards: Whether a run goes on although the code of its rewards has changed, as after a fix of
+            one that failed; run.json then tells of it.
         progress: Whether to show progress.
     """
 
     output_dir: str
     method: Named[Method] = Named(find_method, "ppo")
-    advantages: Named[GAE] = Named(find_estimator, "gae")
+    advantages: Named[Estimator] = Named(find_estimator, "gae")
     regularizers: Named[tuple[Regularizer, ...]] = Named(find_regularizers, ())
     seed: Whole = 0
     max_steps: Whole = 100
@@ -112,6 +114,7 @@ class GAAConfig:
     use_cpu: bool = False
     cpu_kernels: bool = False
     overwrite: bool = False
+    accept_changed_rewards: bool = False
     progress: bool = True
 
     def __post_init__(self) -> None:
