@@ -64,6 +64,40 @@ def test_an_arm_states_its_whole_method_whatever_stands_beside_it(tmp_path):
         assert spec.regularizers == ((SAM(),) if key.arm == "ppo-sam" else ())
 
 
+ONE = [
+    ({"reward_clip": 1}, "ppo-reward-clip"),
+    ({"kl_coef": 0.3}, "ppo-kl-0.3"),
+    ({"entropy_coef": 0.01}, "ppo-entropy-0.01"),
+    ({}, {"name": "again", "method": "ppo"}),
+    ({}, {"name": "as-it-is", "base": "ppo", "advantages": {"gamma": 1, "lam": 0.95}}),
+]
+
+
+@pytest.mark.parametrize(("settings", "arm"), ONE, ids=str)
+def test_no_two_arms_of_a_study_are_one(settings, arm, tmp_path):
+    """Else the baseline would be compared with itself."""
+    name = arm if isinstance(arm, str) else arm["name"]
+    for make in (
+        lambda: build_study(["clean", "capped"], ["fold", "ppo", arm], [0, 1], settings),
+        lambda: study_of_settings({"scenario": "capped", **settings}, ["fold", "ppo", arm], [0]),
+    ):
+        with pytest.raises(ConfigError, match=f"arms 'ppo' and '{name}' are the same run in .*: leave one out"):
+            make().specs(tmp_path)
+
+
+@pytest.mark.parametrize("value", ["true", "proxy"])
+def test_which_reward_trains_is_for_an_arm_to_say(value):
+    """Else every arm would be an oracle."""
+    for make in (
+        lambda: build_study(["capped"], ["ppo"], [0], {"trained_reward": value}),
+        lambda: study_of_settings({"scenario": "capped", "trained_reward": value}, ["ppo"], [0]),
+    ):
+        with pytest.raises(ConfigError, match=f"trained_reward='{value}' is given to every run, and .* take it out"):
+            make()
+    with pytest.raises(ConfigError, match="training holds 'trained_reward': take it out, it belongs to an arm"):
+        replace(find_scenario("capped"), training={"trained_reward": value})
+
+
 @pytest.mark.parametrize("settings", [{"method": "fold"}, {"method": Fold()}, {"regularizers": ["par"]}])
 def test_no_study_has_a_method_of_its_own(settings):
     for make in (

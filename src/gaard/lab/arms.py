@@ -15,6 +15,7 @@ from gaard.training.config import GAAConfig
 
 RUN_CONTROLS = ("output_dir", "overwrite", "seed", "progress", "report_to")
 WHOLE_METHOD = ("method", "regularizers")  # what an arm states of itself, and no study for it
+OF_ARMS = (*WHOLE_METHOD, "trained_reward")  # what arms alone may say
 UNTRAINED = "untrained"
 NAME = re.compile(r"[\w.=+-]+")
 
