@@ -150,7 +150,12 @@ def _study_of_options(arguments: argparse.Namespace) -> tuple[Any, Path]:
     from gaard.lab.study import study_of_settings
 
     settings = given_settings(arguments)
-    folder = Path(arguments.out or settings.pop("output_dir", None) or "runs/compare").expanduser()
+    output_dir = settings.pop("output_dir", None)
+    if arguments.out and output_dir:
+        raise ConfigError(
+            f"--out {arguments.out} and output_dir={output_dir!r} are two folders for one study: leave one out"
+        )
+    folder = Path(arguments.out or output_dir or "runs/compare").expanduser()
     first, count = settings.pop("seed", 0), arguments.seeds or 3
     if isinstance(first, bool) or not isinstance(first, int) or first < 0:
         raise ConfigError(f"seed={first!r} must be a whole number, 0 or more")

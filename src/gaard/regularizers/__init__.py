@@ -50,7 +50,7 @@ def find_regularizers(given: Any) -> tuple[Regularizer, ...]:
     second = [one.name for one in found if one.second_gradient]
     if len(second) > 1:
         raise ConfigError(
-            f"regularizers {second[0]!r} and {second[1]!r} each take a second gradient, and the later one's would "
-            "replace the other's: leave one out"
+            f"regularizers {second[0]!r} and {second[1]!r} each take a second gradient, and what is left of both is "
+            "neither: leave one out"
         )
     return found
