@@ -10,6 +10,7 @@ import pytest
 from gaard import cli
 from gaard.errors import ConfigError
 from gaard.lab.scenarios import find_scenario
+from gaard.lab.spec import layered
 from gaard.lab.study import RunKey, build_study, read_study, study_of_settings
 from gaard.methods import GAA, GAE, PPO, Fold
 from gaard.regularizers import SAM
@@ -125,6 +126,25 @@ def test_options_of_advantages_come_one_by_one_from_scenario_study_and_arm(tmp_p
     }
     for (scenario, name), advantages in expected.items():
         assert specs[RunKey(scenario, name, 0)].advantages == advantages
+
+
+@pytest.mark.parametrize("given", ["gae", {"name": "gae"}, {}, {"name": "gae", "gamma": 1}], ids=str)
+def test_the_name_of_the_estimator_alone_takes_nothing_of_the_scenario_away(given, tmp_path):
+    for settings, arm in (({"advantages": given}, "ppo"), ({}, {"name": "x", "base": "ppo", "advantages": given})):
+        specs = build_study(["nietzsche-capped"], [arm], [0], settings).specs(tmp_path)
+        assert [spec.advantages for spec in specs.values()] == [GAE(lam=0.0)] * 2
+
+
+def test_another_estimator_has_options_of_its_own():
+    own = layered({"advantages": "gae"}, {"advantages": {"lam": 0.5}}, {"advantages": "gae"})
+    assert own == {"advantages": {"name": "gae", "lam": 0.5}}
+    assert layered({"advantages": {"lam": 0.5}}, {"advantages": {"name": "own.py", "width": 1}}) == {
+        "advantages": {"name": "own.py", "width": 1}
+    }
+    assert layered({"advantages": {"name": "own.py", "width": 1}}, {"advantages": "own.py"}) == {
+        "advantages": {"name": "own.py", "width": 1}
+    }
+    assert layered({"advantages": {"lam": 0.5}}, {"advantages": GAE()}) == {"advantages": GAE()}
 
 
 def test_a_study_names_its_baseline_among_its_arms(tmp_path):
