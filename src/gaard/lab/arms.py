@@ -8,7 +8,7 @@ from typing import Any
 from gaard.errors import ConfigError
 from gaard.lab.files import in_python_file
 from gaard.lab.spec import check_settings, layered
-from gaard.methods import GAA, METHODS, Method, find_method
+from gaard.methods import GAA, METHODS, PPO, RECOMMENDED, Method, find_method
 from gaard.regularizers import Regularizer, find_regularizers
 from gaard.settings import Named, Options, suggest
 from gaard.training.config import GAAConfig
@@ -212,7 +212,7 @@ def find_arms(given: object) -> list[Arm]:
         ConfigError: For none, one that is not known, or two of one name.
     """
     if not isinstance(given, list | tuple) or not given:
-        raise ConfigError(f"arms={given!r} is no list of arms: name some, such as ppo,fold")
+        raise ConfigError(f"arms={given!r} is no list of arms: name some, such as {PPO.name},{RECOMMENDED}")
     arms = [find_arm(one) for one in given]
     names = [arm.name for arm in arms]
     if twice := next((name for name in names if names.count(name) > 1), None):
