@@ -67,7 +67,7 @@ def turned() -> str:
     for (scenario, hacked), texts in frame.group_by("scenario", "hacked_right", maintain_order=True):
         early, late = (texts.filter(part) for part in (pl.col("step") <= EARLY, pl.col("step") > EARLY))
         seeds = ", ".join(map(str, texts["seed"].unique().sort()))
-        rows.append([f"`{scenario}`", seeds, *_hacking(early), *_hacking(late), "hacked" if hacked else "kept out"])
+        rows.append([f"`{scenario}`", seeds, *_hacking(early), *_hacking(late), "hacked" if hacked else "prevented"])
     head = ["honeypot", "seeds", f"texts that hack, steps 1 to {EARLY}", "of their tokens turned"]
     return table([*head, f"from step {EARLY + 1}", "of their tokens turned", "in the end"], rows)
 

@@ -67,7 +67,7 @@ def import_file(path: Path, what: str) -> ModuleType:
         exec(compile(content, str(file), "exec"), vars(module))
     except Exception as error:
         del sys.modules[module_name]
-        raise ConfigError(f"{what}: {file} failed on import with {one_line(error)}; mend it") from error
+        raise ConfigError(f"{what}: {file} failed on import with {one_line(error)}; fix it") from error
     return module
 
 

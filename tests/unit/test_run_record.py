@@ -18,7 +18,14 @@ from gaard.version import ALGORITHM_VERSION, __version__
 from tiny import tiny_trainer
 
 CODE = {"gaard": __version__, "algorithm": 1, "torch": "2.6", "threads": 1}
-FACTS = {"algorithm": 1, "model_sha256": "a", "rewards": {"proxy": "x"}, "prompts": "1 prompts", "code": CODE}
+FACTS = {
+    "algorithm": 1,
+    "model_sha256": "a",
+    "model_setup": {},
+    "rewards": {"proxy": "x"},
+    "prompts": "1 prompts",
+    "code": CODE,
+}
 RECORD = {"config": {"method": {"name": "gaa"}, "seed": 0, "sizes": [1, 2]}, **FACTS}
 
 

@@ -6,6 +6,7 @@
 from typing import Any
 
 from gaard.methods.base import Method, ObjectiveForm
+from gaard.methods.estimator import Estimator
 from gaard.methods.experience import Estimates, Experience, Observation, Rollout
 from gaard.methods.fold import Fold
 from gaard.methods.gaa import GAA
@@ -21,6 +22,7 @@ __all__ = [
     "PPO",
     "RECOMMENDED",
     "Estimates",
+    "Estimator",
     "Experience",
     "Fold",
     "Method",
@@ -32,14 +34,14 @@ __all__ = [
 ]
 
 METHODS: dict[str, type[Method]] = {method.name: method for method in (PPO, Fold, GAA)}
-ESTIMATORS: dict[str, type[GAE]] = {GAE.name: GAE}
+ESTIMATORS: dict[str, type[Estimator]] = {GAE.name: GAE}
 RECOMMENDED = Fold.name  # of the safeguards; the default of a run is PPO, since none is shown to do no harm
 
 find_method = Choice(Method, METHODS)
-_estimator = Choice(GAE, ESTIMATORS)
+_estimator = Choice(Estimator, ESTIMATORS)
 
 
-def find_estimator(given: Any) -> GAE:
+def find_estimator(given: Any) -> Estimator:
     """The estimator of advantages; a mapping without a name means GAE.
 
     Args:

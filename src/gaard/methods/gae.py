@@ -1,16 +1,17 @@
 """Where advantages come from: generalised advantage estimation with a critic (Schulman et al., arXiv 1506.02438)."""
 
 from dataclasses import dataclass
-from typing import ClassVar
 
 from torch import Tensor
 
 from gaard.method import advantages as adv
-from gaard.settings import Fraction, NotNegative, Options, Positive
+from gaard.method.objective import value_loss
+from gaard.methods.estimator import Estimator
+from gaard.settings import Fraction, NotNegative, Positive
 
 
 @dataclass(frozen=True)
-class GAE(Options):
+class GAE(Estimator):
     """Advantages by GAE from the values of a head on the policy's trunk, and how that critic learns.
 
     Attributes:
@@ -21,7 +22,6 @@ class GAE(Options):
         cliprange_value: How far a value may move in one rollout's updates before its gradient stops.
     """
 
-    kind: ClassVar[str] = "advantages"
     name = "gae"
 
     gamma: Fraction = 1.0
@@ -30,29 +30,24 @@ class GAE(Options):
     vf_coef: NotNegative = 0.5
     cliprange_value: Positive = 0.2
 
+    @property
+    def critic_learning_rate(self) -> float:
+        """``value_learning_rate``."""
+        return self.value_learning_rate
+
+    @property
+    def critic_coef(self) -> float:
+        """``vf_coef``."""
+        return self.vf_coef
+
     def advantages(self, values: Tensor, rewards: Tensor, mask: Tensor) -> Tensor:
-        """A(x_t) of every sampled token; the value head's targets are this plus ``values``.
-
-        Args:
-            values: [B, T], V(x_<t).
-            rewards: [B, T], of every token.
-            mask: bool [B, T].
-
-        Returns:
-            [B, T].
-        """
+        """Implements G3 with γ and λ."""
         return adv.generalized_advantages(values, rewards, mask, self.gamma, self.lam)
 
     def one_step(self, values: Tensor, next_values: Tensor, rewards: Tensor, mask: Tensor) -> Tensor:
-        """G3 and G5: the advantage of one token by the values before and after it.
-
-        Args:
-            values: [B, T], V(x_<t).
-            next_values: [B, T], V behind the token in question.
-            rewards: [B, T], of the texts that have it.
-            mask: bool [B, T].
-
-        Returns:
-            [B, T].
-        """
+        """Implements G3 and G5."""
         return adv.one_step_advantages(values, next_values, rewards, mask, self.gamma)
+
+    def critic_loss(self, values: Tensor, old_values: Tensor, returns: Tensor) -> Tensor:
+        """The clipped squared error."""
+        return value_loss(values, old_values, returns, self.cliprange_value)

@@ -187,12 +187,12 @@ def _blame(
             # Another type is another fault, such as a statistic that needs two completions.
             if type(error) is type(failure):
                 return (
-                    f"reward function {name!r} raised {one_line(failure)} on {describe(index, batch)}: mend it for "
+                    f"reward function {name!r} raised {one_line(failure)} on {describe(index, batch)}: fix it for "
                     "such a text, or let it return None where it does not judge"
                 )
     return (
         f"reward function {name!r} raised {one_line(failure)} on a batch of {size} completions, and on none of them "
-        "alone: mend what it does across the batch, or make the batch smaller if it ran out of memory"
+        "alone: fix what it does across the batch, or make the batch smaller if it ran out of memory"
     )
 
 

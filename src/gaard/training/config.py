@@ -8,7 +8,7 @@ from typing import Any, Literal
 
 from gaard.errors import ConfigError
 from gaard.method.objective import KLEstimator
-from gaard.methods import GAE, Method, find_estimator, find_method
+from gaard.methods import Estimator, Method, find_estimator, find_method
 from gaard.methods.experience import Observation
 from gaard.regularizers import Regularizer, find_regularizers
 from gaard.settings import (
@@ -76,7 +76,7 @@ class GAAConfig:
 
     output_dir: str
     method: Named[Method] = Named(find_method, "ppo")
-    advantages: Named[GAE] = Named(find_estimator, "gae")
+    advantages: Named[Estimator] = Named(find_estimator, "gae")
     regularizers: Named[tuple[Regularizer, ...]] = Named(find_regularizers, ())
     seed: Whole = 0
     max_steps: Whole = 100

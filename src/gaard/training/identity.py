@@ -21,7 +21,7 @@ NOT_IDENTITY = frozenset(
         *("scenario", "reward_funcs", "reward_weights", "honeypot", "true_reward_funcs", "judge_reward_funcs"),
     }
 )
-DETERMINING = ("algorithm", "model_sha256", "rewards", "prompts")
+DETERMINING = ("algorithm", "model_sha256", "model_setup", "rewards", "prompts")
 
 
 def determining(record: Mapping[str, Any]) -> dict[str, Any]:

@@ -23,7 +23,7 @@ def build_optimizer(policy: PolicyWithValue, config: GAAConfig) -> AdamW:
     trainable = [p for p in policy.lm.parameters() if p.requires_grad]
     groups = [
         {"params": trainable, "lr": config.learning_rate},
-        {"params": list(policy.value_head.parameters()), "lr": config.advantages.value_learning_rate},
+        {"params": list(policy.value_head.parameters()), "lr": config.advantages.critic_learning_rate},
     ]
     # One pass over weights, gradients and moments instead of one an operation: on 2 CPU cores, for 117 M weights,
     # 8 to 11 times as fast as the unfused variants.
@@ -51,13 +51,13 @@ def rate_factor(step: int, config: GAAConfig) -> float:
         config: The schedule.
 
     Returns:
-        A number in (0, 1].
+        A number in [0, 1]; 0 only after the last step.
     """
     if step < config.warmup_steps:
         return (step + 1) / (config.warmup_steps + 1)
     if config.lr_scheduler_type == "constant":
         return 1.0
-    done = (step - config.warmup_steps) / max(1, config.max_steps - config.warmup_steps)
+    done = min(1.0, (step - config.warmup_steps) / max(1, config.max_steps - config.warmup_steps))
     if config.lr_scheduler_type == "cosine":
         return 0.5 * (1.0 + math.cos(math.pi * done))
     return 1.0 - done

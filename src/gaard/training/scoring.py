@@ -172,7 +172,7 @@ def _found(detector: HackDetector, name: str, completions: list[str]) -> list[bo
         found = [bool(hit) for hit in detector(completions)]
     except Exception as error:
         raise RewardError(
-            f"{name} raised {type(error).__name__}: {error} on {len(completions)} completions: mend it"
+            f"{name} raised {type(error).__name__}: {error} on {len(completions)} completions: fix it"
         ) from error
     if len(found) != len(completions):
         raise RewardError(f"{name} returned {len(found)} answers for {len(completions)} completions")
@@ -200,7 +200,7 @@ def _asked(
     except GaardError:
         raise
     except Exception as error:
-        raise RewardError(f"{function.name}.proxy_and_true raised {one_line(error)}: mend it") from error
+        raise RewardError(f"{function.name}.proxy_and_true raised {one_line(error)}: fix it") from error
     return checked_answer(proxy, function.name, texts), checked_answer(true, f"{function.name}, true", texts)
 
 

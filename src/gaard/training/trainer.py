@@ -14,7 +14,7 @@ from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
 from gaard.errors import ConfigError, GaardError
 from gaard.methods.experience import Experience, Rollout
-from gaard.models.fingerprint import model_fingerprint
+from gaard.models.fingerprint import model_fingerprint, model_setup
 from gaard.policy.model import PolicyWithValue
 from gaard.policy.reference import frozen_reference, moving_reference
 from gaard.policy.saving import load_value_head, save_policy
@@ -87,10 +87,10 @@ class GAATrainer:
         optimizer = build_optimizer(self.policy, args)
         scheduler = build_scheduler(optimizer, args)
         self.model, self.optimizer = self.accelerator.prepare(self.policy, optimizer)
-        eos = eos_token_ids(lm, self.tokenizer)
-        self.collector = Collector(
-            *(self.policy, self.reference, self.untrained, self.scorer, self.tokenizer, eos, self.accelerator, args)
-        )
+        ends = eos_token_ids(lm, self.tokenizer)
+        self._setup = model_setup(lm, self.tokenizer, ends, self.policy.value_head)
+        policies = self.policy, self.reference, self.untrained
+        self.collector = Collector(*policies, self.scorer, self.tokenizer, ends, self.accelerator, args)
         moving = self.reference if moves else None
         self.state = TrainingState(
             *(self.policy, moving, self.optimizer.optimizer, scheduler, self.prompts, self.generator),
@@ -109,9 +109,11 @@ class GAATrainer:
             The step's metrics (docs/metrics.md).
 
         Raises:
-            GaardError: For a mistake that can be mended; what was trained until then is on the disk.
+            GaardError: For a mistake that can be mended, or if the run is done; what was trained is on the disk.
         """
         self.run.open(self.record())
+        if self.run.finished:
+            raise GaardError(f"the run is done after step {self.state.step}: for more, a larger max_steps in a new run")
         args, state, clock, self._failure = self.args, self.state, Clock(), None
         with self.run.guarded_step():
             batch = self.prompts.draw(args.batch_size, self.generator)
@@ -243,15 +245,20 @@ class GAATrainer:
         return evaluate(self.collector, self.prompts, count, self.args.seed)
 
     def evaluated(self) -> dict[str, float]:
-        """The measures at the end of the run, taken once and kept in ``evaluation.json``.
+        """The measures of the run as far as it is done; at its end taken once, and kept in ``evaluation.json``.
 
         Returns:
             As :meth:`evaluate`.
+
+        Raises:
+            CheckpointError: If the folder holds another run.
         """
-        measures = self.run.kept_measures()
+        self.run.open(self.record())
+        measures = self.run.kept_measures() if self.run.finished else None
         if measures is None:
             measures = self.evaluate()
-            self.run.keep_measures(measures)
+            if self.run.finished:
+                self.run.keep_measures(measures)
         return measures
 
     def save_model(self, output_dir: str | Path) -> None:
@@ -272,6 +279,7 @@ class GAATrainer:
             "config": {"model": self.policy.lm.config.name_or_path, **self.args.record()},
             # Adapters start as no change, from weights of chance.
             "model_sha256": model_fingerprint(self.untrained.lm, frozen_only=True),
+            "model_setup": self._setup,
             "rewards": self.scorer.identity(),
             "prompts": self.prompts.fingerprint,
             "code": code_facts(self.accelerator.device),

@@ -127,7 +127,7 @@ def loss_and_figures(
     mask = rollout.completion_mask
     ratio = (statistics.logprobs - rollout.logprobs).exp()
     own = (statistics.greedy_logprobs - rollout.greedy_logprobs).exp()
-    value_error = obj.value_loss(statistics.values, rollout.values, part.returns, critic.cliprange_value)
+    value_error = critic.critic_loss(statistics.values, rollout.values, part.returns)
     kl = kl_loss(statistics, rollout.ref_logprobs, config)
     terms = obj.objective(
         ratio=ratio,
@@ -140,7 +140,7 @@ def loss_and_figures(
         kl=kl,
         entropy=statistics.entropy,
         cliprange=config.cliprange,
-        vf_coef=critic.vf_coef,
+        vf_coef=critic.critic_coef,
         kl_coef=config.kl_coef,
         entropy_coef=config.entropy_coef,
         scaled_terms=form.scaled_terms,
@@ -183,6 +183,6 @@ def check_finite(norm: Tensor, step: int, config: GAAConfig) -> None:
     if not torch.isfinite(norm):
         raise FloatingPointError(
             f"the gradient of step {step} is not finite (norm {float(norm)}): lower learning_rate="
-            f"{config.learning_rate} or value_learning_rate={config.advantages.value_learning_rate}, or, with bf16, "
+            f"{config.learning_rate} or value_learning_rate={config.advantages.critic_learning_rate}, or, with bf16, "
             "check that the model itself gives finite logits. What was trained until then is on the disk"
         )

@@ -1,0 +1,73 @@
+"""What an estimator of advantages is: what the loop asks of it, without a critic unless it says otherwise."""
+
+from dataclasses import dataclass
+from typing import ClassVar
+
+import torch
+from torch import Tensor
+
+from gaard.settings import Options
+
+
+@dataclass(frozen=True)
+class Estimator(Options):
+    """Where advantages come from.
+
+    A subclass is a frozen dataclass: its fields are its options. Name it in a run by its ``name``, or a file of your
+    own by its path.
+    """
+
+    kind: ClassVar[str] = "advantages"
+
+    @property
+    def critic_learning_rate(self) -> float:
+        """Learning rate of the value head; 0 where there is no critic."""
+        return 0.0
+
+    @property
+    def critic_coef(self) -> float:
+        """Weight of the critic's loss; 0 where there is none."""
+        return 0.0
+
+    def advantages(self, values: Tensor, rewards: Tensor, mask: Tensor) -> Tensor:
+        """A(x_t) of every sampled token.
+
+        Args:
+            values: [B, T], V(x_<t); of a value head that nobody trains where there is no critic.
+            rewards: [B, T], of every token; a completion's score stands at its last token.
+            mask: bool [B, T].
+
+        Returns:
+            [B, T].
+
+        Raises:
+            NotImplementedError: By this base; every estimator has its own.
+        """
+        raise NotImplementedError(f"the estimator {self.name!r} has no method advantages")
+
+    def one_step(self, values: Tensor, next_values: Tensor, rewards: Tensor, mask: Tensor) -> Tensor:
+        """G3 and G5: the advantage of one token by the values before and after it.
+
+        Args:
+            values: [B, T], V(x_<t).
+            next_values: [B, T], V behind the token in question.
+            rewards: [B, T], of the texts that have it.
+            mask: bool [B, T].
+
+        Returns:
+            [B, T]; zeros where there is no critic, and so no gap for GAA.
+        """
+        return torch.zeros_like(values)
+
+    def critic_loss(self, values: Tensor, old_values: Tensor, returns: Tensor) -> Tensor:
+        """The error of the value head at each token.
+
+        Args:
+            values: [b, T], with gradients.
+            old_values: [b, T], at the rollout.
+            returns: [b, T], the targets: the advantages plus ``old_values``.
+
+        Returns:
+            [b, T]; zeros where there is no critic.
+        """
+        return torch.zeros_like(values)
