@@ -51,7 +51,6 @@ TABLES: dict[str, Table] = {
     "ablations": partial(johnson.each_run, "13-gaa-ablations", score=False),
     "at-the-hack": johnson.at_the_hack,
     "reach": partial(outcomes, "15-reach", None),
-    "reach-smollm2": partial(outcomes, "16-reach-smollm2", None),
 }
 
 

@@ -147,7 +147,8 @@ class Options:
         Raises:
             ConfigError: Naming the choice, the option, its value and the remedy.
         """
-        if "__dataclass_fields__" not in vars(type(self)):
+        own = [name for name, kind in inspect.get_annotations(type(self)).items() if get_origin(kind) is not ClassVar]
+        if not set(own) <= {field.name for field in fields(self)}:
             name = type(self).__name__
             raise ConfigError(f"the class {name} is no dataclass: write @dataclass(frozen=True) above it")
         try:

@@ -6,11 +6,11 @@ import gguf
 import pytest
 import torch
 
+from gaard.models import wheels
 from gaard.models.aliases import ALIASES
 from gaard.models.fetching import fetch
 from gaard.models.fingerprint import model_fingerprint
 from gaard.models.loading import load_model_and_tokenizer
-from gaard.policy import wheels
 
 pytestmark = pytest.mark.network
 

@@ -72,7 +72,7 @@ def test_a_run_is_taken_up_although_adapters_start_from_chance(tmp_path):
     monkeypatched = half.training_step
 
     def stop():
-        if half.step == 2:
+        if half.state.step == 2:
             raise KeyboardInterrupt
         return monkeypatched()
 
@@ -127,7 +127,7 @@ def test_before_training_policy_and_reference_are_one(tmp_path, way):
     """Also where the adapter is not nothing at first: then the reference is a copy."""
     lm = adapted(init_lora_weights=way)
     trainer = lora_trainer(tmp_path, lm)
-    assert trainer.evaluate()["kl"] == pytest.approx(0.0, abs=1e-6)
+    assert trainer.evaluate()["kl_untrained"] == pytest.approx(0.0, abs=1e-6)
     assert (trainer.reference.lm is lm) == (way is not False)
 
 
@@ -157,7 +157,7 @@ def test_a_saved_adapter_is_loaded_by_its_folder_and_trained_on(tmp_path):
     again = GAATrainer(str(tmp_path / "saved"), words_reward, args, ["w1 w2", "w3"])
     for name, weight in trainer.policy.value_head.state_dict().items():
         assert torch.equal(again.policy.value_head.state_dict()[name], weight)
-    assert again.evaluate()["kl"] == pytest.approx(0.0, abs=1e-6)
+    assert again.evaluate()["kl_untrained"] == pytest.approx(0.0, abs=1e-6)
     again.train()
     again.save_model(tmp_path / "twice")
     twice, _ = load_model_and_tokenizer(tmp_path / "twice", quiet=True)

@@ -68,7 +68,8 @@ def test_rewards_that_become_one_number_are_no_rare_successes(tmp_path):
         assert calls
         newest = sorted((tmp_path / "checkpoints").iterdir())[-1]
         shutil.rmtree(newest)
-        tiny_trainer(tmp_path, reward=settles, method="fold", max_steps=4, save_steps=1).train()
+        again = {"method": "fold", "max_steps": 4, "save_steps": 1, "accept_changed_rewards": True}
+        tiny_trainer(tmp_path, reward=settles, **again).train()
 
 
 @dataclass(frozen=True)

@@ -1,5 +1,6 @@
 """A reward that fails in the middle of a run: who did it, what is kept, and how the run goes on."""
 
+import json
 import math
 
 import pytest
@@ -72,12 +73,17 @@ def test_a_failing_reward_is_named_and_a_mended_one_goes_on(name, undisturbed, t
     if name in ("NaN", "raises"):
         assert "prompt 'w3'" in message
     assert [path.name for path in checkpoints(tmp_path / "checkpoints")] == ["step-000003"]  # save_steps is 25
-    again = tiny_trainer(tmp_path, max_steps=STEPS)
+    with pytest.raises(CheckpointError, match="if a fix of the reward is all, accept_changed_rewards=True goes on"):
+        tiny_trainer(tmp_path, max_steps=STEPS).train()
+    again = tiny_trainer(tmp_path, max_steps=STEPS, accept_changed_rewards=True)
     steps = []
     again.training_step = lambda original=again.training_step: steps.append(again.state.step + 1) or original()
     again.train()
     assert steps == [4, 5]
     assert (tmp_path / "metrics.jsonl").read_bytes() == (undisturbed[0] / "metrics.jsonl").read_bytes()
+    record = json.loads((tmp_path / "run.json").read_text())
+    assert record["rewards"] == again.scorer.identity()
+    assert len(record["earlier_rewards"]) == 1
     assert all(torch.equal(x, again.policy.state_dict()[key]) for key, x in undisturbed[1].items())
 
 
@@ -90,7 +96,7 @@ def test_a_reward_that_fails_twice_at_one_step_keeps_the_checkpoint(tmp_path):
 def test_a_reward_that_fails_at_once_leaves_a_run_that_can_begin(tmp_path, undisturbed):
     failed(tmp_path, raising, step=1)
     assert checkpoints(tmp_path / "checkpoints") == []
-    tiny_trainer(tmp_path, max_steps=STEPS).train()
+    tiny_trainer(tmp_path, max_steps=STEPS, accept_changed_rewards=True).train()
     assert (tmp_path / "metrics.jsonl").read_bytes() == (undisturbed[0] / "metrics.jsonl").read_bytes()
 
 
@@ -129,7 +135,7 @@ def test_an_interrupt_keeps_the_steps_that_were_done(tmp_path, undisturbed):
     with pytest.raises(KeyboardInterrupt):
         trainer.train()
     assert [path.name for path in checkpoints(tmp_path / "checkpoints")] == ["step-000003"]
-    tiny_trainer(tmp_path, max_steps=STEPS).train()
+    tiny_trainer(tmp_path, max_steps=STEPS, accept_changed_rewards=True).train()
     assert (tmp_path / "metrics.jsonl").read_bytes() == (undisturbed[0] / "metrics.jsonl").read_bytes()
 
 

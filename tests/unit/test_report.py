@@ -106,7 +106,7 @@ def test_a_control_is_whatever_scenario_another_names(tmp_path):
         f"scenario = replace(capped(), control={str(control)!r})\n"
     )
     study = build_study([str(tmp_path / "mine.py"), "capped", str(control)], ["ppo", FOLD], [0], {})
-    label = list(study.worlds)[2]
+    label = list(study.scenarios)[2]
     assert label.endswith("no-hack")
     assert study.controls == [label]
     measures = {"ppo": {"true_reward": 0.5}, "fold": {"true_reward": 0.25}}

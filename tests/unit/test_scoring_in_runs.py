@@ -15,8 +15,8 @@ from tiny import tiny_trainer, words_reward
 def trained(trainer):
     """Metrics of two steps and the samples that each consists of."""
     trainer.train()
-    samples = trainer.log.read("samples.jsonl")
-    return trainer.log.read("metrics.jsonl"), [[row for row in samples if row["step"] == step] for step in (1, 2)]
+    samples = trainer.run.log.read("samples.jsonl")
+    return trainer.run.log.read("metrics.jsonl"), [[row for row in samples if row["step"] == step] for step in (1, 2)]
 
 
 def test_a_run_logs_the_gap_and_the_share_of_hacks(tmp_path):
@@ -62,7 +62,7 @@ def test_a_judge_is_watched_and_trains_nothing(tmp_path):
 
 def rolled_out(trainer):
     batch = trainer.prompts.draw(16, trainer.generator)
-    return trainer.collector.collect(batch, trainer.generator, Clock()), batch
+    return trainer.collector.collect(batch, trainer.generator, Clock(), trainer.args.observes), batch
 
 
 def ended_greedily(rollout, batch):

@@ -1,6 +1,7 @@
 """What a trainer is made of, and what is refused before it trains."""
 
 import math
+from dataclasses import dataclass
 
 import pytest
 import torch
@@ -8,6 +9,7 @@ from transformers import AutoModelForCausalLM
 
 from gaard import GAAConfig, GAATrainer
 from gaard.errors import ConfigError, GaardError, ModelError
+from gaard.methods import GAA, Observation
 from gaard.policy.model import PolicyWithValue
 from gaard.policy.saving import save_policy
 from gaard.training.optimization import rate_factor
@@ -101,7 +103,11 @@ def test_a_gradient_that_is_not_finite_stops_training_with_the_work_kept(tmp_pat
 def test_rewards_that_are_all_the_same_do_not_move_the_policy(tmp_path):
     """Whitening would blow up the critic's noise to a full gradient."""
     trainer = tiny_trainer(
-        tmp_path, reward=lambda completions, **_: [0.7] * len(completions), max_steps=20, kl_coef=0.0, vf_coef=0.0
+        tmp_path,
+        reward=lambda completions, **_: [0.7] * len(completions),
+        max_steps=20,
+        kl_coef=0.0,
+        advantages={"vf_coef": 0.0},
     )
     trainer.train()
     for name, weight in trainer.policy.lm.state_dict().items():
@@ -149,7 +155,18 @@ def test_a_prompt_with_a_token_past_the_embedding_is_a_clear_error(tmp_path):
         GAATrainer(tiny_lm(), words_reward, args, ["w1", "w1 <late>"], processing_class=tokenizer)
 
 
+@dataclass(frozen=True)
+class Candidates(GAA):
+    """It wants more tokens valued than there are."""
+
+    name = "candidates"
+
+    @property
+    def observes(self):
+        return Observation(greedy_branch=True, candidates=38)
+
+
 def test_more_candidates_than_tokens_are_a_clear_error(tmp_path):
-    trainer = tiny_trainer(tmp_path, greedy_token="value", greedy_candidates=38)
-    with pytest.raises(ConfigError, match="greedy_candidates=38 is more than the 37 tokens of the model"):
+    trainer = tiny_trainer(tmp_path, method=Candidates())
+    with pytest.raises(ConfigError, match="the method asks for 38 candidates of 37 tokens: ask for fewer"):
         trainer.train()

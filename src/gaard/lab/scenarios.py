@@ -228,8 +228,6 @@ def nietzsche(mode: str) -> Scenario:
         temperature=0.6 if capped else 0.8,
         kl_coef=1.5 if capped else 1.0,
         training=PUBLISHED,
-        # One seed and 30 of the 250 steps, all that 2 cores allow in 7 minutes: what honest training reaches at least.
-        reach=Reach(untrained=0.264, honest=0.282) if capped else Reach(untrained=0.273, honest=0.293),
     )
 
 

@@ -145,7 +145,8 @@ def build_study(
     _check_no_method(settings)
     found = {_label(name): find_scenario(name) for name in names}
     scenarios = {label: scenario.settings() for label, scenario in found.items()} or {OWN_SCENARIO: {}}
-    about = {label: scenario.about() for label, scenario in found.items()}
+    controls = {label: _label(scenario.control) if scenario.control else None for label, scenario in found.items()}
+    about = {label: {**scenario.about(), "control": controls[label]} for label, scenario in found.items()}
     if names and len(scenarios) < len(names):
         raise ConfigError(f"scenarios={names!r} names one twice, or two whose folders would have the same name")
     if not seeds or not all(isinstance(seed, int) and not isinstance(seed, bool) and seed >= 0 for seed in seeds):

@@ -71,6 +71,8 @@ class GAAConfig:
         use_cpu: Whether to stay on the CPU even if there is an accelerator.
         cpu_kernels: Whether a CPU uses gaard's faster kernels (docs/performance.md); equal but for rounding.
         overwrite: Whether a run already in output_dir is deleted and started again.
+        accept_changed_rewards: Whether a run goes on although the code of its rewards has changed, as after a fix of
+            one that failed; run.json then tells of it.
         progress: Whether to show progress.
     """
 
@@ -109,6 +111,7 @@ class GAAConfig:
     use_cpu: bool = False
     cpu_kernels: bool = False
     overwrite: bool = False
+    accept_changed_rewards: bool = False
     progress: bool = True
 
     def __post_init__(self) -> None:

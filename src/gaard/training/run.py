@@ -105,7 +105,7 @@ class Run:
         if self._claimed:
             return
         if self.accelerator.is_main_process:
-            self.log.claim(record, self.args.overwrite)
+            self.log.claim(record, self.args.overwrite, self.args.accept_changed_rewards)
         self.accelerator.wait_for_everyone()
         self._claimed = True
 

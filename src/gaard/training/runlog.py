@@ -50,7 +50,7 @@ class RunLog:
         """Where checkpoints are kept."""
         return self.folder / CHECKPOINTS
 
-    def claim(self, record: dict[str, Any], overwrite: bool) -> None:
+    def claim(self, record: dict[str, Any], overwrite: bool, accept_changed_rewards: bool = False) -> None:
         """Make the folder this run's, or recognise it as already so.
 
         ``run.json`` keeps the code of every process that worked on the run, each once.
@@ -58,6 +58,8 @@ class RunLog:
         Args:
             record: All that is to be known of the run, JSON-serialisable; its determining part tells runs apart.
             overwrite: Whether to delete a run that is there.
+            accept_changed_rewards: Whether to go on with a run that differs in its rewards alone; ``run.json`` keeps
+                those it had.
 
         Raises:
             CheckpointError: If the folder holds another run, or one of another algorithm; the message shows the
@@ -71,11 +73,12 @@ class RunLog:
         record = json.loads(json.dumps({"id": fingerprint(record), **record, "code": [record["code"]]}))
         existing = read_record(path)
         if existing is not None:
+            if accept_changed_rewards and existing["rewards"] != record["rewards"]:
+                earlier = [*existing.get("earlier_rewards", []), existing["rewards"]]
+                existing = {**existing, "id": record["id"], "rewards": record["rewards"], "earlier_rewards": earlier}
             self._check_same(existing, record)
-            known = existing["code"]
-            if record["code"][0] in known:
-                return
-            record = {**existing, "code": [*known, *record["code"]]}
+            new = [facts for facts in record["code"] if facts not in existing["code"]]
+            record = {**existing, "code": [*existing["code"], *new]}
         write_file(path, json.dumps(record, indent=2) + "\n")
 
     def _check_same(self, existing: dict[str, Any], record: dict[str, Any]) -> None:
@@ -90,9 +93,11 @@ class RunLog:
                 "with that version, use another output_dir, or --overwrite to delete it"
             )
         if changed:
+            rewards_alone = len(changed) == 1 and old["rewards"] != new["rewards"]
+            fix = "; if a fix of the reward is all, accept_changed_rewards=True goes on" if rewards_alone else ""
             raise CheckpointError(
                 f"output_dir={str(self.folder)!r} holds a run of another configuration: use another output_dir, or "
-                "--overwrite to delete it. What differs:\n  " + "\n  ".join(changed)
+                f"--overwrite to delete it{fix}. What differs:\n  " + "\n  ".join(changed)
             )
 
     def clear(self) -> None:
