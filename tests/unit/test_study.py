@@ -86,6 +86,17 @@ def test_no_two_arms_of_a_study_are_one(settings, arm, tmp_path):
             make().specs(tmp_path)
 
 
+def test_a_study_goes_on_with_no_other_rewards():
+    """Runs that are done have the old ones; a single run may, and says so in its record."""
+    for make in (
+        lambda: build_study(["capped"], ["ppo"], [0], {"accept_changed_rewards": True}),
+        lambda: study_of_settings({"scenario": "capped", "accept_changed_rewards": True}, ["ppo"], [0]),
+        lambda: build_study(["capped"], [{"name": "x", "base": "ppo", "accept_changed_rewards": True}], [0], {}),
+    ):
+        with pytest.raises(ConfigError, match=r"accept_changed_rewards.* a single run"):
+            make()
+
+
 @pytest.mark.parametrize("value", ["true", "proxy"])
 def test_which_reward_trains_is_for_an_arm_to_say(value):
     """Else every arm would be an oracle."""

@@ -175,7 +175,7 @@ def test_where_a_users_file_lies_does_not_tell_runs_apart_but_what_it_holds_does
         assert cli.main([*train, "--scenario", f"{spelled}loud.py", "--method", f"{spelled}halved.py"]) == 0
         assert cli.main([*train, "--scenario", f"{spelled}loud.py:loud", "--method", f"{spelled}halved.py:Halved"]) == 0
     record = json.loads(Path("run/run.json").read_text())
-    assert record["config"]["method"].keys() == {"name", "factor", "code"}
+    assert record["config"]["method"].keys() == {"name", "factor", "class", "code"}
     Path("halved.py").write_text(OWN_METHOD.replace("0.5", "0.25"))
     capsys.readouterr()
     assert cli.main([*train, "--scenario", "loud.py", "--method", "halved.py"]) == 2
@@ -217,15 +217,17 @@ def test_a_reward_that_is_edited_meanwhile_does_not_join_the_one_before(tmp_path
 
 def test_runs_of_a_scenario_share_model_rewards_and_prompts_and_those_of_an_arm_its_method():
     first = {"algorithm": 1, "model_sha256": "a", "rewards": {"proxy": "x"}, "prompts": "p"}
+    first["model_setup"] = {"config": "c", "value_head": "0"}
     method = {"name": "halved", "factor": 0.5, "code": "1"}
     record = {**first, "config": {"method": method, "regularizers": []}}
     known: dict = {}
     check_agreement(known, RunKey("loud", "halved", 0), record)
-    check_agreement(known, RunKey("loud", "halved", 1), record)
+    other_seed = {**record, "model_setup": {"config": "c", "value_head": "1"}}
+    check_agreement(known, RunKey("loud", "halved", 1), other_seed)
     check_agreement(known, RunKey("quiet", "halved", 0), {**record, "rewards": {"proxy": "y"}})
     for key, value in first.items():
         with pytest.raises(ConfigError, match=f"seed 1 differs from the first run of the scenario 'loud'.*\n  {key}: "):
-            check_agreement(known, RunKey("loud", "halved", 1), {**record, key: [value]})
+            check_agreement(known, RunKey("loud", "halved", 1), {**record, key: {"another": value}})
     for key, value in {"method": {**method, "code": "2"}, "regularizers": [{"name": "sam"}]}.items():
         other = {**record, "config": {**record["config"], key: value}}
         with pytest.raises(ConfigError, match=f"seed 1 differs from the first run of the arm 'halved'.*\n  {key}: "):

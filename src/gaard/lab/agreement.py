@@ -23,8 +23,9 @@ def check_agreement(known: Known, key: RunKey, record: Mapping[str, Any]) -> Non
         ConfigError: If model, rewards, prompts or algorithm are not those of its scenario, or method or regularisers
             not those of its arm; the message shows the difference.
     """
+    setup = {name: value for name, value in record["model_setup"].items() if name != "value_head"}  # its seed's
     facts = {
-        f"scenario {key.scenario!r}": {name: record[name] for name in DETERMINING},
+        f"scenario {key.scenario!r}": {**{name: record[name] for name in DETERMINING}, "model_setup": setup},
         f"arm {key.arm!r}": {name: record["config"][name] for name in WHOLE_METHOD},
     }
     for what, own in facts.items():

@@ -13,7 +13,7 @@ from gaard.regularizers import Regularizer, find_regularizers
 from gaard.settings import Named, Options, suggest
 from gaard.training.config import GAAConfig
 
-RUN_CONTROLS = ("output_dir", "overwrite", "seed", "progress", "report_to")
+RUN_CONTROLS = ("output_dir", "overwrite", "accept_changed_rewards", "seed", "progress", "report_to")
 WHOLE_METHOD = ("method", "regularizers")  # what an arm states of itself, and no study for it
 OF_ARMS = (*WHOLE_METHOD, "trained_reward")  # what arms alone may say
 UNTRAINED = "untrained"

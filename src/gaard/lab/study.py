@@ -200,6 +200,11 @@ def _check_apart(specs: Mapping[RunKey, RunSpec]) -> None:
 
 def _check_no_method(settings: Mapping[str, Any]) -> None:
     """What arms say, in the settings of every run, would make the baseline one of what it is compared with."""
+    if settings.get("accept_changed_rewards"):
+        raise ConfigError(
+            "accept_changed_rewards is for a single run: in a study the runs that are done have the old rewards: use "
+            "another --out, or --overwrite"
+        )
     own = next((key for key in settings if key in OF_ARMS), None)
     if own == "trained_reward":
         raise ConfigError(
