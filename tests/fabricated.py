@@ -81,7 +81,9 @@ def fabricate(
     absent: tuple[RunKey, ...] = (),
 ) -> Path:
     """A study's folder; the hack rate is 0.9 and two hundredths a seed for ppo, 0.2 and one for others."""
-    stated = [arm if arm in ARMS else {"name": arm, "base": "ppo"} for arm in arms]
+    stated = [
+        arm if arm in ARMS else {"name": arm, "base": "ppo", "kl_coef": 2.0 + number} for number, arm in enumerate(arms)
+    ]
     study = build_study(list(scenarios), stated, list(range(seeds)), {}, "made up", baseline or None)
     rng, runs = np.random.default_rng(0), []
     for key in study.specs(folder):

@@ -113,12 +113,19 @@ STUDY_OPTIONS = ("arms", "seeds", "baseline", "jobs", "engine", "out")
 def _add_study(parser: argparse.ArgumentParser) -> None:
     """What is compared, how often, where, and how many runs at once."""
     parser.add_argument("study", nargs="?", help="YAML file with scenarios, arms, seeds and settings (docs/lab.md)")
-    parser.add_argument("--arms", help="names (gaard arms), separated by commas; default: ppo,fold")
+    parser.add_argument("--arms", help=f"names (gaard arms), separated by commas; default: {_default_arms()}")
     parser.add_argument("--seeds", type=_count, help="how many seeds, counted from the setting 'seed'; default: 3")
     parser.add_argument("--baseline", help="the arm that the others are compared with; default: the first")
     parser.add_argument("--out", help="folder of the study; default: runs/NAME of the file, or runs/compare")
     parser.add_argument("--jobs", type=_count, default=1, help="runs at once, each with its share of the cores")
     parser.add_argument("--engine", default="processes", help="where: processes (this machine), or ray")
+
+
+def _default_arms() -> str:
+    """PPO and the safeguard to try first."""
+    from gaard.methods import PPO, RECOMMENDED
+
+    return f"{PPO.name},{RECOMMENDED}"
 
 
 def _count(text: str) -> int:
@@ -150,11 +157,16 @@ def _study_of_options(arguments: argparse.Namespace) -> tuple[Any, Path]:
     from gaard.lab.study import study_of_settings
 
     settings = given_settings(arguments)
-    folder = Path(arguments.out or settings.pop("output_dir", None) or "runs/compare").expanduser()
+    output_dir = settings.pop("output_dir", None)
+    if arguments.out and output_dir:
+        raise ConfigError(
+            f"--out {arguments.out} and output_dir={output_dir!r} are two folders for one study: leave one out"
+        )
+    folder = Path(arguments.out or output_dir or "runs/compare").expanduser()
     first, count = settings.pop("seed", 0), arguments.seeds or 3
     if isinstance(first, bool) or not isinstance(first, int) or first < 0:
         raise ConfigError(f"seed={first!r} must be a whole number, 0 or more")
-    chosen = "ppo,fold" if arguments.arms is None else arguments.arms
+    chosen = _default_arms() if arguments.arms is None else arguments.arms
     names = [arm.strip() for arm in chosen.split(",") if arm.strip()]
     return study_of_settings(settings, names, range(first, first + count), arguments.baseline), folder
 

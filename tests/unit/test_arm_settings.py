@@ -89,6 +89,35 @@ def test_what_an_arm_may_get_wrong_is_named(fields, message):
         Arm("x", "", **fields)
 
 
+@pytest.mark.parametrize(
+    "given",
+    [
+        {"name": "ppo", "method": {"name": "fold"}},
+        {"name": "fold", "base": "fold", "kl_coef": 1.0},
+        {"name": "ppo-sam", "method": "ppo"},
+        {"name": "x", "base": {"name": "ppo", "method": "fold"}},
+        Arm("oracle"),
+        "arm.py",
+    ],
+    ids=str,
+)
+def test_the_name_of_a_known_arm_means_that_arm(given, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "arm.py").write_text(OWN_ARM.replace('"careful"', '"ppo"'))
+    with pytest.raises(ConfigError, match=r"has the name of one of gaard's \(.*\) and is another.*: name it otherwise"):
+        find_arm(given)
+    assert find_arm({"name": "oracle", "base": "oracle", "summary": "mine"}).settings == ARMS["oracle"].settings
+
+
+@pytest.mark.parametrize("name", ["gaa-text", "gaa", "my-gaa", "my_gaa.2", "ppo+GAA", "gaa=1"])
+def test_an_arm_called_gaa_looks_at_greedy_tokens(name):
+    with pytest.raises(ConfigError, match=r"and its method, fold, looks at no greedy token|has the name of one"):
+        find_arm({"name": name, "method": "fold"})
+    if name != "gaa-text":
+        assert find_arm({"name": name, "method": {"name": "gaa", "reading": "code"}}).name == name
+    assert find_arm({"name": "gaaxy", "method": "fold"}).method == Fold()
+
+
 def test_every_arm_is_listed(capsys):
     assert cli.main(["arms"]) == 0
     shown = capsys.readouterr().out

@@ -2,11 +2,13 @@
 
 import json
 import shutil
+from argparse import Namespace
 
 import pytest
 
 from commands import SETTINGS, refused
 from gaard import cli
+from gaard.methods import RECOMMENDED
 from gaard.training.trainer import GAATrainer
 
 MEASURES = ("hack_rate", "true_reward", "proxy_reward", "kl_untrained", "entropy", "frontier_area", "seconds_per_step")
@@ -138,6 +140,23 @@ def test_a_comparison_cannot_be_given_a_method(words, message, capsys, tmp_path,
     (tmp_path / "run.yaml").write_text("method: fold\n")
     assert message in refused([*COMPARE, *words, "--out", "out"], capsys)
     assert not (tmp_path / "out").exists()
+
+
+def test_a_comparison_has_one_folder(capsys, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    message = refused([*COMPARE, "--out", "c1", "--output_dir", "c2"], capsys)
+    assert message == "gaard: --out c1 and output_dir='c2' are two folders for one study: leave one out"
+    assert not list(tmp_path.iterdir())
+
+
+def test_what_is_compared_by_default_is_the_safeguard_to_try_first(capsys):
+    study, _ = cli._study_of_options(
+        Namespace(arms=None, seeds=1, baseline=None, out=None, config=None, scenario="capped")
+    )
+    assert [arm.name for arm in study.arms] == ["ppo", RECOMMENDED]
+    with pytest.raises(SystemExit):
+        cli.main(["compare", "--help"])
+    assert f"default: ppo,{RECOMMENDED}" in " ".join(capsys.readouterr().out.split())
 
 
 def test_nothing_beside_a_studys_file(tmp_path, capsys):

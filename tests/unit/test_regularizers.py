@@ -61,6 +61,10 @@ def test_one_or_several_by_name_or_made(given, found):
     [
         ("samm", "regularizers='samm' is not known: did you mean 'sam'"),
         (["par", "par"], "regularizers names 'par' twice"),
+        (
+            ["gradient-norm", "par", "sam"],
+            "regularizers 'gradient-norm' and 'sam' each take a second gradient, .*: leave one out",
+        ),
         ([{"name": "par"}, PAR(completions=1)], "regularizers names 'par' twice"),
         ([3], "regularizers=3 is neither a name nor a mapping"),
         ({"radius": 1}, r"regularizers=\{'radius': 1\} has no name: choose from gradient-norm, kl-budget"),

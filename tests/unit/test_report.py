@@ -20,12 +20,10 @@ from gaard.report.surfaces import coefficients_chart, path_over_surfaces
 from gaard.report.texts import browsable, thinned
 from gaard.report.verdict import fewer_hacks, tax, verdict
 
-FOLD = {"name": "fold", "base": "ppo"}
-
 
 def collected(ours, theirs, truth=None, label="capped"):
     """Results of fold and ppo with these hack rates by seed; the true reward of fold differs by ``truth``."""
-    study = build_study([label], ["ppo", FOLD], [0], {})
+    study = build_study([label], ["ppo", "fold"], [0], {})
     truth = truth or [0.0] * len(ours)
     runs = []
     for arm, rates in (("fold", ours), ("ppo", theirs)):
@@ -105,7 +103,7 @@ def test_a_control_is_whatever_scenario_another_names(tmp_path):
         "from dataclasses import replace\nfrom gaard.lab.scenarios import capped\n"
         f"scenario = replace(capped(), control={str(control)!r})\n"
     )
-    study = build_study([str(tmp_path / "mine.py"), "capped", str(control)], ["ppo", FOLD], [0], {})
+    study = build_study([str(tmp_path / "mine.py"), "capped", str(control)], ["ppo", "fold"], [0], {})
     label = list(study.scenarios)[2]
     assert label.endswith("no-hack")
     assert study.controls == [label]

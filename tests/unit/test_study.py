@@ -10,6 +10,7 @@ import pytest
 from gaard import cli
 from gaard.errors import ConfigError
 from gaard.lab.scenarios import find_scenario
+from gaard.lab.spec import layered
 from gaard.lab.study import RunKey, build_study, read_study, study_of_settings
 from gaard.methods import GAA, GAE, PPO, Fold
 from gaard.regularizers import SAM
@@ -64,6 +65,51 @@ def test_an_arm_states_its_whole_method_whatever_stands_beside_it(tmp_path):
         assert spec.regularizers == ((SAM(),) if key.arm == "ppo-sam" else ())
 
 
+ONE = [
+    ({"reward_clip": 1}, "ppo-reward-clip"),
+    ({"kl_coef": 0.3}, "ppo-kl-0.3"),
+    ({"entropy_coef": 0.01}, "ppo-entropy-0.01"),
+    ({}, {"name": "again", "method": "ppo"}),
+    ({}, {"name": "as-it-is", "base": "ppo", "advantages": {"gamma": 1, "lam": 0.95}}),
+]
+
+
+@pytest.mark.parametrize(("settings", "arm"), ONE, ids=str)
+def test_no_two_arms_of_a_study_are_one(settings, arm, tmp_path):
+    """Else the baseline would be compared with itself."""
+    name = arm if isinstance(arm, str) else arm["name"]
+    for make in (
+        lambda: build_study(["clean", "capped"], ["fold", "ppo", arm], [0, 1], settings),
+        lambda: study_of_settings({"scenario": "capped", **settings}, ["fold", "ppo", arm], [0]),
+    ):
+        with pytest.raises(ConfigError, match=f"arms 'ppo' and '{name}' are the same run in .*: leave one out"):
+            make().specs(tmp_path)
+
+
+def test_a_study_goes_on_with_no_other_rewards():
+    """Runs that are done have the old ones; a single run may, and says so in its record."""
+    for make in (
+        lambda: build_study(["capped"], ["ppo"], [0], {"accept_changed_rewards": True}),
+        lambda: study_of_settings({"scenario": "capped", "accept_changed_rewards": True}, ["ppo"], [0]),
+        lambda: build_study(["capped"], [{"name": "x", "base": "ppo", "accept_changed_rewards": True}], [0], {}),
+    ):
+        with pytest.raises(ConfigError, match=r"accept_changed_rewards.* a single run"):
+            make()
+
+
+@pytest.mark.parametrize("value", ["true", "proxy"])
+def test_which_reward_trains_is_for_an_arm_to_say(value):
+    """Else every arm would be an oracle."""
+    for make in (
+        lambda: build_study(["capped"], ["ppo"], [0], {"trained_reward": value}),
+        lambda: study_of_settings({"scenario": "capped", "trained_reward": value}, ["ppo"], [0]),
+    ):
+        with pytest.raises(ConfigError, match=f"trained_reward='{value}' is given to every run, and .* take it out"):
+            make()
+    with pytest.raises(ConfigError, match="training holds 'trained_reward': take it out, it belongs to an arm"):
+        replace(find_scenario("capped"), training={"trained_reward": value})
+
+
 @pytest.mark.parametrize("settings", [{"method": "fold"}, {"method": Fold()}, {"regularizers": ["par"]}])
 def test_no_study_has_a_method_of_its_own(settings):
     for make in (
@@ -91,6 +137,25 @@ def test_options_of_advantages_come_one_by_one_from_scenario_study_and_arm(tmp_p
     }
     for (scenario, name), advantages in expected.items():
         assert specs[RunKey(scenario, name, 0)].advantages == advantages
+
+
+@pytest.mark.parametrize("given", ["gae", {"name": "gae"}, {}, {"name": "gae", "gamma": 1}], ids=str)
+def test_the_name_of_the_estimator_alone_takes_nothing_of_the_scenario_away(given, tmp_path):
+    for settings, arm in (({"advantages": given}, "ppo"), ({}, {"name": "x", "base": "ppo", "advantages": given})):
+        specs = build_study(["nietzsche-capped"], [arm], [0], settings).specs(tmp_path)
+        assert [spec.advantages for spec in specs.values()] == [GAE(lam=0.0)] * 2
+
+
+def test_another_estimator_has_options_of_its_own():
+    own = layered({"advantages": "gae"}, {"advantages": {"lam": 0.5}}, {"advantages": "gae"})
+    assert own == {"advantages": {"name": "gae", "lam": 0.5}}
+    assert layered({"advantages": {"lam": 0.5}}, {"advantages": {"name": "own.py", "width": 1}}) == {
+        "advantages": {"name": "own.py", "width": 1}
+    }
+    assert layered({"advantages": {"name": "own.py", "width": 1}}, {"advantages": "own.py"}) == {
+        "advantages": {"name": "own.py", "width": 1}
+    }
+    assert layered({"advantages": {"lam": 0.5}}, {"advantages": GAE()}) == {"advantages": GAE()}
 
 
 def test_a_study_names_its_baseline_among_its_arms(tmp_path):

@@ -8,10 +8,12 @@ import pyarrow.parquet as pq
 import pytest
 
 from gaard import GAATrainer, cli
+from gaard.errors import ConfigError
+from gaard.lab.agreement import check_agreement
 from gaard.lab.arms import find_arms
 from gaard.lab.collection import collect
 from gaard.lab.compare import compare
-from gaard.lab.study import Study, build_study
+from gaard.lab.study import RunKey, Study, build_study
 from user_files import OWN_ARM, OWN_METHOD, OWN_SCENARIO, SHORT, stated
 
 
@@ -173,7 +175,7 @@ def test_where_a_users_file_lies_does_not_tell_runs_apart_but_what_it_holds_does
         assert cli.main([*train, "--scenario", f"{spelled}loud.py", "--method", f"{spelled}halved.py"]) == 0
         assert cli.main([*train, "--scenario", f"{spelled}loud.py:loud", "--method", f"{spelled}halved.py:Halved"]) == 0
     record = json.loads(Path("run/run.json").read_text())
-    assert record["config"]["method"].keys() == {"name", "factor", "code"}
+    assert record["config"]["method"].keys() == {"name", "factor", "class", "code"}
     Path("halved.py").write_text(OWN_METHOD.replace("0.5", "0.25"))
     capsys.readouterr()
     assert cli.main([*train, "--scenario", "loud.py", "--method", "halved.py"]) == 2
@@ -189,3 +191,64 @@ def test_an_arm_by_a_users_method_runs_in_another_process(tmp_path, monkeypatch)
     assert [run["error"] for run in results["runs"]] == [None] * 3
     record = json.loads((tmp_path / "out" / "capped" / "halved-seed0" / "run.json").read_text())
     assert (record["config"]["method"]["name"], record["config"]["method"]["factor"]) == ("halved", 0.25)
+
+
+EDITED = OWN_SCENARIO.replace("/ 2", "/ 3")
+
+
+def test_a_reward_that_is_edited_meanwhile_does_not_join_the_one_before(tmp_path):
+    """Else one seed would have the old reward and the next one the new, in one table."""
+    (tmp_path / "loud.py").write_text(OWN_SCENARIO)
+    study = build_study([str(tmp_path / "loud.py")], ["ppo"], [0, 1], {**SHORT, "max_steps": 1, "use_cpu": True})
+
+    def edit(text):
+        if text.startswith("run 3/4"):
+            (tmp_path / "loud.py").write_text(EDITED)
+
+    runs = compare(study, tmp_path / "out", announce=edit)["runs"]
+    assert [run["error"] is None for run in runs] == [True, True, False, False]
+    assert "seed 1 differs from the first run of the scenario" in runs[3]["error"]
+    assert "rewards: {" in runs[3]["error"]
+    assert runs[3]["measures"] == {}
+    assert not (tmp_path / "out" / runs[3]["folder"] / "run.json").exists()
+    (tmp_path / "loud.py").write_text(OWN_SCENARIO)  # put back, the study goes on
+    assert [run["error"] for run in compare(study, tmp_path / "out")["runs"]] == [None] * 4
+
+
+def test_runs_of_a_scenario_share_model_rewards_and_prompts_and_those_of_an_arm_its_method():
+    first = {"algorithm": 1, "model_sha256": "a", "rewards": {"proxy": "x"}, "prompts": "p"}
+    first["model_setup"] = {"config": "c", "value_head": "0"}
+    method = {"name": "halved", "factor": 0.5, "code": "1"}
+    record = {**first, "config": {"method": method, "regularizers": []}}
+    known: dict = {}
+    check_agreement(known, RunKey("loud", "halved", 0), record)
+    other_seed = {**record, "model_setup": {"config": "c", "value_head": "1"}}
+    check_agreement(known, RunKey("loud", "halved", 1), other_seed)
+    check_agreement(known, RunKey("quiet", "halved", 0), {**record, "rewards": {"proxy": "y"}})
+    for key, value in first.items():
+        with pytest.raises(ConfigError, match=f"seed 1 differs from the first run of the scenario 'loud'.*\n  {key}: "):
+            check_agreement(known, RunKey("loud", "halved", 1), {**record, key: {"another": value}})
+    for key, value in {"method": {**method, "code": "2"}, "regularizers": [{"name": "sam"}]}.items():
+        other = {**record, "config": {**record["config"], key: value}}
+        with pytest.raises(ConfigError, match=f"seed 1 differs from the first run of the arm 'halved'.*\n  {key}: "):
+            check_agreement(known, RunKey("quiet", "halved", 1), {**other, "rewards": {"proxy": "y"}})
+
+
+def test_a_reward_that_is_edited_before_another_process_reads_it_does_not_join(tmp_path):
+    """Of runs side by side the record that each left is compared when it ends."""
+    for name in ("loud", "calm"):
+        (tmp_path / f"{name}.py").write_text(OWN_SCENARIO)
+    scenarios = [str(tmp_path / "loud.py"), str(tmp_path / "calm.py")]
+    study = build_study(scenarios, ["ppo"], [0, 1], {**SHORT, "max_steps": 1, "use_cpu": True})
+    edited = []
+
+    def edit(text):
+        if "calm" in text and not edited:  # the first of its runs is done
+            edited.append((tmp_path / "calm.py").write_text(EDITED))
+
+    results = compare(study, tmp_path / "out", jobs=2, announce=edit)
+    records = [json.loads(path.read_text()) for path in (tmp_path / "out").rglob("run.json")]
+    errors = [run["error"] for run in results["runs"] if "calm" in run["scenario"] and run["error"]]
+    assert errors
+    assert all("differs from the first run of the scenario" in error for error in errors)
+    assert len(records) >= 5

@@ -14,11 +14,11 @@ import polars as pl
 
 from gaard.errors import ConfigError
 from gaard.lab import frontier
+from gaard.lab.arms import UNTRAINED
 from gaard.lab.frontier import KL_LEVELS, SMOOTHING
 from gaard.lab.measures import OF_RUN
 from gaard.lab.statistics import Difference, Interval, mean_interval, paired_difference
 
-UNTRAINED = "untrained"
 HACKED = 0.5  # a run is hacked if more than this share of its completions hack
 GOOD_SHARE = 0.95  # of what the baseline gains: as good as it
 WHICH = ("scenario", "arm", "seed")

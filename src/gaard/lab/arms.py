@@ -8,15 +8,17 @@ from typing import Any
 from gaard.errors import ConfigError
 from gaard.lab.files import in_python_file
 from gaard.lab.spec import check_settings, layered
-from gaard.methods import METHODS, Method, find_method
+from gaard.methods import GAA, METHODS, PPO, RECOMMENDED, Method, find_method
 from gaard.regularizers import Regularizer, find_regularizers
 from gaard.settings import Named, Options, suggest
 from gaard.training.config import GAAConfig
 
-RUN_CONTROLS = ("output_dir", "overwrite", "seed", "progress", "report_to")
+RUN_CONTROLS = ("output_dir", "overwrite", "accept_changed_rewards", "seed", "progress", "report_to")
 WHOLE_METHOD = ("method", "regularizers")  # what an arm states of itself, and no study for it
+OF_ARMS = (*WHOLE_METHOD, "trained_reward")  # what arms alone may say
 UNTRAINED = "untrained"
 NAME = re.compile(r"[\w.=+-]+")
+PARTS = re.compile(r"[-._+=]")  # what parts the words of a name
 
 
 @dataclass(frozen=True)
@@ -133,8 +135,30 @@ def find_arm(given: Any) -> Arm:
         The arm.
 
     Raises:
-        ConfigError: For what is none of these.
+        ConfigError: For what is none of these, or is another arm than its name says.
     """
+    arm = _found(given)
+    _check_name(arm)
+    return arm
+
+
+def _check_name(arm: Arm) -> None:
+    """Refuse an arm whose name is that of a known one, or of a method, that it is not."""
+    known = ARMS.get(arm.name)
+    if known and any(getattr(arm, key) != getattr(known, key) for key in (*WHOLE_METHOD, "settings")):
+        raise ConfigError(
+            f"arm {arm.name!r} has the name of one of gaard's ({known.in_words()}) and is another ({arm.in_words()}): "
+            "name it otherwise"
+        )
+    if GAA.name in PARTS.split(arm.name.lower()) and not arm.method.observes.greedy_branch:
+        raise ConfigError(
+            f"arm {arm.name!r} is called {GAA.name}, and its method, {arm.method.name}, looks at no greedy token: name "
+            "it otherwise"
+        )
+
+
+def _found(given: Any) -> Arm:
+    """What is given as an arm, whatever its name."""
     if isinstance(given, Arm):
         return given
     if isinstance(given, Mapping):
@@ -188,7 +212,7 @@ def find_arms(given: object) -> list[Arm]:
         ConfigError: For none, one that is not known, or two of one name.
     """
     if not isinstance(given, list | tuple) or not given:
-        raise ConfigError(f"arms={given!r} is no list of arms: name some, such as ppo,fold")
+        raise ConfigError(f"arms={given!r} is no list of arms: name some, such as {PPO.name},{RECOMMENDED}")
     arms = [find_arm(one) for one in given]
     names = [arm.name for arm in arms]
     if twice := next((name for name in names if names.count(name) > 1), None):

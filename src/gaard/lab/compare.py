@@ -13,6 +13,7 @@ from statistics import median
 from typing import Any, NamedTuple
 
 from gaard.errors import CheckpointError, ConfigError, GaardError
+from gaard.lab.agreement import Known, check_agreement
 from gaard.lab.arms import UNTRAINED
 from gaard.lab.collection import collect, write_table
 from gaard.lab.engine import RunsProgress, execute
@@ -83,7 +84,8 @@ def compare(
 ) -> dict[str, Any]:
     """Run every arm with every seed in every scenario, or take up what an earlier call left, and collect the results.
 
-    A run that fails is named in the results and the rest goes on.
+    A run that fails is named in the results and the rest goes on. So is one by other rewards than the first of its
+    scenario, or by another method than the first of its arm, where a user's file is edited while the study runs.
 
     Args:
         study: What to run.
@@ -107,13 +109,14 @@ def compare(
     specs, chosen = study.specs(folder), ENGINES[engine]
     _check_earlier(specs)
     runs: dict[RunKey, Run] = {}
-    with chosen.session(jobs), closing(_carried_out(specs, folder, jobs, chosen, announce)) as outcomes:
+    agreed: Known = {}
+    with chosen.session(jobs), closing(_carried_out(specs, folder, jobs, chosen, announce, agreed)) as outcomes:
         folder.mkdir(parents=True, exist_ok=True)
         known = _earlier_runs(folder)
         if not known:  # what is to come, for who looks while the first run goes on
             _write(collect([], study), folder)
         for key, run in outcomes:
-            runs[key] = run
+            runs[key] = _in_agreement(run, key, specs[key], agreed)
             results = collect([asdict(runs[key]) for key in specs if key in runs], study)
             # Taking up finished runs must not leave less than there was, should it be interrupted.
             if len(runs) >= min(known, len(specs)):
@@ -173,10 +176,15 @@ def _earlier_runs(folder: Path) -> int:
 
 
 def _carried_out(
-    specs: Mapping[RunKey, RunSpec], folder: Path, jobs: int, engine: Engine, announce: Callable[[str], None]
+    specs: Mapping[RunKey, RunSpec],
+    folder: Path,
+    jobs: int,
+    engine: Engine,
+    announce: Callable[[str], None],
+    agreed: Known,
 ) -> Generator[tuple[RunKey, Run], None, None]:
     """Key and outcome of each run as it ends; the first alone, since what stops it would stop them all."""
-    tasks = [_Task(key, spec, folder) for key, spec in specs.items()]
+    tasks = [_Task(key, spec, folder, agreed) for key, spec in specs.items()]
     first, rest, jobs = replace(tasks[0], alone=True), tasks[1:], min(jobs, len(tasks) - 1)
     announce(f"run 1/{len(tasks)}: {first}")
     if engine.here:
@@ -196,6 +204,17 @@ def _carried_out(
             yield rest[index].key, run
 
 
+def _in_agreement(run: Run, key: RunKey, spec: RunSpec, agreed: Known) -> Run:
+    """The run, or its error if its record is not of one study with the first ones'."""
+    record = None if run.error else read_record(Path(spec.output_dir) / RUN)
+    try:
+        if record is not None:
+            check_agreement(agreed, key, record)
+    except GaardError as error:
+        return replace(run, measures={}, at_kl={}, error=f"{type(error).__name__}: {error}")
+    return run
+
+
 @dataclass(frozen=True)
 class _Task:
     """Trains and measures one run, unless that is done; raises what stops it if it is alone, else keeps it."""
@@ -203,6 +222,8 @@ class _Task:
     key: RunKey
     spec: RunSpec
     folder: Path
+    # Shared by the runs of this process; another one gets what is known when the run is sent there.
+    agreed: Known = field(default_factory=dict)
     alone: bool = False
 
     def __str__(self) -> str:
@@ -218,6 +239,7 @@ class _Task:
         run = Run(self.key.scenario, self.key.arm, self.key.seed, self.key.folder, {})
         try:
             trainer = build_trainer(self.spec)
+            check_agreement(self.agreed, self.key, json.loads(json.dumps(trainer.record())))
             trainer.claim_folder()
             run = replace(run, id=fingerprint(trainer.record()))
             trainer.train()

@@ -10,7 +10,7 @@ from functools import partial
 from typing import Any
 
 from gaard.errors import ConfigError, did_you_mean
-from gaard.lab.arms import RUN_CONTROLS, WHOLE_METHOD
+from gaard.lab.arms import OF_ARMS, RUN_CONTROLS
 from gaard.lab.files import in_python_file
 from gaard.lab.spec import check_settings, layered
 from gaard.rewards import (
@@ -97,7 +97,7 @@ class Scenario:
         check_settings(self.training, [f.name for f in fields(GAAConfig)], f"{where}, training")
         own_fields = {f.name for f in fields(self)}
         for key in self.training:
-            if key in own_fields or key in (*WHOLE_METHOD, *RUN_CONTROLS):
+            if key in own_fields or key in (*OF_ARMS, *RUN_CONTROLS):
                 own = (
                     f"it is a field of the scenario: {key}=…" if key in own_fields else "it belongs to an arm or a run"
                 )

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from gaard.errors import ConfigError
-from gaard.methods import ESTIMATORS, METHODS
+from gaard.methods import ESTIMATORS, GAE, METHODS
 from gaard.regularizers import REGULARIZERS
 from gaard.settings import Options, check_keys
 from gaard.training.config import GAAConfig
@@ -60,7 +60,7 @@ REWARD_FIELDS = ("reward_funcs", "reward_weights", "honeypot", "true_reward_func
 
 
 def layered(*layers: Mapping[str, Any]) -> dict[str, Any]:
-    """Settings over settings: later ones win, of ``advantages`` option by option.
+    """Settings over settings: later ones win, of ``advantages`` by one estimator option by option.
 
     Args:
         *layers: Fields of a run.
@@ -70,10 +70,17 @@ def layered(*layers: Mapping[str, Any]) -> dict[str, Any]:
     """
     merged: dict[str, Any] = {}
     for layer in layers:
-        both = isinstance(merged.get("advantages"), Mapping) and isinstance(layer.get("advantages"), Mapping)
-        advantages = {"advantages": {**merged["advantages"], **layer["advantages"]}} if both else {}
-        merged = {**merged, **layer, **advantages}
+        below, above = (_options(one.get("advantages")) for one in (merged, layer))
+        merged = {**merged, **layer}
+        if below is not None and above is not None and below.get("name", GAE.name) == above.get("name", GAE.name):
+            merged["advantages"] = {**below, **above}
     return merged
+
+
+def _options(given: Any) -> Mapping[str, Any] | None:
+    """An estimator's options, its name among them; None for what is neither a name nor a mapping."""
+    given = {"name": given} if isinstance(given, str) else given
+    return given if isinstance(given, Mapping) else None
 
 
 def check_settings(given: Iterable[Any], known: Iterable[str], where: str, dashes: str = "") -> None:

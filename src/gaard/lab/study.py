@@ -1,5 +1,6 @@
 """What a comparison is made of: scenarios × arms × seeds, as one YAML file or one call states it."""
 
+import json
 import re
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, fields, replace
@@ -7,10 +8,11 @@ from pathlib import Path
 from typing import Any
 
 from gaard.errors import ConfigError
-from gaard.lab.arms import UNTRAINED, WHOLE_METHOD, Arm, find_arms
+from gaard.lab.arms import OF_ARMS, UNTRAINED, Arm, find_arms
 from gaard.lab.scenarios import find_scenario
 from gaard.lab.spec import RunSpec, check_settings, layered
 from gaard.settings import check_keys, suggest
+from gaard.training.identity import determining_settings
 from gaard.yaml_files import read_mapping
 
 KEYS = ("summary", "scenarios", "arms", "seeds", "baseline", "settings")
@@ -80,7 +82,7 @@ class Study:
             Key → settings, the untrained model's before the arms'.
 
         Raises:
-            ConfigError: For settings that no run could use.
+            ConfigError: For settings that no run could use, or that make one run of two arms.
         """
         arms = {UNTRAINED: None, **{arm.name: arm for arm in self.arms}}
         specs = {}
@@ -97,6 +99,7 @@ class Study:
                         raise ConfigError(str(error) if arm is None else f"arm {name!r}: {error}") from None
         if not all(spec.eval_completions for spec in specs.values()):
             raise ConfigError("eval_completions=0 leaves a comparison nothing to compare: make it 1 or more")
+        _check_apart(specs)
         return specs
 
     def record(self) -> dict[str, Any]:
@@ -180,9 +183,35 @@ def study_of_settings(
     return replace(study, settings=dict(settings))
 
 
+def _check_apart(specs: Mapping[RunKey, RunSpec]) -> None:
+    """Refuse two arms that train the same run, such as ``ppo`` and ``ppo-kl-0.3`` where every run has that kl_coef."""
+    first: dict[tuple[str, str], str] = {}
+    for key, spec in specs.items():
+        if key.arm == UNTRAINED:
+            continue
+        settings = json.dumps(determining_settings(spec.record()), sort_keys=True)  # the seed is among them
+        other = first.setdefault((key.scenario, settings), key.arm)
+        if other != key.arm:
+            raise ConfigError(
+                f"arms {other!r} and {key.arm!r} are the same run in {key.scenario}: leave one out, or take out the "
+                "setting that makes them one"
+            )
+
+
 def _check_no_method(settings: Mapping[str, Any]) -> None:
-    """A method in the settings of every run would make the baseline one of what it is compared with."""
-    if own := next((key for key in settings if key in WHOLE_METHOD), None):
+    """What arms say, in the settings of every run, would make the baseline one of what it is compared with."""
+    if settings.get("accept_changed_rewards"):
+        raise ConfigError(
+            "accept_changed_rewards is for a single run: in a study the runs that are done have the old rewards: use "
+            "another --out, or --overwrite"
+        )
+    own = next((key for key in settings if key in OF_ARMS), None)
+    if own == "trained_reward":
+        raise ConfigError(
+            f"{own}={settings[own]!r} is given to every run, and it is an arm that says which reward trains: take it "
+            "out; arm oracle trains on the true one"
+        )
+    if own is not None:
         raise ConfigError(
             f"{own}={settings[own]!r} is given to every run, and each arm states its whole method: take it out, or "
             "state an arm of your own (docs/lab.md), such as {name: mine, method: {name: fold, threshold: 2}}"

@@ -38,7 +38,7 @@ def find_regularizers(given: Any) -> tuple[Regularizer, ...]:
         Them, in that order.
 
     Raises:
-        ConfigError: For one that is not known, or is given twice.
+        ConfigError: For one that is not known, or is given twice, or two that take a second gradient.
     """
     if given is None:
         return ()
@@ -47,4 +47,10 @@ def find_regularizers(given: Any) -> tuple[Regularizer, ...]:
     names = [one.name for one in found]
     if twice := next((name for name in names if names.count(name) > 1), None):
         raise ConfigError(f"regularizers names {twice!r} twice: leave one out")
+    second = [one.name for one in found if one.second_gradient]
+    if len(second) > 1:
+        raise ConfigError(
+            f"regularizers {second[0]!r} and {second[1]!r} each take a second gradient, and what is left of both is "
+            "neither: leave one out"
+        )
     return found

@@ -16,11 +16,13 @@ class Regularizer(Options):
     Attributes:
         moves_reference: Whether the run needs a reference that can move.
         needs_float32: Whether its small steps would be lost in bfloat16.
+        second_gradient: Whether it takes one elsewhere, in the place of the first: two that do cannot be together.
     """
 
     kind: ClassVar[str] = "regularizer"
     moves_reference: ClassVar[bool] = False
     needs_float32: ClassVar[bool] = False
+    second_gradient: ClassVar[bool] = False
 
     @property
     def baseline_completions(self) -> int:

@@ -21,6 +21,7 @@ class GradientNorm(Regularizer):
 
     name = "gradient-norm"
     needs_float32 = True
+    second_gradient = True
 
     coef: NotNegative = 0.05  # the best of those that were tried (docs/results.md)
     radius: Positive = 0.01
@@ -47,6 +48,7 @@ class SAM(Regularizer):
 
     name = "sam"
     needs_float32 = True
+    second_gradient = True
 
     radius: Positive = 0.01
 

@@ -162,8 +162,8 @@ def scenario_table(scenario: Scenario) -> Table:
     table = Table(title=escape(scenario.summary), show_header=False)
     table.add_column("setting")
     table.add_column("value", overflow="fold")
-    judge = scenario.scorer()
-    rewards = judge.identity()
+    scorer = scenario.scorer()
+    rewards = scorer.identity()
     untrained, honest = _reach(scenario)
     rows = {
         "trains on": ", ".join(rewards["exploitable"]) or rewards["proxy"],
