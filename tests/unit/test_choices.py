@@ -135,6 +135,7 @@ def test_the_identity_leaves_out_only_what_changes_no_result():
     assert {
         "output_dir",
         "overwrite",
+        "accept_changed_rewards",
         "report_to",
         "save_steps",
         "save_total_limit",
