@@ -31,7 +31,7 @@ def finished(folder: Path) -> pl.DataFrame:
 
 def record(runs: pl.DataFrame) -> pl.DataFrame:
     """Runs as the record has them."""
-    return runs.select("id", "algorithm", *WHICH, "error", *OF_RUN)
+    return runs.select("id", pl.col("algorithm").cast(pl.Int32), *WHICH, "error", *OF_RUN)
 
 
 def steps(folder: Path, runs: pl.DataFrame) -> pl.DataFrame:

@@ -16,7 +16,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1]))  # where this is ru
 
 from gaard.errors import CheckpointError
 from gaard.method import advantages, coefficients, objective
-from gaard.methods import METHODS, fold, gaa
+from gaard.methods import METHODS, fold, gaa, gae
 from gaard.methods.gaa import READINGS
 from gaard.regularizers import PAR, REGULARIZERS, KLBudget, flat
 from gaard.training import estimate, trainer, update
@@ -138,7 +138,7 @@ BROKEN = [  # run, module, name, what stands there instead
     ("gaa-text", gaa, "advantage_gap", lambda one, greedy, spread: advantages.advantage_gap(greedy, one, spread)),
     ("gaa-code", gaa, "at_granularity", lambda x, mask, granularity: x),
     ("gaa-text", estimate, "GREEDY_SCORE_LIMIT", 1.0),
-    ("ppo", objective, "value_loss", unclipped),
+    ("ppo", gae, "value_loss", unclipped),
     ("ppo", update, "kl_loss", lambda statistics, ref_logprobs, config: 1.1 * statistics.kl),
     ("ppo", objective, "clipped_surrogate", lambda ratio, advantages, cliprange: ratio * advantages),
     ("sam", flat, "gradient_uphill", downhill),

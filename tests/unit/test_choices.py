@@ -50,9 +50,9 @@ def test_a_method_is_an_object_a_name_or_a_mapping(given):
 
 
 def test_regularizers_are_objects_names_or_mappings():
-    given = [GradientNorm(coef=0.1), "sam", {"name": "par", "completions": 2}]
+    given = [GradientNorm(coef=0.1), {"name": "par", "completions": 2}]
     given += [ReferenceResets(steps=5), {"name": "kl-budget", "limit": 1}]
-    expected = (GradientNorm(coef=0.1), SAM(), PAR(completions=2), ReferenceResets(steps=5), KLBudget(limit=1.0))
+    expected = (GradientNorm(coef=0.1), PAR(completions=2), ReferenceResets(steps=5), KLBudget(limit=1.0))
     assert GAAConfig("x", regularizers=given).regularizers == expected
     assert GAAConfig("x", regularizers="sam").regularizers == (SAM(),)
     assert GAAConfig("x").regularizers == GAAConfig("x", regularizers=None).regularizers == ()

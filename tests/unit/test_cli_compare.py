@@ -124,9 +124,9 @@ COMPARE = ["compare", "--scenario", "capped", "--arms", "ppo,fold"]
         ),
         (
             ["--method", "fold", "--method.threshold", "2"],
-            "method={'name': 'fold', 'threshold': 2} is given to every run",
+            "--method.threshold is given to every run, and each arm states its whole method: take it out",
         ),
-        (["--method.threshold", "2"], "--method.threshold is given without --method"),
+        (["--method.threshold", "2"], "--method.threshold is given to every run, and each arm states its whole method"),
         (
             ["--regularizers", "[sam]"],
             "regularizers=['sam'] is given to every run, and each arm states its whole method",

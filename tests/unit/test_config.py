@@ -226,6 +226,18 @@ def changes_cpu_kernels(tmp_path, **_):
         assert row == pytest.approx(other, abs=1e-9)
 
 
+def changes_accept_changed_rewards(tmp_path, **_):
+    """A run whose reward has changed is gone on with."""
+
+    def others(completions, **kwargs):
+        return [float(len(text)) for text in completions]
+
+    tiny_trainer(tmp_path, max_steps=1).train()
+    with pytest.raises(CheckpointError, match="accept_changed_rewards=True"):
+        tiny_trainer(tmp_path, max_steps=1, reward=others).train()
+    tiny_trainer(tmp_path, max_steps=1, reward=others, accept_changed_rewards=True).train()
+
+
 OWN_OBSERVATIONS = {name[len("changes_") :]: f for name, f in globals().items() if name.startswith("changes_")}
 
 
