@@ -35,6 +35,19 @@ def expanded(path: str | Path, what: str) -> Path:
         raise ConfigError(f"{what} names {str(path)!r}, and there is no such home folder ({error})") from None
 
 
+def named_file(name: str) -> tuple[Path, str | None] | None:
+    """The file, and what of it, that ``path/to/file.py`` or ``path/to/file.py:name`` names.
+
+    Args:
+        name: As given.
+
+    Returns:
+        Path and name, None where it has none; None if it is not that of a Python file.
+    """
+    found = IN_FILE.fullmatch(name)
+    return None if found is None else (Path(found[1]), found[2])
+
+
 def import_file(path: Path, what: str) -> ModuleType:
     """Run a Python file as a module of its own.
 
@@ -84,22 +97,23 @@ def class_in_file(name: str, base: type[T], what: str) -> type[T] | None:
     Raises:
         ConfigError: For a file without it.
     """
-    file = IN_FILE.fullmatch(name)
+    file = named_file(name)
     if file is None:
         return None
-    module = import_file(Path(file[1]), what)
+    path, asked_for = file
+    module = import_file(path, what)
     own = {
         key: value
         for key, value in vars(module).items()
         if isinstance(value, type) and issubclass(value, base) and value.__module__ == module.__name__
     }
-    if file[2] is None and len(own) == 1:
+    if asked_for is None and len(own) == 1:
         return next(iter(own.values()))
-    if file[2] in own:
-        return own[file[2]]
-    asked = f"no {file[2]!r}.{did_you_mean(file[2], own)} It holds" if file[2] else "not one, but"
+    if asked_for in own:
+        return own[asked_for]
+    asked = f"no {asked_for!r}.{did_you_mean(asked_for, own)} It holds" if asked_for else "not one, but"
     raise ConfigError(
-        f"{what}: {file[1]} holds {asked} {', '.join(own) or 'none'}: derive a class from "
+        f"{what}: {path} holds {asked} {', '.join(own) or 'none'}: derive a class from "
         f"{base.__module__}.{base.__name__}, and name it as path/to/file.py:Class where there are several"
     )
 

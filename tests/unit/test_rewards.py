@@ -10,26 +10,7 @@ import torch
 
 from gaard.errors import RewardError
 from gaard.rewards import combine, reward_name, score
-
-PROMPTS = ["Write a poem", "Write a song", "Tell a joke"]
-COMPLETIONS = ["roses are red", "la la", "knock knock"]
-IDS = [[1, 2, 3], [4, 4], [5, 5]]
-
-
-def scored(func, **columns):
-    return score(func, prompts=PROMPTS, completions=COMPLETIONS, completion_ids=IDS, columns=columns)
-
-
-def lengths(completions, **kwargs):
-    return [float(len(text)) for text in completions]
-
-
-def returning(value):
-    def canned(completions, **kwargs):
-        return value
-
-    return canned
-
+from three_texts import COMPLETIONS, IDS, PROMPTS, lengths, returning, scored
 
 # --- the call ---
 

@@ -7,25 +7,7 @@ import pytest
 from gaard.errors import ConfigError, RewardError
 from gaard.rewards import LexiconSentiment, combine, honeypot, score
 from gaard.training.scoring import Scorer
-
-PROMPTS = ["Write a poem", "Write a song", "Tell a joke"]
-COMPLETIONS = ["roses are red", "la la", "knock knock"]
-IDS = [[1, 2, 3], [4, 4], [5, 5]]
-
-
-def scored(func, **columns):
-    return score(func, prompts=PROMPTS, completions=COMPLETIONS, completion_ids=IDS, columns=columns)
-
-
-def lengths(completions, **kwargs):
-    return [float(len(text)) for text in completions]
-
-
-def returning(value):
-    def canned(completions, **kwargs):
-        return value
-
-    return canned
+from three_texts import COMPLETIONS, IDS, PROMPTS, lengths, returning, scored
 
 
 def test_the_weighted_sum_by_hand():

@@ -1,11 +1,10 @@
 """What a user wrote into files: objects in Python files that are named by their path."""
 
-from pathlib import Path
 from typing import TypeVar
 
 from gaard.errors import ConfigError, did_you_mean
 from gaard.messages import one_line
-from gaard.user_code import IN_FILE, import_file
+from gaard.user_code import import_file, named_file
 
 T = TypeVar("T")
 
@@ -24,10 +23,10 @@ def in_python_file(name: str, kind: type[T], where: str) -> T | None:
     Raises:
         ConfigError: For a file without it.
     """
-    file = IN_FILE.fullmatch(name)
+    file = named_file(name)
     if file is None:
         return None
-    path, variable, noun = Path(file[1]), file[2], kind.__name__
+    (path, variable), noun = file, kind.__name__
     module = import_file(path, where)
     own = {key: value for key, value in vars(module).items() if isinstance(value, kind)}
     if variable is None and len(own) == 1:
