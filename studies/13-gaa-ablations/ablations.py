@@ -1,12 +1,13 @@
 """Johnson's text with one thing changed, each a method of its own."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import torch
 from torch import Tensor
 
+from gaard.method.advantages import beyond
 from gaard.method.masking import masked_std
-from gaard.methods import GAA, Estimates, Observation
+from gaard.methods import GAA, Estimates, GreedyTokens, Observation, Rollout
 from gaard.settings import Count, Finite, NotNegative
 
 
@@ -54,6 +55,8 @@ class Constant(GAA):
 class DeadZone(GAA):
     """Small gaps do not count.
 
+    The option ``dead_zone`` of ``gaa`` is in units of σ; here the unit is the spread of the gaps themselves.
+
     Attributes:
         width: Gaps count from this many of their standard deviations on.
     """
@@ -62,10 +65,12 @@ class DeadZone(GAA):
 
     width: NotNegative = 1.0
 
-    def gap(self, estimates: Estimates, mask: Tensor) -> Tensor:
+    def greedy(self, estimates: Estimates, rollout: Rollout) -> GreedyTokens:
         """σ ← max(σ − width · std(σ), 0)."""
-        gap = super().gap(estimates, mask)
-        return (gap - self.width * masked_std(gap, mask)).clamp(min=0.0) if self.width else gap
+        found, mask = super().greedy(estimates, rollout), rollout.completion_mask
+        if not self.width:
+            return found
+        return replace(found, sigma=beyond(found.sigma, self.width * masked_std(found.sigma, mask)))
 
 
 @dataclass(frozen=True)

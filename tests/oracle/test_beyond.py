@@ -77,14 +77,16 @@ class Both(GAA):
     """Johnson's text whose sampled advantages are folded too, and whose gap counts from a dead zone on."""
 
     fold: float = 0.0
-    dead_zone: float = 0.0
+    spreads: float = 0.0
 
     def shape(self, estimates, mask):
         return folded(estimates.advantages, self.fold, mask) if self.fold else estimates.advantages
 
-    def gap(self, estimates, mask):
-        gap = super().gap(estimates, mask)
-        return beyond(gap, self.dead_zone * masked_std(gap, mask)) if self.dead_zone else gap
+    def greedy(self, estimates, rollout):
+        found, mask = super().greedy(estimates, rollout), rollout.completion_mask
+        if not self.spreads:
+            return found
+        return replace(found, sigma=beyond(found.sigma, self.spreads * masked_std(found.sigma, mask)))
 
 
 def with_candidates(monkeypatch, count):
@@ -179,7 +181,7 @@ def test_a_rollouts_dead_zone_is_of_its_own_spread_of_gaps():
     gaps = plain.sigma[mask].tolist()
     mean = sum(gaps) / len(gaps)
     spread = (sum((gap - mean) ** 2 for gap in gaps) / len(gaps)) ** 0.5
-    found = estimate(rollout(), GAAConfig("x", method=Both(dead_zone=0.7)))
+    found = estimate(rollout(), GAAConfig("x", method=Both(spreads=0.7)))
     assert found.sigma[mask].tolist() == pytest.approx([max(gap - 0.7 * spread, 0.0) for gap in gaps])
     assert {gap > 0 for gap in found.sigma[mask].tolist()} == {True, False}
     assert torch.equal(found.advantages, plain.advantages)

@@ -29,6 +29,7 @@ def answers(method: Method) -> tuple[str, ...]:
         (Fold(), ("own", "token", "surrogate", "outside"), ppo_coefficients),
         (GAA(reading="text"), ("own", "token", "surrogate", "outside"), gaa_coefficients),
         (GAA(reading="code"), ("sampled", "minibatch", "objective", "outside"), gaa_coefficients),
+        (GAA(reading="expected"), ("own", "token", "surrogate", "outside"), gaa_coefficients),
     ],
     ids=lambda x: getattr(x, "name", ""),
 )
@@ -44,7 +45,7 @@ def test_the_fold_is_of_one_method_alone():
     advantages = tensor([[-2.0, -1.0, 0.0, 1.0, 2.0, 3.0 * 1.4826 * 1.5, 99.0]])
     estimates = Estimates(advantages, advantages, advantages, advantages)
     mask = advantages < 99.0
-    for method in (PPO(), GAA(reading="text"), GAA(reading="code")):
+    for method in (PPO(), *(GAA(reading=one) for one in READINGS)):
         assert torch.equal(method.shape(estimates, mask), advantages)
     assert Fold().threshold == 3.0
     assert Fold().shape(estimates, mask)[mask].tolist() == folded(advantages, 3.0, mask)[mask].tolist()
@@ -52,5 +53,9 @@ def test_the_fold_is_of_one_method_alone():
 
 def test_every_question_has_a_row_above():
     """An answer or a reading without a row is one untested."""
-    assert Answers._fields == ("greedy_ratio", "granularity", "scaled_terms", "greedy_clip")
-    assert tuple(READINGS) == ("text", "code")
+    assert Answers._fields == (
+        *("greedy_ratio", "granularity", "scaled_terms", "greedy_clip"),
+        *("greedy_value", "candidates", "dead_zone"),
+    )
+    assert tuple(READINGS) == ("text", "code", "expected")
+    assert [READINGS[name][4:] for name in ("text", "code")] == [("critic", 1, 0.0)] * 2

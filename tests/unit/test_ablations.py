@@ -1,11 +1,12 @@
 """The methods beside the study of Johnson's text: each changes what it says, and is another method to a run's id."""
 
+from dataclasses import fields
 from pathlib import Path
 
 import pytest
 import torch
 
-from gaard.methods import Estimates, find_method
+from gaard.methods import Estimates, Rollout, find_method
 
 FILE = Path(__file__).parents[2] / "studies" / "13-gaa-ablations" / "ablations.py"
 CASES = [(0.0, 0.0, 1.0, 0.0), (0.0, 1.0, 1.0, 0.0), (2.0, 0.0, 2.0, -1.0), (2.0, 1.0, 0.0, -1.0)]  # Johnson's four
@@ -30,7 +31,8 @@ def test_a_dead_zone_counts_gaps_from_one_deviation_on():
     mask, zero = torch.ones(1, 4, dtype=torch.bool), torch.zeros(1, 4)
     one_step = torch.tensor([[1.0, -1.0, 1.0, -1.0]])
     estimates = Estimates(one_step, torch.tensor([[4.0, 0.0, 0.0, -4.0]]), zero, zero)
-    plain, dead = method("Value").gap(estimates, mask), method("DeadZone").gap(estimates, mask)
+    rollout = Rollout(**{field.name: zero for field in fields(Rollout)} | {"completion_mask": mask})
+    plain, dead = (method(name).greedy(estimates, rollout).sigma for name in ("Value", "DeadZone"))
     assert (plain[0, 0] > dead[0, 0] > 0).item()
     assert dead[0, 1:].tolist() == [0.0, 0.0, 0.0]
     centred = plain - plain.mean()
@@ -41,7 +43,7 @@ def test_a_dead_zone_counts_gaps_from_one_deviation_on():
 def test_what_they_look_at():
     assert method("Value").observes.candidates == 8
     assert method("RandomToken").observes.random_token
-    assert all(method(name).observes.greedy_branch for name in (*CHANGED, "DeadZone", "Value", "RandomToken"))
+    assert all(method(name).observes.of_likely_tokens for name in (*CHANGED, "DeadZone", "Value", "RandomToken"))
 
 
 def test_each_is_another_method_in_a_runs_record():

@@ -49,7 +49,7 @@ def test_an_arm_in_words_is_all_that_it_sets(arm, words):
 
 def test_no_two_arms_are_one():
     assert len({arm.in_words() for arm in ARMS.values()}) == len(ARMS)
-    assert all(("gaa" in name) == arm.method.observes.greedy_branch for name, arm in ARMS.items())
+    assert all(("gaa" in name) == arm.method.observes.of_likely_tokens for name, arm in ARMS.items())
 
 
 def test_arms_of_a_users_file(tmp_path):

@@ -16,7 +16,12 @@ from gaard.regularizers import PAR, SAM, GradientNorm, KLBudget, ReferenceResets
 from gaard.settings import check_keys
 from gaard.training.identity import NOT_IDENTITY, determining_settings, difference
 
-READINGS = {"text": ("own", "token", "surrogate", "outside"), "code": ("sampled", "minibatch", "objective", "outside")}
+READINGS = {
+    "text": ("own", "token", "surrogate", "outside", "critic", 1, 0.0),
+    "code": ("sampled", "minibatch", "objective", "outside", "critic", 1, 0.0),
+    "expected": ("own", "token", "surrogate", "outside", "samples", 8, 0.3),
+}
+NUMBERS = {"candidates": 3, "dead_zone": 0.7}  # of no reading
 
 
 @pytest.mark.parametrize("reading", READINGS)
@@ -28,9 +33,9 @@ def test_a_reading_answers_what_is_left_open(reading):
 @pytest.mark.parametrize("reading", READINGS)
 @pytest.mark.parametrize("option", Answers._fields)
 def test_an_option_that_is_given_stays(reading, option):
-    literal = next(kind for kind in kinds(f"method.gaa.{option}") if get_args(kind))
     answers = dict(zip(Answers._fields, READINGS[reading], strict=True))
-    other = next(choice for choice in get_args(literal) if choice != answers[option])
+    choices = [choice for kind in kinds(f"method.gaa.{option}") for choice in get_args(kind)]
+    other = NUMBERS.get(option) or next(choice for choice in choices if choice != answers[option])
     method = GAAConfig("x", method={"name": "gaa", "reading": reading, option: other}).method
     assert method.answers._asdict() == answers | {option: other}
 
@@ -38,8 +43,8 @@ def test_an_option_that_is_given_stays(reading, option):
 def test_the_default_is_ppo_and_what_gaard_recommends_is_chosen_by_name():
     assert GAAConfig("x").method == PPO()
     assert isinstance(GAAConfig("x", method=RECOMMENDED).method, Fold)
-    assert not any(kind().observes.greedy_branch for kind in (PPO, Fold))
-    assert GAA().observes.greedy_branch
+    assert not any(kind().observes.of_likely_tokens for kind in (PPO, Fold))
+    assert GAA().observes.of_likely_tokens
 
 
 @pytest.mark.parametrize(

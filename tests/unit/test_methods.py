@@ -11,6 +11,7 @@ from gaard.errors import ConfigError
 from gaard.lab.arms import ARMS, Arm, find_arm
 from gaard.lab.study import read_study
 from gaard.methods import ESTIMATORS, GAA, GAE, METHODS, PPO, RECOMMENDED, Fold
+from gaard.methods.gaa import READINGS
 from gaard.regularizers import REGULARIZERS
 from gaard.training import collect
 from tiny import tiny_trainer
@@ -41,12 +42,14 @@ def test_a_method_looks_at_the_greedy_token_if_its_name_says_gaa(name, looks, tm
     steps = short_run(tmp_path, method=name, max_steps=2)
     assert len(steps) == 2
     assert len(looks) == (2 if "gaa" in name else 0)
-    assert METHODS[name]().observes.greedy_branch == ("gaa" in name)
+    assert METHODS[name]().observes.of_likely_tokens == ("gaa" in name)
 
 
 def test_the_fold_looks_at_no_greedy_token_and_gaa_does_in_both_readings():
-    assert [Fold().observes.greedy_branch, PPO().observes.greedy_branch] == [False, False]
-    assert [GAA(reading=reading).observes.greedy_branch for reading in ("text", "code")] == [True, True]
+    assert [Fold().observes.of_likely_tokens, PPO().observes.of_likely_tokens] == [False, False]
+    assert all(GAA(reading=reading).observes.of_likely_tokens for reading in READINGS)
+    assert [GAA(reading=reading).observes.greedy_branch for reading in READINGS] == [True, True, False]
+    assert GAA(reading="expected").observes.candidates == 8
 
 
 @pytest.mark.parametrize("name", ARMS)
@@ -58,7 +61,7 @@ def test_an_arm_looks_at_the_greedy_token_if_its_name_says_gaa(name, looks, tmp_
 @pytest.mark.parametrize("path", STUDIES, ids=lambda path: path.parent.name)
 def test_an_arm_of_a_study_whose_name_says_gaa_looks_at_the_greedy_token(path):
     for arm in read_study(path).arms:
-        assert "gaa" not in arm.name or arm.method.observes.greedy_branch, arm.name
+        assert "gaa" not in arm.name or arm.method.observes.of_likely_tokens, arm.name
 
 
 def test_a_class_is_listed_by_its_own_name():
@@ -127,11 +130,14 @@ BOUNDS = [  # option, what cannot be, what the error says
     (Fold, "threshold", ["3", None, True, [3]], "threshold=.* must be"),
     (GAA, "eta_scale", [-0.1, float("inf"), float("nan"), "1", None], "eta_scale=.* must be"),
     (GAA, "sigma_scale", [-0.1, float("inf"), float("nan"), "1", None], "sigma_scale=.* must be"),
-    (GAA, "reading", ["paper", "reference", 1, None], "reading=.* is not known: .*code, text"),
+    (GAA, "reading", ["paper", "reference", 1, None], "reading=.* is not known: .*code, expected, text"),
     (GAA, "greedy_ratio", ["owns", 1], "greedy_ratio=.* is not known: .*own, sampled"),
     (GAA, "granularity", ["batch", 1], "granularity=.* is not known: .*minibatch, token"),
     (GAA, "scaled_terms", ["all", 1], "scaled_terms=.* is not known: .*objective, surrogate"),
     (GAA, "greedy_clip", ["reference", "pessimistic"], "greedy_clip=.* is not known: .*inside, outside"),
+    (GAA, "greedy_value", ["values", 1], "greedy_value=.* is not known: .*critic, samples"),
+    (GAA, "candidates", [0, -1, 1.5, "8"], "candidates=.* must be"),
+    (GAA, "dead_zone", [-0.1, float("inf"), float("nan"), "1"], "dead_zone=.* must be"),
     (GAE, "gamma", [-0.1, 1.1, float("nan"), "1"], "gamma=.* must be"),
     (GAE, "lam", [-0.1, 1.1, float("nan"), "1"], "lam=.* must be"),
     (GAE, "value_learning_rate", [0, -1e-3, float("inf"), "1e-3"], "value_learning_rate=.* must be"),
@@ -172,6 +178,9 @@ CHANGES = {  # class and option → another value, and what else it takes to be 
     ("gaa", "granularity"): ("minibatch", {}),
     ("gaa", "scaled_terms"): ("objective", {}),
     ("gaa", "greedy_clip"): ("inside", {"cliprange": 0.02}),
+    ("gaa", "greedy_value"): ("samples", {}),
+    ("gaa", "candidates"): (4, {}),
+    ("gaa", "dead_zone"): (0.5, {}),
     ("gaa", "eta_scale"): (0.5, {}),
     ("gaa", "sigma_scale"): (1.0, {}),
     ("gae", "gamma"): (0.9, {}),
@@ -209,6 +218,6 @@ def test_an_option_changes_what_is_learned(name, option, tmp_path, plain_run):
 
 
 def test_each_method_trains_another_policy(tmp_path):
-    methods = ({"name": "fold", "threshold": 0.5}, "ppo", "gaa", {"name": "gaa", "reading": "code"})
+    methods = ({"name": "fold", "threshold": 0.5}, "ppo", *({"name": "gaa", "reading": one} for one in READINGS))
     losses = [short_run(tmp_path / str(i), method=method)[-1]["loss"] for i, method in enumerate(methods)]
-    assert len(set(losses)) == 4
+    assert len(set(losses)) == len(methods)

@@ -150,7 +150,7 @@ def _check_name(arm: Arm) -> None:
             f"arm {arm.name!r} has the name of one of gaard's ({known.in_words()}) and is another ({arm.in_words()}): "
             "name it otherwise"
         )
-    if GAA.name in PARTS.split(arm.name.lower()) and not arm.method.observes.greedy_branch:
+    if GAA.name in PARTS.split(arm.name.lower()) and not arm.method.observes.of_likely_tokens:
         raise ConfigError(
             f"arm {arm.name!r} is called {GAA.name}, and its method, {arm.method.name}, looks at no greedy token: name "
             "it otherwise"

@@ -7,7 +7,7 @@ from typing import Any
 
 from gaard.methods.base import Method, ObjectiveForm
 from gaard.methods.estimator import Estimator
-from gaard.methods.experience import Estimates, Experience, Observation, Rollout
+from gaard.methods.experience import Estimates, Experience, GreedyTokens, Observation, Rollout
 from gaard.methods.fold import Fold
 from gaard.methods.gaa import GAA
 from gaard.methods.gae import GAE
@@ -25,6 +25,7 @@ __all__ = [
     "Estimator",
     "Experience",
     "Fold",
+    "GreedyTokens",
     "Method",
     "ObjectiveForm",
     "Observation",

@@ -8,7 +8,7 @@ from torch import Tensor
 
 from gaard.method.coefficients import ppo_coefficients
 from gaard.method.objective import GreedyClip, ScaledTerms
-from gaard.methods.experience import Estimates, Experience, Observation, Rollout
+from gaard.methods.experience import Estimates, Experience, GreedyTokens, Observation, Rollout
 from gaard.settings import Options
 
 
@@ -59,17 +59,18 @@ class Method(Options):
         """
         return estimates.advantages
 
-    def gap(self, estimates: Estimates, mask: Tensor) -> Tensor:
-        """The gap σ between x* and x (G6).
+    def greedy(self, estimates: Estimates, rollout: Rollout) -> GreedyTokens:
+        """X* of every position: which token it is, its advantage, and the gap σ (G4 to G6).
 
         Args:
             estimates: Of the whole batch.
-            mask: bool [B, T].
+            rollout: The whole batch.
 
         Returns:
-            [B, T]; zeros by default.
+            The likeliest token by default, without a gap.
         """
-        return torch.zeros_like(estimates.one_step)
+        none = torch.zeros_like(estimates.one_step)
+        return GreedyTokens(rollout.greedy_ids, rollout.greedy_logprobs, estimates.greedy_advantages, none)
 
     def coefficients(self, eta: Tensor, sigma: Tensor, mask: Tensor) -> tuple[Tensor, Tensor]:
         """The weights a and b of the two gradients (G9) over one minibatch.

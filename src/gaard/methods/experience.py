@@ -12,8 +12,8 @@ class Observation:
     Attributes:
         greedy_branch: Whether V(x_<t, x*_t) is computed at every position (G5), and the score of the text that ends on
             the greedy token.
-        candidates: How many of the likeliest tokens are valued at each position; x* is then the one of best value. 0
-            leaves x* the greedy token.
+        candidates: How many of the likeliest tokens of each position are kept. With the greedy branch each of them is
+            valued, and the one of best value takes the greedy token's place.
         random_token: Whether x* is a further draw from the policy instead of the greedy token.
         reference_hidden: Whether the reference's whole distributions are needed.
         baseline_completions: How many completions of the untrained model are scored beside each prompt.
@@ -24,6 +24,11 @@ class Observation:
     random_token: bool = False
     reference_hidden: bool = False
     baseline_completions: int = 0
+
+    @property
+    def of_likely_tokens(self) -> bool:
+        """Whether anything is asked of tokens that were not sampled."""
+        return self.greedy_branch or self.candidates > 0
 
 
 @dataclass(frozen=True)
@@ -41,6 +46,8 @@ class Rollout:
         entropy: Nats.
         greedy_ids: int64, x*_t.
         greedy_logprobs: log π_old(x*_t).
+        candidate_ids: int64 [B, T, k], the likeliest tokens, most likely first; k = 0 unless asked for.
+        candidate_logprobs: [B, T, k], log π_old of each.
         values: V(x_<t).
         greedy_values: V(x_<t, x*_t); zeros if the method does not look.
         scores: [B], the proxy reward as returned.
@@ -63,6 +70,8 @@ class Rollout:
     entropy: Tensor
     greedy_ids: Tensor
     greedy_logprobs: Tensor
+    candidate_ids: Tensor
+    candidate_logprobs: Tensor
     values: Tensor
     greedy_values: Tensor
     scores: Tensor
@@ -113,12 +122,31 @@ class Estimates:
 
 
 @dataclass(frozen=True)
+class GreedyTokens:
+    """x* of every position as a method sees it; [B, T].
+
+    Attributes:
+        ids: int64, x*_t.
+        logprobs: log π_old(x*_t), so that η_t is its exponential (G6).
+        advantages: A(x*_t), on the scale of the advantages that train.
+        sigma: σ_t, the gap (G6).
+    """
+
+    ids: Tensor
+    logprobs: Tensor
+    advantages: Tensor
+    sigma: Tensor
+
+
+@dataclass(frozen=True)
 class Experience:
     """A rollout with its advantages; [B, T], the whole batch.
 
     Attributes:
         rollout: What was sampled.
         advantages: A(x_t), as the surrogate uses them.
+        greedy_ids: int64, x*_t as the method sees it.
+        greedy_logprobs: log π_old(x*_t).
         greedy_advantages: A(x*_t), on the same scale.
         returns: Targets of the value head.
         eta: η_t = π_old(x*_t) (G6).
@@ -128,6 +156,8 @@ class Experience:
 
     rollout: Rollout
     advantages: Tensor
+    greedy_ids: Tensor
+    greedy_logprobs: Tensor
     greedy_advantages: Tensor
     returns: Tensor
     eta: Tensor

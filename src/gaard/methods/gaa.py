@@ -1,20 +1,23 @@
 """Greedy-Advantage-Aware RLHF (S. Johnson): PPO that also looks at the greedy token x* of every position (G4 to G9)."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Literal, NamedTuple
 
+import torch
 from torch import Tensor
 
-from gaard.method.advantages import advantage_gap
+from gaard.method.advantages import advantage_gap, beyond
 from gaard.method.coefficients import Granularity, at_granularity, gaa_coefficients
 from gaard.method.masking import masked_mean, masked_std
 from gaard.method.objective import GreedyClip, ScaledTerms
+from gaard.method.token_means import lower_bound, token_means
 from gaard.methods.base import Method, ObjectiveForm
-from gaard.methods.experience import Estimates, Experience, Observation
-from gaard.settings import NotNegative
+from gaard.methods.experience import Estimates, Experience, GreedyTokens, Observation, Rollout
+from gaard.settings import Count, NotNegative
 
-Reading = Literal["text", "code"]
+Reading = Literal["text", "code", "expected"]
 GreedyRatio = Literal["own", "sampled"]
+GreedyValue = Literal["critic", "samples"]
 
 
 class Answers(NamedTuple):
@@ -25,17 +28,25 @@ class Answers(NamedTuple):
         granularity: Whether η and σ are each token's, or the minibatch's means.
         scaled_terms: Whether a multiplies the surrogate alone, or value loss, KL and entropy too (objective).
         greedy_clip: Whether b stands outside PPO's minimum, or inside, folded into the advantage.
+        greedy_value: What values x*: the critic, in the greedy branch (G5), or the batch's own samples of that token
+            (:func:`expected_tokens`).
+        candidates: Among how many of the likeliest tokens x* is the one of best value; 1 for the likeliest alone.
+        dead_zone: How much of σ does not count, in its own unit.
     """
 
     greedy_ratio: GreedyRatio
     granularity: Granularity
     scaled_terms: ScaledTerms
     greedy_clip: GreedyClip
+    greedy_value: GreedyValue
+    candidates: int
+    dead_zone: float
 
 
 READINGS: dict[Reading, Answers] = {
-    "text": Answers("own", "token", "surrogate", "outside"),
-    "code": Answers("sampled", "minibatch", "objective", "outside"),
+    "text": Answers("own", "token", "surrogate", "outside", "critic", 1, 0.0),
+    "code": Answers("sampled", "minibatch", "objective", "outside", "critic", 1, 0.0),
+    "expected": Answers("own", "token", "surrogate", "outside", "samples", 8, 0.3),
 }
 
 
@@ -44,12 +55,16 @@ class GAA(Method):
     """Johnson's method: steps along a·∇J_x + b·∇J_x* (G9), with a and b of G7 and G8.
 
     Attributes:
-        reading: Johnson's text, or his published code, which departs from it. It answers those of the next four
-            options that are not given.
+        reading: Johnson's text; his published code, which departs from it; or the gap that his appendix means,
+            estimated from the batch's own samples (expected). It answers those of the next seven options that are not
+            given.
         greedy_ratio: See :class:`Answers`.
         granularity: Likewise.
         scaled_terms: Likewise.
         greedy_clip: Likewise.
+        greedy_value: Likewise.
+        candidates: Likewise.
+        dead_zone: Likewise.
         eta_scale: Multiplier of η (G11).
         sigma_scale: Multiplier of σ (G11); 0.5 is the text's σ/2.
     """
@@ -61,6 +76,9 @@ class GAA(Method):
     granularity: Granularity | None = None
     scaled_terms: ScaledTerms | None = None
     greedy_clip: GreedyClip | None = None
+    greedy_value: GreedyValue | None = None
+    candidates: Count | None = None
+    dead_zone: NotNegative | None = None
     eta_scale: NotNegative = 1.0
     sigma_scale: NotNegative = 0.5
 
@@ -72,8 +90,11 @@ class GAA(Method):
 
     @property
     def observes(self) -> Observation:
-        """The greedy branch."""
-        return Observation(greedy_branch=True)
+        """The greedy branch, or the likeliest tokens alone."""
+        answers = self.answers
+        if answers.greedy_value == "samples":
+            return Observation(candidates=answers.candidates)
+        return Observation(greedy_branch=True, candidates=answers.candidates if answers.candidates > 1 else 0)
 
     @property
     def objective(self) -> ObjectiveForm:
@@ -81,12 +102,14 @@ class GAA(Method):
         answers = self.answers
         return ObjectiveForm(answers.greedy_ratio, answers.scaled_terms, answers.greedy_clip)
 
-    def gap(self, estimates: Estimates, mask: Tensor) -> Tensor:
-        """Implements G6 with one-step advantages on both sides.
-
-        A greedy token has no longer ones, and where it is the sampled token the gap must be 0.
-        """
-        return advantage_gap(estimates.one_step, estimates.greedy_one_step, masked_std(estimates.one_step, mask))
+    def greedy(self, estimates: Estimates, rollout: Rollout) -> GreedyTokens:
+        """X*, its advantage and the gap (G4 to G6), less the dead zone."""
+        answers = self.answers
+        find = expected_tokens if answers.greedy_value == "samples" else likeliest_tokens
+        found = find(estimates, rollout)
+        if not answers.dead_zone:
+            return found
+        return replace(found, sigma=beyond(found.sigma, answers.dead_zone))
 
     def coefficients(self, eta: Tensor, sigma: Tensor, mask: Tensor) -> tuple[Tensor, Tensor]:
         """Implements G7 and G8 at the granularity of the reading."""
@@ -106,3 +129,47 @@ class GAA(Method):
             "greedy_advantage": experience.greedy_advantages,
         }
         return {name: float(masked_mean(figure, mask)) for name, figure in figures.items()}
+
+
+def likeliest_tokens(estimates: Estimates, rollout: Rollout) -> GreedyTokens:
+    """X* as the policy likes it best, and G6 with one-step advantages on both sides.
+
+    A greedy token has no longer ones, and where it is the sampled token the gap must be 0.
+
+    Args:
+        estimates: Of the whole batch.
+        rollout: The whole batch.
+
+    Returns:
+        x*, its advantage by the critic, and the gap to the one token that was sampled.
+    """
+    spread = masked_std(estimates.one_step, rollout.completion_mask)
+    gap = advantage_gap(estimates.one_step, estimates.greedy_one_step, spread)
+    return GreedyTokens(rollout.greedy_ids, rollout.greedy_logprobs, estimates.greedy_advantages, gap)
+
+
+def expected_tokens(estimates: Estimates, rollout: Rollout) -> GreedyTokens:
+    """X* as the likely token of best value, and the gap of G12: E_x[A(x*) − A(x)] = A(x*), for E_x[A(x)] = 0.
+
+    A token v is worth Δ(v), the mean of the advantages that train over all places of the batch where v was drawn, in
+    their standard deviations, less its standard error. By G12 A(x*) = (1 − η)·Δ(x*): what a policy that is sure of a
+    token has of it is in its expectation already.
+
+    Args:
+        estimates: Of the whole batch.
+        rollout: The whole batch, with its candidates.
+
+    Returns:
+        The best of the candidates and the sampled token; the likeliest, without a gap, where none is known to be
+        better than the mean.
+    """
+    mask = rollout.completion_mask
+    ids = torch.cat([rollout.candidate_ids, rollout.completion_ids[..., None]], dim=-1)
+    logprobs = torch.cat([rollout.candidate_logprobs, rollout.logprobs[..., None]], dim=-1)
+    spread = masked_std(estimates.advantages, mask) + 1e-8
+    means, counts = token_means(estimates.advantages / spread, rollout.completion_ids, mask).of(ids)
+    worth = lower_bound(means, counts)
+    best = worth.argmax(-1, keepdim=True)  # the first of equals: the likeliest
+    ids, logprobs, worth = (x.gather(-1, best).squeeze(-1) for x in (ids, logprobs, worth))
+    advantage = torch.where(mask, (1.0 - logprobs.exp()) * worth.to(logprobs.dtype), 0.0)
+    return GreedyTokens(ids, logprobs, advantage * spread, advantage)

@@ -23,7 +23,7 @@ from gaard.training.config import GAAConfig
 from gaard.training.prompts import PromptBatch
 from gaard.training.scoring import Scorer, decode
 
-SPENT = ("cache", "candidate_ids", "candidate_logprobs")  # of the samples, once the branch has been looked at
+SPENT = ("cache",)  # of the samples, once the branch has been looked at
 
 
 class Clock:
@@ -99,8 +99,8 @@ class Collector:
             numbers = uniforms[rows], None if second is None else second[rows]
             samples = self._sample(sampler, own, *numbers, candidates=observation.candidates)
             clock.lap("sample")
-            samples = best_by_value(sampler, samples) if observation.candidates else samples
             looks = observation.greedy_branch
+            samples = best_by_value(sampler, samples) if looks and observation.candidates else samples
             branch = greedy_values(sampler, samples) if looks else torch.zeros_like(samples.values)
             clock.lap("branch")
         with self.accelerator.autocast():

@@ -28,14 +28,23 @@ def estimate(rollout: Rollout, config: GAAConfig) -> Experience:
     """
     mask = rollout.completion_mask
     estimates, returns = estimated(rollout, config)
-    gap = config.method.gap(estimates, mask)
+    greedy = config.method.greedy(estimates, rollout)
     advantages = config.method.shape(estimates, mask)
     penalised = config.kl_estimator == "k1" and config.kl_coef > 0
     signal = 1.0 if penalised or has_signal(rollout.trained_scores) else 0.0
     advantages = advantages * signal
     turned = (estimates.advantages > 0) & (advantages < 0)
-    eta = rollout.greedy_logprobs.exp()
-    return Experience(rollout, advantages, estimates.greedy_advantages * signal, returns, eta, gap * signal, turned)
+    return Experience(
+        rollout=rollout,
+        advantages=advantages,
+        greedy_ids=greedy.ids,
+        greedy_logprobs=greedy.logprobs,
+        greedy_advantages=greedy.advantages * signal,
+        returns=returns,
+        eta=greedy.logprobs.exp(),
+        sigma=greedy.sigma * signal,
+        turned=turned,
+    )
 
 
 def estimated(rollout: Rollout, config: GAAConfig) -> tuple[Estimates, Tensor]:

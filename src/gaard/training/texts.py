@@ -43,7 +43,7 @@ def sample_rows(
     columns = _token_columns(experience, config)
     rows = []
     for i, sampled in enumerate(ids):
-        tokens: dict[str, list[Any]] = token_texts(tokenizer, sampled, rollout.greedy_ids[i].tolist())
+        tokens: dict[str, list[Any]] = token_texts(tokenizer, sampled, experience.greedy_ids[i].tolist())
         tokens["hack"] = marked(tokens["text"], scorer.spans("".join(tokens["text"])))
         tokens |= {name: _rounded(x[i, : len(sampled)]) for name, x in columns.items()}
         rows.append(
@@ -65,7 +65,7 @@ def _token_columns(experience: Experience, config: GAAConfig) -> dict[str, Tenso
     weight = weights(experience, config.method)
     columns = {"eta": experience.eta, "advantage": experience.advantages, "turned": experience.turned}
     columns |= {"a": weight.a, "b": weight.b}
-    if config.method.observes.greedy_branch:
+    if config.method.observes.of_likely_tokens:
         columns |= {"sigma": experience.sigma, "greedy_advantage": experience.greedy_advantages}
     return columns
 

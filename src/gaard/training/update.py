@@ -10,7 +10,7 @@ from torch import Tensor, nn
 from gaard.method import objective as obj
 from gaard.method.masking import masked_mean, masked_sum
 from gaard.methods.base import Method
-from gaard.methods.experience import Experience, Rollout
+from gaard.methods.experience import Experience
 from gaard.policy.model import PolicyWithValue, Reference, TokenStatistics
 from gaard.training.collect import shard
 from gaard.training.config import GAAConfig
@@ -84,7 +84,7 @@ def add_gradients(
     for i, rows in enumerate(parts):
         part = minibatch.rows(rows)
         with accelerator.autocast():
-            statistics = _forward(model, part.rollout, reference, config)
+            statistics = _forward(model, part, reference, config)
         own_weight = weight.part(rows, part.eta.shape[1])
         loss, figures = loss_and_figures(statistics, part, own_weight, count, config)
         with contextlib.nullcontext() if i == len(parts) - 1 else accelerator.no_sync(model):
@@ -95,14 +95,15 @@ def add_gradients(
     return accelerator.reduce(totals, reduction="sum")
 
 
-def _forward(model: nn.Module, rollout: Rollout, reference: PolicyWithValue, config: GAAConfig) -> TokenStatistics:
+def _forward(model: nn.Module, part: Experience, reference: PolicyWithValue, config: GAAConfig) -> TokenStatistics:
     """What the policy says now of the rows, with gradients."""
+    rollout = part.rollout
     return model(
         rollout.prompt_ids,
         rollout.prompt_mask,
         rollout.completion_ids,
         rollout.completion_mask,
-        rollout.greedy_ids,
+        part.greedy_ids,
         Reference(rollout.ref_hidden, reference) if config.exact_kl else None,
         with_entropy=config.entropy_coef > 0,
     )
@@ -126,7 +127,7 @@ def loss_and_figures(
     rollout, form, critic = part.rollout, config.method.objective, config.advantages
     mask = rollout.completion_mask
     ratio = (statistics.logprobs - rollout.logprobs).exp()
-    own = (statistics.greedy_logprobs - rollout.greedy_logprobs).exp()
+    own = (statistics.greedy_logprobs - part.greedy_logprobs).exp()
     value_error = critic.critic_loss(statistics.values, rollout.values, part.returns)
     kl = kl_loss(statistics, rollout.ref_logprobs, config)
     terms = obj.objective(
