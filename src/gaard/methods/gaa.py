@@ -10,7 +10,7 @@ from gaard.method.advantages import advantage_gap, beyond
 from gaard.method.coefficients import Granularity, at_granularity, gaa_coefficients
 from gaard.method.masking import masked_mean, masked_std
 from gaard.method.objective import GreedyClip, ScaledTerms
-from gaard.method.token_means import lower_bound, token_means
+from gaard.method.token_worth import token_worth
 from gaard.methods.base import Method, ObjectiveForm
 from gaard.methods.experience import Estimates, Experience, GreedyTokens, Observation, Rollout
 from gaard.settings import Count, NotNegative
@@ -151,9 +151,8 @@ def likeliest_tokens(estimates: Estimates, rollout: Rollout) -> GreedyTokens:
 def expected_tokens(estimates: Estimates, rollout: Rollout) -> GreedyTokens:
     """X* as the likely token of best value, and the gap of G12: E_x[A(x*) − A(x)] = A(x*), for E_x[A(x)] = 0.
 
-    A token v is worth Δ(v), the mean of the advantages that train over all places of the batch where v was drawn, in
-    their standard deviations, less its standard error. By G12 A(x*) = (1 − η)·Δ(x*): what a policy that is sure of a
-    token has of it is in its expectation already.
+    By G12 A(x*) = (1 − η)·Δ(x*). Δ is what the batch's own samples of that token say, less its standard error
+    (:mod:`gaard.method.token_worth`).
 
     Args:
         estimates: Of the whole batch.
@@ -161,15 +160,14 @@ def expected_tokens(estimates: Estimates, rollout: Rollout) -> GreedyTokens:
 
     Returns:
         The best of the candidates and the sampled token; the likeliest, without a gap, where none is known to be
-        better than the mean.
+        better than others.
     """
-    mask = rollout.completion_mask
+    mask, spread = rollout.completion_mask, masked_std(estimates.advantages, rollout.completion_mask)
+    known = token_worth(estimates.advantages, rollout.logprobs, rollout.completion_ids, mask)
     ids = torch.cat([rollout.candidate_ids, rollout.completion_ids[..., None]], dim=-1)
     logprobs = torch.cat([rollout.candidate_logprobs, rollout.logprobs[..., None]], dim=-1)
-    spread = masked_std(estimates.advantages, mask) + 1e-8
-    means, counts = token_means(estimates.advantages / spread, rollout.completion_ids, mask).of(ids)
-    worth = lower_bound(means, counts)
+    worth = known.at_least(ids, spread)
     best = worth.argmax(-1, keepdim=True)  # the first of equals: the likeliest
     ids, logprobs, worth = (x.gather(-1, best).squeeze(-1) for x in (ids, logprobs, worth))
-    advantage = torch.where(mask, (1.0 - logprobs.exp()) * worth.to(logprobs.dtype), 0.0)
-    return GreedyTokens(ids, logprobs, advantage * spread, advantage)
+    advantages = torch.where(mask, -torch.expm1(logprobs) * worth.to(logprobs.dtype), 0.0)
+    return GreedyTokens(ids, logprobs, advantages, advantage_gap(torch.zeros_like(advantages), advantages, spread))
