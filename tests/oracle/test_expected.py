@@ -9,6 +9,7 @@ import pytest
 import torch
 
 from gaard.method.advantages import advantage_gap
+from gaard.method.coefficients import gaa_coefficients
 from gaard.method.token_worth import token_worth
 from gaard.methods import GAA, Estimates, Rollout
 from tiny import tiny_trainer
@@ -63,33 +64,34 @@ def test_the_expectation_has_no_variance_and_less_the_batchs_mean_it_has_an_nth(
 
 
 @pytest.mark.parametrize("confidence", [(0.1, 0.9), (0.5, 0.5), (0.01, 0.99)])
-def test_samples_give_the_gap_exactly_whatever_the_policy_is_sure_of(confidence):
-    """Two texts in which a token is 3 better than all others, drawn with other probabilities.
+def test_samples_give_the_gap_of_g12_whatever_the_policy_is_sure_of(confidence):
+    """A thousand texts in which a token is 3 better than the others, drawn with one of two probabilities.
 
-    A = (1 − π)·3 in each, which is G12; the plain mean of both would be right in neither.
+    A = (1 − π)·3 in each, which is G12; the plain mean of A would be right with neither. One text more, the ridge,
+    says 0.
     """
-    pi = tensor(confidence)[:, None]
+    pi = tensor(confidence * 500)[:, None]
     advantages = (1 - pi) * 3.0
-    ids, mask = torch.tensor([[7], [7]]), torch.ones(2, 1, dtype=torch.bool)
-    known = token_worth(advantages, pi.log(), ids, mask)
-    assert known.ids.tolist() == [7]
-    assert known.worth.item() == pytest.approx(3.0)
-    torch.testing.assert_close((1 - pi) * known.worth, advantages)
-    assert known.weight.item() == pytest.approx(sum((1 - p) ** 2 for p in confidence))
+    known = token_worth(advantages, pi.log(), torch.full((1000, 1), 7), torch.ones(1000, 1, dtype=torch.bool))
+    n = 500 * sum((1 - p) ** 2 for p in confidence)
+    assert (known.ids.tolist(), known.texts.tolist()) == ([7], [1000])
+    assert known.worth.item() == pytest.approx(3.0 * n / (n + 1))
+    assert known.weight.item() == pytest.approx(n + 1)
 
 
-def test_the_error_that_is_taken_off_is_that_of_least_squares():
-    """Noise of spread s in every advantage: Δ has the deviation s / √n; over many batches, as measured."""
+def test_the_error_is_that_of_ridge_regression():
+    """Noise of spread 2, and a Δ that is itself drawn with a spread of 2: what is left of it has the spread 2 / √n."""
     generator = torch.Generator().manual_seed(0)
     pi = tensor([[0.2], [0.6], [0.9]])
     ids, mask = torch.tensor([[4], [4], [4]]), torch.ones(3, 1, dtype=torch.bool)
-    noise = 2.0 * torch.randn(20_000, 3, 1, generator=generator, dtype=torch.float64)
-    found = torch.tensor([token_worth((1 - pi) * 3.0 + x, pi.log(), ids, mask).worth.item() for x in noise])
-    error = 2.0 / math.sqrt(0.8**2 + 0.4**2 + 0.1**2)
-    assert found.mean().item() == pytest.approx(3.0, abs=4 * error / math.sqrt(20_000))
-    assert found.std().item() == pytest.approx(error, rel=0.02)
-    known = token_worth((1 - pi) * 9.0, pi.log(), ids, mask)
-    assert known.at_least(torch.tensor([4]), torch.tensor(2.0)).item() == pytest.approx(9.0 - error)
+    deltas, noise = (2.0 * torch.randn(20_000, *s, generator=generator, dtype=torch.float64) for s in ((1, 1), (3, 1)))
+    known = [token_worth((1 - pi) * d + x, pi.log(), ids, mask) for d, x in zip(deltas, noise, strict=True)]
+    missed = torch.tensor([one.worth.item() for one in known], dtype=torch.float64) - deltas.flatten()
+    error = 2.0 / math.sqrt(1 + 0.8**2 + 0.4**2 + 0.1**2)
+    assert missed.mean().item() == pytest.approx(0.0, abs=4 * error / math.sqrt(20_000))
+    assert missed.std().item() == pytest.approx(error, rel=0.02)
+    one = token_worth((1 - pi) * 9.0, pi.log(), ids, mask)
+    assert one.at_least(torch.tensor([4]), tensor(2.0)).item() == pytest.approx(one.worth.item() - error)
 
 
 def test_a_token_counts_once_a_text_with_its_means():
@@ -98,8 +100,8 @@ def test_a_token_counts_once_a_text_with_its_means():
     ids, mask = torch.tensor([[5, 5, 5], [5, 6, 6]]), torch.ones(2, 3, dtype=torch.bool)
     known = token_worth(advantages, pi.log(), ids, mask)
     assert known.texts.tolist() == [2, 1]
-    assert known.weight[0].item() == pytest.approx(0.6**2 + 0.9**2)
-    assert known.worth[0].item() == pytest.approx((0.6 * 3.0 + 0.9 * 1.0) / (0.6**2 + 0.9**2))
+    assert known.weight[0].item() == pytest.approx(1 + 0.6**2 + 0.9**2)
+    assert known.worth[0].item() == pytest.approx((0.6 * 3.0 + 0.9 * 1.0) / (1 + 0.6**2 + 0.9**2))
 
 
 def test_what_was_not_drawn_or_in_one_text_or_where_it_was_certain_is_worth_nothing():
@@ -111,11 +113,41 @@ def test_what_was_not_drawn_or_in_one_text_or_where_it_was_certain_is_worth_noth
 
 
 def test_a_token_has_to_be_better_by_more_than_the_error():
-    """Two texts, hardly likely: the error is 1/√2 of a deviation."""
+    """Two texts, hardly likely: Δ is two thirds of the mean, and the error 1/√3 of a deviation."""
     ids, mask = torch.tensor([[3], [3]]), torch.ones(2, 1, dtype=torch.bool)
-    known = token_worth(tensor([[0.7], [0.7]]), tensor([[-50.0], [-50.0]]), ids, mask)
+    known = token_worth(tensor([[0.8], [0.8]]), tensor([[-50.0], [-50.0]]), ids, mask)
     assert known.at_least(torch.tensor([3]), tensor(1.0)).item() == 0.0
-    assert known.at_least(torch.tensor([3]), tensor(0.5)).item() == pytest.approx(0.7 - 0.5 / math.sqrt(2))
+    assert known.at_least(torch.tensor([3]), tensor(0.5)).item() == pytest.approx(1.6 / 3 - 0.5 / math.sqrt(3))
+
+
+@pytest.mark.parametrize("eta", [0.1, 0.3, 0.5, 0.7, 0.95])
+@pytest.mark.parametrize("sigma", [0.3, 1.0, 2.0])
+def test_the_expected_step_of_x_star_is_as_the_docs_have_it(eta, sigma):
+    """The gradient of G9 to the logit of x*, summed over both tokens of a world of two.
+
+    With A(x*) in J_x* it is A(x*)·(a·η + b·(1 − η)), and up beyond η = 1/2. With Δ it is A(x*)·(a·η + b): for σ = 2
+    never up.
+    """
+    a, b = gaa_coefficients(tensor(eta), tensor(sigma))
+    best = 1.5
+    advantages, probs = (best, -best * eta / (1 - eta)), (eta, 1 - eta)  # their mean is 0
+
+    def gradient(greedy_advantage):
+        logits = tensor([math.log(eta), math.log(1 - eta)], requires_grad=True)
+        logprobs = logits.log_softmax(0)
+        terms = [
+            p * (a * x * logprobs[i] + b * greedy_advantage * logprobs[0])
+            for i, (p, x) in enumerate(zip(probs, advantages, strict=True))
+        ]
+        sum(terms).backward()
+        return logits.grad[0].item()
+
+    mean, other = gradient(best), gradient(best / (1 - eta))
+    assert mean == pytest.approx(best * (a * eta + b * (1 - eta)).item())
+    assert other == pytest.approx(best * (a * eta + b).item())
+    if sigma == 2.0:
+        assert mean == pytest.approx(best * (1 - eta) * (2 * eta - 1), abs=1e-9)
+        assert other == pytest.approx(-best * (eta**2 + (1 - eta) ** 2))
 
 
 # x* and its gap -------------------------------------------------------------------------------------------------------
@@ -125,7 +157,7 @@ LENGTHS = (4, 2, 3, 4)
 
 def batch():
     """Four completions of few words, with two candidates a place, and poison in the padding."""
-    generator = torch.Generator().manual_seed(4)
+    generator = torch.Generator().manual_seed(16)
     mask = torch.arange(4) < torch.tensor(LENGTHS)[:, None]
 
     def drawn(*shape):
@@ -146,7 +178,7 @@ def batch():
 
 
 def naive(rollout, advantages):
-    """x*, A(x*) and σ of every valid place, one number at a time."""
+    """x*, Δ(x*) and σ of every valid place, one number at a time."""
     places = [(i, t) for i, n in enumerate(LENGTHS) for t in range(n)]
     spread = pstdev([advantages[i, t].item() for i, t in places])
 
@@ -157,7 +189,7 @@ def naive(rollout, advantages):
             return 0.0
         others = [fmean(1 - math.exp(rollout.logprobs[i, t]) for t in where) for i, where in texts]
         mean = [fmean(advantages[i, t].item() for t in where) for i, where in texts]
-        n = sum(w * w for w in others)
+        n = 1 + sum(w * w for w in others)
         return max(sum(w * x for w, x in zip(others, mean, strict=True)) / n - spread / math.sqrt(n), 0.0)
 
     rows = []
@@ -165,8 +197,8 @@ def naive(rollout, advantages):
         options = [*rollout.candidate_ids[i, t].tolist(), rollout.completion_ids[i, t].item()]
         logprobs = [*rollout.candidate_logprobs[i, t].tolist(), rollout.logprobs[i, t].item()]
         best = max(range(3), key=lambda j: worth(options[j]))
-        advantage = (1 - math.exp(logprobs[best])) * worth(options[best])
-        rows.append((options[best], logprobs[best], advantage, advantage / spread))
+        delta = worth(options[best])
+        rows.append((options[best], logprobs[best], delta, (1 - math.exp(logprobs[best])) * delta / spread))
     return rows
 
 

@@ -1,7 +1,7 @@
 """What a token is worth, by the batch's own samples of it (G12).
 
 A critic values a token at one place. Here no critic is asked: a token that pays disproportionately well does so
-wherever it is drawn, and all these places together say so with less noise than any one of them.
+wherever it is drawn, and all texts that have it together say so with less noise than any one of them.
 """
 
 from typing import NamedTuple
@@ -18,7 +18,7 @@ class TokenWorth(NamedTuple):
     Attributes:
         ids: int64.
         worth: float64, Δ, in units of the advantages.
-        weight: float64, n = Σ (1 − π)² over the texts that have the token: Δ has the variance of an advantage over n.
+        weight: float64, n = 1 + Σ (1 − π)² over the texts that have the token: Δ has the error spread / √n.
         texts: int64, how many have it.
     """
 
@@ -28,7 +28,7 @@ class TokenWorth(NamedTuple):
     texts: Tensor
 
     def at_least(self, ids: Tensor, spread: Tensor) -> Tensor:
-        """Δ less its standard error, spread / √n, and no less than 0.
+        """Δ less its error, and no less than 0.
 
         Args:
             ids: int64, any shape.
@@ -39,17 +39,17 @@ class TokenWorth(NamedTuple):
         """
         place = torch.searchsorted(self.ids, ids).clamp(max=len(self.ids) - 1)
         known = (self.ids[place] == ids) & (self.texts[place] >= LEAST_TEXTS)
-        bound = self.worth[place] - spread.double() * self.weight[place].rsqrt()  # −∞ for no weight
-        return torch.where(known, bound.nan_to_num(nan=0.0).clamp(min=0.0), 0.0)
+        bound = self.worth[place] - spread.double() / self.weight[place].sqrt()
+        return torch.where(known, bound.clamp(min=0.0), 0.0)
 
 
 def token_worth(advantages: Tensor, logprobs: Tensor, ids: Tensor, mask: Tensor) -> TokenWorth:
-    """By how much a token is better than all others, by least squares over the texts that have it.
+    """By how much a token is better than the others at its place, by ridge regression over the texts that have it.
 
-    By G12 the advantage of a token v of probability π is (1 − π)·Δ(v), where Δ is how much more it is worth than the
-    other tokens. So each text with v is an equation A = (1 − π)·Δ(v) + noise, and Δ = Σ (1 − π)·A / Σ (1 − π)². Where
-    the policy was sure of the token, that says nothing of it. A text counts once, with its means, however often it
-    has v: its tokens share one reward.
+    By G12 the advantage of a token v of probability π is (1 − π)·Δ(v). So each text with v is an equation
+    A = (1 − π)·Δ(v) + noise. The ridge is one text more, in which v is no better than others: Δ = Σ (1 − π)·A / (1 +
+    Σ (1 − π)²). Where the policy was sure of v, that says nothing of it. A text counts once, with its means, however
+    often it has v: its tokens share one reward, and are no evidence beside each other.
 
     Args:
         advantages: [B, T], A(x_t).
@@ -69,7 +69,7 @@ def token_worth(advantages: Tensor, logprobs: Tensor, ids: Tensor, mask: Tensor)
     others, own = _sums(seen, place, len(counts)) / counts
     tokens, place, texts = torch.unique(pairs[0], return_inverse=True, return_counts=True)
     total, weight = _sums(torch.stack([others * own, others**2]), place, len(tokens))
-    return TokenWorth(tokens, (total / weight).nan_to_num(nan=0.0), weight, texts)
+    return TokenWorth(tokens, total / (1.0 + weight), 1.0 + weight, texts)
 
 
 def _sums(x: Tensor, place: Tensor, size: int) -> Tensor:

@@ -151,8 +151,9 @@ def likeliest_tokens(estimates: Estimates, rollout: Rollout) -> GreedyTokens:
 def expected_tokens(estimates: Estimates, rollout: Rollout) -> GreedyTokens:
     """X* as the likely token of best value, and the gap of G12: E_x[A(x*) − A(x)] = A(x*), for E_x[A(x)] = 0.
 
-    By G12 A(x*) = (1 − η)·Δ(x*). Δ is what the batch's own samples of that token say, less its standard error
-    (:mod:`gaard.method.token_worth`).
+    By G12 A(x*) = (1 − η)·Δ(x*), Δ being how much more x* is worth than the other tokens: what the batch's own texts
+    say of it, less the error (:mod:`gaard.method.token_worth`). σ is A(x*). J_x* has Δ itself, for x* is moved against
+    the other tokens, and not against a mean that holds x* already.
 
     Args:
         estimates: Of the whole batch.
@@ -166,8 +167,9 @@ def expected_tokens(estimates: Estimates, rollout: Rollout) -> GreedyTokens:
     known = token_worth(estimates.advantages, rollout.logprobs, rollout.completion_ids, mask)
     ids = torch.cat([rollout.candidate_ids, rollout.completion_ids[..., None]], dim=-1)
     logprobs = torch.cat([rollout.candidate_logprobs, rollout.logprobs[..., None]], dim=-1)
-    worth = known.at_least(ids, spread)
+    worth = known.at_least(ids, spread).to(logprobs.dtype)
     best = worth.argmax(-1, keepdim=True)  # the first of equals: the likeliest
     ids, logprobs, worth = (x.gather(-1, best).squeeze(-1) for x in (ids, logprobs, worth))
-    advantages = torch.where(mask, -torch.expm1(logprobs) * worth.to(logprobs.dtype), 0.0)
-    return GreedyTokens(ids, logprobs, advantages, advantage_gap(torch.zeros_like(advantages), advantages, spread))
+    worth = torch.where(mask, worth, 0.0)
+    gap = advantage_gap(torch.zeros_like(worth), -torch.expm1(logprobs) * worth, spread)
+    return GreedyTokens(ids, logprobs, worth, gap)
