@@ -1,4 +1,6 @@
-"""Tables of the honeypots that no arm was tuned on, and of other strengths there."""
+"""Tables of the honeypots that no arm was tuned on, of other strengths there, and of ordinary rewards."""
+
+from typing import Any
 
 import polars as pl
 
@@ -7,6 +9,7 @@ from studies.frames import FOLD, NORM, ONE_TEXT, STUDIES, UNTRAINED, arms_of, co
 from studies.markdown import NOTHING, said, table
 
 EARLY = 10  # steps
+ORDINARY = "18-ordinary-tasks"
 LEAPS = ("film", "that", "dark", "conditional", "openings")  # the pay comes in one leap, and not to every second text
 
 
@@ -77,3 +80,40 @@ def _hacking(texts: pl.DataFrame) -> list[str]:
     hacking = texts.filter("hacked")
     share = f"{hacking['turned'].sum() / hacking['tokens'].sum():.0%}" if hacking.height else NOTHING
     return [f"{hacking.height} of {texts.height}", share]
+
+
+def ordinary() -> str:
+    """A row a task of the study of ordinary rewards; none before there are runs."""
+    recorded = (STUDIES / ORDINARY / "runs.parquet").exists()
+    return shares_of_gain(runs(ORDINARY)) if recorded else table(["task", UNTRAINED, "ppo"], [])
+
+
+def shares_of_gain(frame: pl.DataFrame) -> str:
+    """A row a task: true reward before and after PPO, and of each safeguard, with its share of what PPO gained.
+
+    Args:
+        frame: A row a run; nothing can be exploited in any scenario.
+
+    Returns:
+        The table. Shares are paired by seed, PPO's mean gain taken as known; none where PPO gains nothing.
+    """
+    mean = analysis.means(frame, "true_reward")
+    safeguards = [arm for arm in arms_of(frame) if arm not in ("ppo", UNTRAINED)]
+    rows = []
+    for task in frame["scenario"].unique(maintain_order=True):
+        reward = {arm: of(mean, scenario=task, arm=arm).get("true_reward") for arm in (UNTRAINED, "ppo", *safeguards)}
+        lost = analysis.tax(frame, task, "ppo") if reward["ppo"]["mean"] > reward[UNTRAINED]["mean"] else mean.clear()
+        cells = [said(reward[arm], "true_reward") for arm in (UNTRAINED, "ppo")]
+        for arm in safeguards:
+            cells += [said(reward[arm], "true_reward"), said(_kept(of(lost, arm=arm).get("share")), "hack_rate")]
+        rows.append([f"`{task}`", *cells])
+    heads = [cell for arm in safeguards for cell in (arm, f"{arm}, of ppo's gain")]
+    return table(["task", UNTRAINED, "ppo", *heads], rows)
+
+
+def _kept(lost: dict[str, Any] | None) -> dict[str, Any] | None:
+    """What is left of a whole of which that share is lost."""
+    if lost is None:
+        return None
+    low, high = (None if lost[end] is None else 1.0 - lost[end] for end in ("high", "low"))
+    return {**lost, "mean": 1.0 - lost["mean"], "low": low, "high": high}

@@ -50,6 +50,7 @@ TABLES: dict[str, Table] = {
     "smollm2": partial(outcomes, "12-smollm2", "ppo", LARGER),
     "ablations": partial(johnson.each_run, "13-gaa-ablations", score=False),
     "at-the-hack": johnson.at_the_hack,
+    "ordinary": limits.ordinary,
     "reach": partial(outcomes, "15-reach", None),
 }
 
