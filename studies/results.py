@@ -11,7 +11,7 @@ from pathlib import Path
 from benchmarks import markdown as bench
 
 from gaard.lab import measures
-from studies import figures, johnson, limits, tables
+from studies import figures, johnson, limits, tables, trials
 from studies.frames import index, outcomes
 from studies.markdown import Table, filled
 
@@ -51,6 +51,7 @@ TABLES: dict[str, Table] = {
     "ablations": partial(johnson.each_run, "13-gaa-ablations", score=False),
     "at-the-hack": johnson.at_the_hack,
     "ordinary": limits.ordinary,
+    "trials": trials.trials,
     "reach": partial(outcomes, "15-reach", None),
 }
 

@@ -55,8 +55,6 @@ class Constant(GAA):
 class DeadZone(GAA):
     """Small gaps do not count.
 
-    The option ``dead_zone`` of ``gaa`` is in units of σ; here the unit is the spread of the gaps themselves.
-
     Attributes:
         width: Gaps count from this many of their standard deviations on.
     """

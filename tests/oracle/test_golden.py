@@ -16,6 +16,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1]))  # where this is ru
 
 from gaard.errors import CheckpointError
 from gaard.method import advantages, coefficients, objective
+from gaard.method.token_worth import token_worth
 from gaard.methods import METHODS, fold, gaa, gae
 from gaard.methods.gaa import READINGS
 from gaard.regularizers import PAR, REGULARIZERS, KLBudget, flat
@@ -32,6 +33,7 @@ RUNS = {
     "fold": {"method": "fold"},
     "gaa-text": {"method": {"name": "gaa", "reading": "text"}},
     "gaa-code": {"method": {"name": "gaa", "reading": "code"}},
+    "gaa-expected": {"method": {"name": "gaa", "reading": "expected"}},
     "gradient-norm": {"method": "ppo", "regularizers": {"name": "gradient-norm", "coef": 0.5}},
     "sam": {"method": "ppo", "regularizers": {"name": "sam", "radius": 0.1}},
     "reference-resets": {"method": "ppo", "regularizers": {"name": "reference-resets", "steps": 2}},
@@ -107,6 +109,7 @@ def test_the_golden_runs_see_what_is_peculiar_to_each():
     last = {name: rows[-1] for name, rows in runs.items()}
     assert all(row["turned"] > 0 for row in runs["fold"][:2])
     assert min(row["b"] for row in runs["gaa-text"]) < -0.01
+    assert min(row["b"] for row in runs["gaa-expected"]) < -0.01
     assert len({row["loss"] for row in last.values()}) == len(RUNS)
     assert len(runs["kl-budget"]) < len(runs["ppo"])  # spent
     assert runs["reference-resets"][2]["kl_ref"] == 0.0 < runs["ppo"][2]["kl_ref"]
@@ -120,6 +123,10 @@ def flipped_b(eta, sigma, **scales):
 
 def kept_below(values, threshold, mask):
     return -advantages.folded(-values, threshold, mask)
+
+
+def rare_everywhere(advantages, logprobs, ids, mask):
+    return token_worth(advantages, torch.full_like(logprobs, -60.0), ids, mask)
 
 
 def unclipped(values, old_values, returns, cliprange_value):
@@ -137,6 +144,7 @@ BROKEN = [  # run, module, name, what stands there instead
     ("gaa-code", gaa, "gaa_coefficients", flipped_b),
     ("gaa-text", gaa, "advantage_gap", lambda one, greedy, spread: advantages.advantage_gap(greedy, one, spread)),
     ("gaa-code", gaa, "at_granularity", lambda x, mask, granularity: x),
+    ("gaa-expected", gaa, "token_worth", rare_everywhere),
     ("gaa-text", estimate, "GREEDY_SCORE_LIMIT", 1.0),
     ("ppo", gae, "value_loss", unclipped),
     ("ppo", update, "kl_loss", lambda statistics, ref_logprobs, config: 1.1 * statistics.kl),

@@ -30,6 +30,8 @@ def logged(*, returns=(0.0,) * 6, values=(0.0,) * 6, sigma=(0.0,) * 6, greedy=(0
         completion_ids=ids,
         completion_mask=mask,
         ref_hidden=torch.zeros(2, 4, 0),
+        candidate_ids=torch.zeros(2, 4, 0, dtype=torch.int64),
+        candidate_logprobs=torch.zeros(2, 4, 0),
         greedy_ids=ids,
         values=tokens(*values),
         hacked=none.bool(),
@@ -40,6 +42,8 @@ def logged(*, returns=(0.0,) * 6, values=(0.0,) * 6, sigma=(0.0,) * 6, greedy=(0
     experience = Experience(
         rollout=rollout,
         advantages=zeros,
+        greedy_ids=ids,
+        greedy_logprobs=zeros,
         greedy_advantages=tokens(*greedy),
         returns=tokens(*returns),
         eta=zeros,

@@ -178,7 +178,7 @@ def test_a_flat_step_of_the_trainer_is_that_of_the_loss_by_autograd(tmp_path, mo
     monkeypatch.setattr(projection, "token_figures", plain_figures)  # have gradients in closed form
     policy, critic = list(trainer.policy.lm.parameters()), list(trainer.policy.value_head.parameters())
     count, weight = experience.rollout.completion_mask.sum(), update.weights(experience, trainer.args.method)
-    statistics = update._forward(trainer.model, experience.rollout, trainer.reference, trainer.args)
+    statistics = update._forward(trainer.model, experience, trainer.reference, trainer.args)
     loss, _ = update.loss_and_figures(statistics, experience, weight, count, trainer.args)
     gradient = torch.autograd.grad(loss, policy + critic, create_graph=True)
     norm = sum((g**2).sum() for g in gradient[: len(policy)]) / 2

@@ -1,6 +1,7 @@
 """What one path for PPO and GAA has to mean, step by step, on a tiny model."""
 
 import json
+from dataclasses import replace
 
 import pytest
 import torch
@@ -62,7 +63,8 @@ def planted(trainer) -> Experience:
     rollout = experience.rollout
     object.__setattr__(rollout, "completion_mask", rollout.completion_mask & differs)
     ones = torch.ones_like(experience.sigma)
-    return Experience(rollout, 0 * ones, 1.5 * ones, rollout.values, experience.eta, 2.0 * ones, experience.turned)
+    planted = {"advantages": 0 * ones, "greedy_advantages": 1.5 * ones, "sigma": 2.0 * ones}
+    return replace(experience, rollout=rollout, returns=rollout.values, **planted)
 
 
 def greedy_logprob(trainer, experience) -> torch.Tensor:

@@ -17,11 +17,11 @@ from gaard.settings import check_keys
 from gaard.training.identity import NOT_IDENTITY, determining_settings, difference
 
 READINGS = {
-    "text": ("own", "token", "surrogate", "outside", "critic", 1, 0.0),
-    "code": ("sampled", "minibatch", "objective", "outside", "critic", 1, 0.0),
-    "expected": ("own", "token", "surrogate", "outside", "samples", 8, 0.3),
+    "text": ("own", "token", "surrogate", "outside", "critic", 1),
+    "code": ("sampled", "minibatch", "objective", "outside", "critic", 1),
+    "expected": ("own", "token", "surrogate", "outside", "samples", 8),
 }
-NUMBERS = {"candidates": 3, "dead_zone": 0.7}  # of no reading
+NUMBERS = {"candidates": 3}  # of no reading
 
 
 @pytest.mark.parametrize("reading", READINGS)

@@ -82,7 +82,10 @@ REFUSED = [
     (["compare", "--seeds", "two"], "--seeds: 'two' must be a whole number, 1 or more"),
     (["compare", "--jobs", "0"], "--jobs: '0' must be a whole number, 1 or more"),
     (["compare", "--arms", "ppo,fodl"], "arms: 'fodl' is not known: did you mean 'fold'?"),
-    (["compare", "--arms", "ppo,gaa"], "'gaa' is a method with several readings: choose from gaa-text, gaa-code"),
+    (
+        ["compare", "--arms", "ppo,gaa"],
+        "'gaa' is a method with several readings: choose from gaa-text, gaa-code, gaa-expected",
+    ),
     (["compare", "--baseline", "pp0"], "baseline='pp0' is none of the arms: did you mean 'ppo'? Choose from fold, ppo"),
     (["compare", "--seed", "1:30"], "seed='1:30' must be a whole number"),
     (["compare", "--arms", "ppo,ppo"], "arms names 'ppo' twice"),

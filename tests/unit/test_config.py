@@ -55,6 +55,8 @@ CHANGES_WITH = {
     "method.gaa.granularity": ("minibatch", {}),
     "method.gaa.scaled_terms": ("objective", {}),
     "method.gaa.greedy_clip": ("inside", {"cliprange": 0.02}),
+    "method.gaa.greedy_value": ("samples", {}),
+    "method.gaa.candidates": (4, {}),
     "method.gaa.eta_scale": (0.5, {}),
     "method.gaa.sigma_scale": (1.0, {}),
     "advantages.gae.gamma": (0.9, {}),
@@ -143,7 +145,7 @@ def changes_per_device_train_batch_size(tmp_path, monkeypatch, **_):
         calls = []
         monkeypatch.setattr(update, "_forward", lambda *given, calls=calls: calls.append(given[1]) or plain(*given))
         trainer = tiny_trainer(tmp_path / str(size), max_steps=1, per_device_train_batch_size=size, dtype=torch.float64)
-        results[size], forwards[size] = trainer.train(), [len(rollout.completion_ids) for rollout in calls]
+        results[size], forwards[size] = trainer.train(), [len(part.greedy_ids) for part in calls]
     assert forwards[None] == [8] * 4
     assert forwards[3] == [3, 3, 2] * 4
     assert results[None] == pytest.approx(results[3], abs=1e-9)

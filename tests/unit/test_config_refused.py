@@ -21,7 +21,7 @@ CHOICES = [name for name in CHOICES if name != "report_to"]
 
 
 def test_the_kinds_are_found():
-    assert (len(WHOLE), len(REAL), len(FLAGS), len(CHOICES)) == (14, 21, 8, 8)
+    assert (len(WHOLE), len(REAL), len(FLAGS), len(CHOICES)) == (15, 21, 8, 9)
     assert {*WHOLE, *REAL, *FLAGS, *CHOICES} | {"output_dir", "report_to"} == set(NAMES)
 
 
@@ -127,7 +127,7 @@ def test_an_option_of_another_is_an_error_that_says_whose_it_is(settings, messag
 
 ABOVE_ZERO = ["batch_size", "num_ppo_epochs", "num_mini_batches", "max_completion_length", "temperature"]
 ABOVE_ZERO += ["learning_rate", "adam_epsilon", "max_grad_norm", "cliprange", "save_steps", "save_total_limit"]
-ABOVE_ZERO += ["per_device_train_batch_size", "reward_clip", "method.fold.threshold"]
+ABOVE_ZERO += ["per_device_train_batch_size", "reward_clip", "method.fold.threshold", "method.gaa.candidates"]
 ABOVE_ZERO += ["advantages.gae.value_learning_rate", "advantages.gae.cliprange_value", "regularizers.sam.radius"]
 ABOVE_ZERO += ["regularizers.gradient-norm.radius", "regularizers.reference-resets.steps"]
 ABOVE_ZERO += ["regularizers.kl-budget.limit", "regularizers.par.completions"]

@@ -55,7 +55,9 @@ def test_the_fold_looks_at_no_greedy_token_and_gaa_does_in_both_readings():
 @pytest.mark.parametrize("name", ARMS)
 def test_an_arm_looks_at_the_greedy_token_if_its_name_says_gaa(name, looks, tmp_path):
     tiny_trainer(tmp_path, max_steps=1, **ARMS[name].over({"batch_size": 8})).train()
-    assert len(looks) == ("gaa" in name)
+    seen = ARMS[name].method.observes
+    assert seen.of_likely_tokens == ("gaa" in name)
+    assert len(looks) == seen.greedy_branch  # in expectation the batch's own samples say what x* is worth
 
 
 @pytest.mark.parametrize("path", STUDIES, ids=lambda path: path.parent.name)
@@ -137,7 +139,6 @@ BOUNDS = [  # option, what cannot be, what the error says
     (GAA, "greedy_clip", ["reference", "pessimistic"], "greedy_clip=.* is not known: .*inside, outside"),
     (GAA, "greedy_value", ["values", 1], "greedy_value=.* is not known: .*critic, samples"),
     (GAA, "candidates", [0, -1, 1.5, "8"], "candidates=.* must be"),
-    (GAA, "dead_zone", [-0.1, float("inf"), float("nan"), "1"], "dead_zone=.* must be"),
     (GAE, "gamma", [-0.1, 1.1, float("nan"), "1"], "gamma=.* must be"),
     (GAE, "lam", [-0.1, 1.1, float("nan"), "1"], "lam=.* must be"),
     (GAE, "value_learning_rate", [0, -1e-3, float("inf"), "1e-3"], "value_learning_rate=.* must be"),
@@ -180,7 +181,6 @@ CHANGES = {  # class and option → another value, and what else it takes to be 
     ("gaa", "greedy_clip"): ("inside", {"cliprange": 0.02}),
     ("gaa", "greedy_value"): ("samples", {}),
     ("gaa", "candidates"): (4, {}),
-    ("gaa", "dead_zone"): (0.5, {}),
     ("gaa", "eta_scale"): (0.5, {}),
     ("gaa", "sigma_scale"): (1.0, {}),
     ("gae", "gamma"): (0.9, {}),

@@ -111,6 +111,7 @@ ARMS = _all(
     Arm("fold", "PPO whose advantages that stand out are turned into their negative", "fold"),
     Arm("gaa-text", "GAA as Johnson's text has it", {"name": "gaa", "reading": "text"}),
     Arm("gaa-code", "GAA as Johnson's code has it", {"name": "gaa", "reading": "code"}),
+    Arm("gaa-expected", "GAA with the gap in expectation", {"name": "gaa", "reading": "expected"}),
     _ppo("ppo-gradient-norm", "gradient-norm regularisation (arXiv 2602.18037)", "gradient-norm"),
     _ppo("ppo-sam", "sharpness-aware minimisation (arXiv 2010.01412)", "sam"),
     _ppo("ppo-reference-resets", "the reference follows every 20 steps (arXiv 2602.18037)", "reference-resets"),

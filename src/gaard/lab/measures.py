@@ -128,7 +128,7 @@ OF_STEP = _named(
     _share("sigma_saturated", "σ clamped", TOKENS, "where the scaled σ is clamped at 1"),
     _share("greedy_raised", "greedy token raised", TOKENS, "where σ > 0 and A(x\\*) < 0, so that b·∇J_x\\* makes the "
            "greedy token more likely"),
-    Measure("greedy_advantage", "greedy advantage", STD, "mean A(x\\*), whitened"),
+    Measure("greedy_advantage", "greedy advantage", STD, "mean A(x\\*), whitened, or what J_x\\* has in its place"),
     _share("turned", "turned", TOKENS, "where an advantage stood out so far that the method made it its negative"),
     Measure("loss", "loss", "", "mean loss of the step's updates"),
     Measure("policy_loss", "policy loss", "", "mean of −(a·J_x + b·J_x\\*)"),

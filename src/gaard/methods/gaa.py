@@ -1,12 +1,12 @@
 """Greedy-Advantage-Aware RLHF (S. Johnson): PPO that also looks at the greedy token x* of every position (G4 to G9)."""
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Literal, NamedTuple
 
 import torch
 from torch import Tensor
 
-from gaard.method.advantages import advantage_gap, beyond
+from gaard.method.advantages import advantage_gap
 from gaard.method.coefficients import Granularity, at_granularity, gaa_coefficients
 from gaard.method.masking import masked_mean, masked_std
 from gaard.method.objective import GreedyClip, ScaledTerms
@@ -31,7 +31,6 @@ class Answers(NamedTuple):
         greedy_value: What values x*: the critic, in the greedy branch (G5), or the batch's own samples of that token
             (:func:`expected_tokens`).
         candidates: Among how many of the likeliest tokens x* is the one of best value; 1 for the likeliest alone.
-        dead_zone: How much of σ does not count, in its own unit.
     """
 
     greedy_ratio: GreedyRatio
@@ -40,13 +39,12 @@ class Answers(NamedTuple):
     greedy_clip: GreedyClip
     greedy_value: GreedyValue
     candidates: int
-    dead_zone: float
 
 
 READINGS: dict[Reading, Answers] = {
-    "text": Answers("own", "token", "surrogate", "outside", "critic", 1, 0.0),
-    "code": Answers("sampled", "minibatch", "objective", "outside", "critic", 1, 0.0),
-    "expected": Answers("own", "token", "surrogate", "outside", "samples", 8, 0.3),
+    "text": Answers("own", "token", "surrogate", "outside", "critic", 1),
+    "code": Answers("sampled", "minibatch", "objective", "outside", "critic", 1),
+    "expected": Answers("own", "token", "surrogate", "outside", "samples", 8),
 }
 
 
@@ -56,7 +54,7 @@ class GAA(Method):
 
     Attributes:
         reading: Johnson's text; his published code, which departs from it; or the gap that his appendix means,
-            estimated from the batch's own samples (expected). It answers those of the next seven options that are not
+            estimated from the batch's own samples (expected). It answers those of the next six options that are not
             given.
         greedy_ratio: See :class:`Answers`.
         granularity: Likewise.
@@ -64,7 +62,6 @@ class GAA(Method):
         greedy_clip: Likewise.
         greedy_value: Likewise.
         candidates: Likewise.
-        dead_zone: Likewise.
         eta_scale: Multiplier of η (G11).
         sigma_scale: Multiplier of σ (G11); 0.5 is the text's σ/2.
     """
@@ -78,7 +75,6 @@ class GAA(Method):
     greedy_clip: GreedyClip | None = None
     greedy_value: GreedyValue | None = None
     candidates: Count | None = None
-    dead_zone: NotNegative | None = None
     eta_scale: NotNegative = 1.0
     sigma_scale: NotNegative = 0.5
 
@@ -103,13 +99,9 @@ class GAA(Method):
         return ObjectiveForm(answers.greedy_ratio, answers.scaled_terms, answers.greedy_clip)
 
     def greedy(self, estimates: Estimates, rollout: Rollout) -> GreedyTokens:
-        """X*, its advantage and the gap (G4 to G6), less the dead zone."""
-        answers = self.answers
-        find = expected_tokens if answers.greedy_value == "samples" else likeliest_tokens
-        found = find(estimates, rollout)
-        if not answers.dead_zone:
-            return found
-        return replace(found, sigma=beyond(found.sigma, answers.dead_zone))
+        """X*, its advantage and the gap (G4 to G6), as the reading finds them."""
+        find = expected_tokens if self.answers.greedy_value == "samples" else likeliest_tokens
+        return find(estimates, rollout)
 
     def coefficients(self, eta: Tensor, sigma: Tensor, mask: Tensor) -> tuple[Tensor, Tensor]:
         """Implements G7 and G8 at the granularity of the reading."""
