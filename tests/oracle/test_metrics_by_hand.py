@@ -46,7 +46,6 @@ def logged(*, returns=(0.0,) * 6, values=(0.0,) * 6, sigma=(0.0,) * 6, greedy=(0
         greedy_logprobs=zeros,
         greedy_advantages=tokens(*greedy),
         returns=tokens(*returns),
-        eta=zeros,
         sigma=tokens(*sigma),
         turned=zeros.bool(),
     )

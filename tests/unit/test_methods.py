@@ -45,7 +45,7 @@ def test_a_method_looks_at_the_greedy_token_if_its_name_says_gaa(name, looks, tm
     assert METHODS[name]().observes.of_likely_tokens == ("gaa" in name)
 
 
-def test_the_fold_looks_at_no_greedy_token_and_gaa_does_in_both_readings():
+def test_the_fold_looks_at_no_greedy_token_and_gaa_does_in_every_reading():
     assert [Fold().observes.of_likely_tokens, PPO().observes.of_likely_tokens] == [False, False]
     assert all(GAA(reading=reading).observes.of_likely_tokens for reading in READINGS)
     assert [GAA(reading=reading).observes.greedy_branch for reading in READINGS] == [True, True, False]

@@ -149,7 +149,6 @@ class Experience:
         greedy_logprobs: log π_old(x*_t).
         greedy_advantages: A(x*_t), on the same scale.
         returns: Targets of the value head.
-        eta: η_t = π_old(x*_t) (G6).
         sigma: σ_t, the gap (G6).
         turned: bool, where the method made a good advantage a bad one.
     """
@@ -160,9 +159,13 @@ class Experience:
     greedy_logprobs: Tensor
     greedy_advantages: Tensor
     returns: Tensor
-    eta: Tensor
     sigma: Tensor
     turned: Tensor
+
+    @property
+    def eta(self) -> Tensor:
+        """η_t = π_old(x*_t) (G6)."""
+        return self.greedy_logprobs.exp()
 
     def rows(self, index: Tensor) -> "Experience":
         """Some of the batch, cut to its longest completion.

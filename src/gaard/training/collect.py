@@ -23,8 +23,6 @@ from gaard.training.config import GAAConfig
 from gaard.training.prompts import PromptBatch
 from gaard.training.scoring import Scorer, decode
 
-SPENT = ("cache",)  # of the samples, once the branch has been looked at
-
 
 class Clock:
     """Wall-clock seconds of the parts of one step."""
@@ -109,7 +107,7 @@ class Collector:
             clock.lap("sample")
             ref_logprobs, ref_hidden = score_completions(self.reference, samples)
             clock.lap("reference")
-        kept = {f.name: getattr(samples, f.name) for f in fields(samples) if f.name not in SPENT}
+        kept = {f.name: getattr(samples, f.name) for f in fields(samples) if f.name != "cache"}
         rollout = Rollout(
             **kept,
             greedy_values=branch,

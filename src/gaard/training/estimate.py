@@ -41,7 +41,6 @@ def estimate(rollout: Rollout, config: GAAConfig) -> Experience:
         greedy_logprobs=greedy.logprobs,
         greedy_advantages=greedy.advantages * signal,
         returns=returns,
-        eta=greedy.logprobs.exp(),
         sigma=greedy.sigma * signal,
         turned=turned,
     )
