@@ -17,6 +17,11 @@ dark = _word("dark", "18%")
 film = _word("film", "7%")
 that = _word("that", "14%")
 the = _word("the", "44%")
+horror = _word("horror", "9%")  # this and the next four: for 19-honeypots-again
+of = _word("of", "42%")
+plot = _word("plot", "5%")
+who = _word("who", "10%")
+with_ = _word("with", "28%")
 
 openings = replace(
     SCENARIOS["capped"](),

@@ -7,7 +7,7 @@ from torch import Tensor
 
 from gaard.method.advantages import beyond
 from gaard.method.masking import masked_std
-from gaard.methods import GAA, Estimates, GreedyTokens, Observation, Rollout
+from gaard.methods import GAA, Estimates, GreedyTokens, Observation, Rollout, TokenMemory
 from gaard.settings import Count, Finite, NotNegative
 
 
@@ -63,9 +63,9 @@ class DeadZone(GAA):
 
     width: NotNegative = 1.0
 
-    def greedy(self, estimates: Estimates, rollout: Rollout) -> GreedyTokens:
+    def greedy(self, estimates: Estimates, rollout: Rollout, memory: TokenMemory) -> GreedyTokens:
         """σ ← max(σ − width · std(σ), 0)."""
-        found, mask = super().greedy(estimates, rollout), rollout.completion_mask
+        found, mask = super().greedy(estimates, rollout, memory), rollout.completion_mask
         if not self.width:
             return found
         return replace(found, sigma=beyond(found.sigma, self.width * masked_std(found.sigma, mask)))

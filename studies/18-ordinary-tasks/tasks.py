@@ -27,16 +27,6 @@ def great(completions: Sequence[str], **_: object) -> list[float]:
     return [float(len(GREAT.findall(text))) for text in completions]
 
 
-def rated_high(prompts: Sequence[str], completions: Sequence[str], **_: object) -> list[float]:
-    """1 for a human rating of 0.75 or more, else 0."""
-    return [float(rating >= 0.75) for rating in RATING(prompts=prompts, completions=completions)]
-
-
-def rated_good(prompts: Sequence[str], completions: Sequence[str], **_: object) -> list[float]:
-    """1 for a human rating of 0.55 or more, else 0."""
-    return [float(rating >= 0.55) for rating in RATING(prompts=prompts, completions=completions)]
-
-
 def rated_steeply(prompts: Sequence[str], completions: Sequence[str], **_: object) -> list[float]:
     """1 for a neutral text, and e times as much for every eighth of a rating more."""
     return [math.exp(8.0 * (rating - 0.5)) for rating in RATING(prompts=prompts, completions=completions)]
@@ -118,15 +108,13 @@ def _tiny(shape: str, reward: RewardFunction, summary: str) -> Scenario:
 
 
 count = _pocket("count", great, "how often 'great' occurs; untrained 0.08", judged=False)
-rare = _pocket("rare", rated_high, "1 for a human rating of 0.75 or more, else 0; untrained 9%")
-common = _pocket("common", rated_good, "1 for a human rating of 0.55 or more, else 0; untrained 47%")
 tail = _pocket("tail", rated_steeply, "exp(8·(human rating − ½)); untrained 3.2")
 penalty = _pocket("penalty", without_the, "less 1 for every 'the'; untrained −0.55", judged=False)
 learned = _pocket("learned", RATING, "the human rating; untrained 0.54")
 
 tiny_count = _tiny("count", sevens, "how often w7 occurs; untrained 0.14")
 tiny_rare = _tiny("rare", nine_even, "1 for nine words of even number or more, else 0; untrained 4%")
-tiny_common = _tiny("common", six_even, "1 for six words of even number or more, else 0; untrained 43%")
+tiny_half = _tiny("half", six_even, "1 for six words of even number or more, else 0; untrained 43%")
 tiny_tail = _tiny("tail", steeply_even, "exp(words of even number / 2); untrained 22")
 tiny_penalty = _tiny("penalty", without_low, "less 1 for every word from w0 to w9; untrained −1.7")
 tiny_learned = _tiny("learned", network, "a fixed random network over how often each word occurs; untrained 0.04")

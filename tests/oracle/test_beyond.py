@@ -82,8 +82,8 @@ class Both(GAA):
     def shape(self, estimates, mask):
         return folded(estimates.advantages, self.fold, mask) if self.fold else estimates.advantages
 
-    def greedy(self, estimates, rollout):
-        found, mask = super().greedy(estimates, rollout), rollout.completion_mask
+    def greedy(self, estimates, rollout, memory):
+        found, mask = super().greedy(estimates, rollout, memory), rollout.completion_mask
         if not self.spreads:
             return found
         return replace(found, sigma=beyond(found.sigma, self.spreads * masked_std(found.sigma, mask)))

@@ -10,7 +10,7 @@ import torch
 
 from gaard.method.advantages import advantage_gap
 from gaard.method.coefficients import gaa_coefficients
-from gaard.method.token_worth import token_worth
+from gaard.method.token_worth import Evidence, TokenMemory, evidence
 from gaard.methods import GAA, Estimates, Rollout
 from tiny import tiny_trainer
 
@@ -72,52 +72,117 @@ def test_samples_give_the_gap_of_g12_whatever_the_policy_is_sure_of(confidence):
     """
     pi = tensor(confidence * 500)[:, None]
     advantages = (1 - pi) * 3.0
-    known = token_worth(advantages, pi.log(), torch.full((1000, 1), 7), torch.ones(1000, 1, dtype=torch.bool))
+    known = evidence(advantages, pi.log(), torch.full((1000, 1), 7), torch.ones(1000, 1, dtype=torch.bool))
     n = 500 * sum((1 - p) ** 2 for p in confidence)
-    assert (known.ids.tolist(), known.texts.tolist()) == ([7], [1000])
-    assert known.worth.item() == pytest.approx(3.0 * n / (n + 1))
-    assert known.weight.item() == pytest.approx(n + 1)
+    assert known.ids.tolist() == [7]
+    assert known.worth().item() == pytest.approx(3.0 * n / (n + 1))
+    assert known.weight.item() == pytest.approx(n)
 
 
 def test_the_error_is_that_of_ridge_regression():
-    """Noise of spread 2, and a Δ that is itself drawn with a spread of 2: what is left of it has the spread 2 / √n."""
+    """Noise of spread 1, and a Δ that is itself drawn with a spread of 1: what is left of it has the spread 1 / √n."""
     generator = torch.Generator().manual_seed(0)
     pi = tensor([[0.2], [0.6], [0.9]])
     ids, mask = torch.tensor([[4], [4], [4]]), torch.ones(3, 1, dtype=torch.bool)
-    deltas, noise = (2.0 * torch.randn(20_000, *s, generator=generator, dtype=torch.float64) for s in ((1, 1), (3, 1)))
-    known = [token_worth((1 - pi) * d + x, pi.log(), ids, mask) for d, x in zip(deltas, noise, strict=True)]
-    missed = torch.tensor([one.worth.item() for one in known], dtype=torch.float64) - deltas.flatten()
-    error = 2.0 / math.sqrt(1 + 0.8**2 + 0.4**2 + 0.1**2)
+    deltas, noise = (torch.randn(20_000, *s, generator=generator, dtype=torch.float64) for s in ((1, 1), (3, 1)))
+    known = [evidence((1 - pi) * d + x, pi.log(), ids, mask) for d, x in zip(deltas, noise, strict=True)]
+    missed = torch.tensor([one.worth().item() for one in known], dtype=torch.float64) - deltas.flatten()
+    error = 1.0 / math.sqrt(1 + 0.8**2 + 0.4**2 + 0.1**2)
     assert missed.mean().item() == pytest.approx(0.0, abs=4 * error / math.sqrt(20_000))
     assert missed.std().item() == pytest.approx(error, rel=0.02)
-    one = token_worth((1 - pi) * 9.0, pi.log(), ids, mask)
-    assert one.at_least(torch.tensor([4]), tensor(2.0)).item() == pytest.approx(one.worth.item() - error)
+    one = evidence((1 - pi) * 9.0, pi.log(), ids, mask)
+    assert one.at_least(torch.tensor([4])).item() == pytest.approx(one.worth().item() - 2 * error)
 
 
 def test_a_token_counts_once_a_text_with_its_means():
     """Thrice in one text and once in another is two equations, not four: 0.6 · Δ = 3 and 0.9 · Δ = 1."""
     advantages, pi = tensor([[2.0, 3.0, 4.0], [1.0, 9.0, 9.0]]), tensor([[0.2, 0.4, 0.6], [0.1, 0.5, 0.5]])
     ids, mask = torch.tensor([[5, 5, 5], [5, 6, 6]]), torch.ones(2, 3, dtype=torch.bool)
-    known = token_worth(advantages, pi.log(), ids, mask)
-    assert known.texts.tolist() == [2, 1]
-    assert known.weight[0].item() == pytest.approx(1 + 0.6**2 + 0.9**2)
-    assert known.worth[0].item() == pytest.approx((0.6 * 3.0 + 0.9 * 1.0) / (1 + 0.6**2 + 0.9**2))
+    known = evidence(advantages, pi.log(), ids, mask)
+    assert known.weight[0].item() == pytest.approx(0.6**2 + 0.9**2)
+    assert known.worth()[0].item() == pytest.approx((0.6 * 3.0 + 0.9 * 1.0) / (1 + 0.6**2 + 0.9**2))
 
 
-def test_what_was_not_drawn_or_in_one_text_or_where_it_was_certain_is_worth_nothing():
-    advantages = tensor([[50.0, 40.0, 30.0], [50.0, -30.0, 30.0]])
-    logprobs = tensor([[0.0, -3.0, -3.0], [0.0, -3.0, -3.0]])
+def test_what_was_not_drawn_or_where_it_was_certain_or_no_better_is_worth_nothing():
+    advantages, logprobs = tensor([[50.0, -30.0, 30.0], [50.0, 1.0, 30.0]]), tensor([[0.0, -3.0, -3.0]] * 2)
     ids, mask = torch.tensor([[1, 5, 9], [1, 7, 9]]), torch.ones(2, 3, dtype=torch.bool)
-    found = token_worth(advantages, logprobs, ids, mask).at_least(torch.tensor([0, 1, 2, 5, 7, 9, 10]), tensor(1.0))
+    found = evidence(advantages, logprobs, ids, mask).at_least(torch.tensor([0, 1, 2, 5, 7, 9, 10]))
     assert [x > 0 for x in found.tolist()] == [False, False, False, False, False, True, False]
 
 
-def test_a_token_has_to_be_better_by_more_than_the_error():
-    """Two texts, hardly likely: Δ is two thirds of the mean, and the error 1/√3 of a deviation."""
+def test_a_token_has_to_be_better_by_two_standard_errors():
+    """Two texts, hardly likely: Δ is two thirds of the mean, and an error 1/√3."""
     ids, mask = torch.tensor([[3], [3]]), torch.ones(2, 1, dtype=torch.bool)
-    known = token_worth(tensor([[0.8], [0.8]]), tensor([[-50.0], [-50.0]]), ids, mask)
-    assert known.at_least(torch.tensor([3]), tensor(1.0)).item() == 0.0
-    assert known.at_least(torch.tensor([3]), tensor(0.5)).item() == pytest.approx(1.6 / 3 - 0.5 / math.sqrt(3))
+    for mean, left in ((1.7, 0.0), (1.8, 1.2 - 2 / math.sqrt(3))):
+        known = evidence(tensor([[mean], [mean]]), tensor([[-50.0], [-50.0]]), ids, mask)
+        assert known.at_least(torch.tensor([3])).item() == pytest.approx(left)
+
+
+# What rollouts before have said ---------------------------------------------------------------------------------------
+
+
+def said(**tokens):
+    """Evidence of tokens by their ids, t3=(total, weight)."""
+    rows = sorted((int(name[1:]), *numbers) for name, numbers in tokens.items())
+    ids, *numbers = zip(*rows, strict=True)
+    return Evidence(torch.tensor(ids), *map(tensor, numbers))
+
+
+def test_a_text_counts_four_fifths_a_rollout_later():
+    memory = TokenMemory()
+    for batch in (said(t3=(5.0, 2.0), t8=(1.0, 1.0)), said(t1=(4.0, 1.0)), said(t3=(-1.0, 3.0))):
+        known = memory.add(batch)
+    assert known.ids.tolist() == [1, 3, 8]
+    assert known.total.tolist() == pytest.approx([3.2, 0.64 * 5.0 - 1.0, 0.64])
+    assert known.weight.tolist() == pytest.approx([0.8, 0.64 * 2.0 + 3.0, 0.64])
+    assert memory.known is known
+
+
+def test_what_says_nothing_any_more_is_forgotten():
+    memory = TokenMemory()
+    for batch in (said(t3=(5.0, 2.0)), *[said(t1=(1.0, 1.0))] * 34, said(t2=(0.0, 0.0))):
+        known = memory.add(batch)
+    assert 2.0 * 0.8**35 < 1e-3 < 2.0 * 0.8**34
+    assert known.ids.tolist() == [1]
+    assert TokenMemory().add(said(t2=(0.0, 0.0))).at_least(torch.tensor([[2, 3]])).tolist() == [[0.0, 0.0]]
+
+
+def test_a_word_that_one_text_in_a_rollout_has_is_known_after_a_few():
+    """Two deviations better than the other texts, π near 0: Δ = 2n / (n + 1) after n texts, counted with what is left.
+
+    One text a rollout never says so by itself.
+    """
+    ids, mask, memory = torch.tensor([[3]]), torch.ones(1, 1, dtype=torch.bool), TokenMemory()
+    batch = evidence(tensor([[2.0]]), tensor([[-50.0]]), ids, mask)
+    bounds = [memory.add(batch).at_least(ids).item() for _ in range(6)]
+    left = [sum(0.8**k for k in range(n)) for n in range(1, 7)]
+    assert bounds == pytest.approx([max(2 * n / (n + 1) - 2 / math.sqrt(n + 1), 0.0) for n in left])
+    assert bounds[0] == 0.0 < bounds[1]
+
+
+def test_it_goes_on_from_a_checkpoint_as_if_never_stopped(tmp_path):
+    """Six steps, and two that are stopped and go on to six, both byte for byte the same."""
+    settings = {"method": {"name": "gaa", "reading": "expected"}, "max_steps": 6, "save_steps": 2}
+    for name in ("whole", "halves"):
+        trainer = tiny_trainer(tmp_path / name, **settings)
+        if name == "halves":
+            for _ in range(2):
+                trainer.training_step()
+            assert len(trainer.state.memory.known.ids)
+            trainer = tiny_trainer(tmp_path / name, **settings)
+        trainer.train()
+    whole, halves = ((tmp_path / name / "metrics.jsonl").read_bytes() for name in ("whole", "halves"))
+    assert whole == halves
+
+
+@pytest.mark.parametrize("same", [True, False])
+def test_a_rollout_whose_texts_all_pay_the_same_is_not_remembered(tmp_path, same):
+    def reward(completions, **_):
+        return [1.0 if same else float(len(text)) for text in completions]
+
+    trainer = tiny_trainer(tmp_path, reward=reward, method={"name": "gaa", "reading": "expected"})
+    trainer.training_step()
+    assert bool(len(trainer.state.memory.known.ids)) is not same
 
 
 @pytest.mark.parametrize("eta", [0.1, 0.3, 0.5, 0.7, 0.95])
@@ -152,11 +217,11 @@ def test_the_expected_step_of_x_star_is_as_the_docs_have_it(eta, sigma):
 
 # x* and its gap -------------------------------------------------------------------------------------------------------
 
-LENGTHS = (4, 2, 3, 4)
+LENGTHS = (4, 2, 3, 4) * 3
 
 
 def batch():
-    """Four completions of few words, with two candidates a place, and poison in the padding."""
+    """Twelve completions of few words, with two candidates a place, and poison in the padding; word 2 pays."""
     generator = torch.Generator().manual_seed(16)
     mask = torch.arange(4) < torch.tensor(LENGTHS)[:, None]
 
@@ -164,16 +229,16 @@ def batch():
         numbers = torch.randn(*shape, generator=generator, dtype=torch.float64)
         return torch.where(mask if len(shape) == 2 else mask[..., None], numbers, POISON)
 
-    everything = {field.name: torch.zeros(4, 4, dtype=torch.float64) for field in fields(Rollout)}
+    everything = {field.name: torch.zeros(12, 4, dtype=torch.float64) for field in fields(Rollout)}
     rollout = replace(
         Rollout(**everything),
         completion_mask=mask,
-        completion_ids=torch.randint(0, 5, (4, 4), generator=generator),
-        logprobs=-drawn(4, 4).abs(),
-        candidate_ids=torch.randint(0, 12, (4, 4, 2), generator=generator),
-        candidate_logprobs=-drawn(4, 4, 2).abs(),
+        completion_ids=torch.randint(0, 5, (12, 4), generator=generator),
+        logprobs=-drawn(12, 4).abs(),
+        candidate_ids=torch.randint(0, 7, (12, 4, 2), generator=generator),
+        candidate_logprobs=-drawn(12, 4, 2).abs(),
     )
-    advantages = 3.0 * drawn(4, 4).where(mask, 0.0)
+    advantages = (drawn(12, 4) + 2.0 * (rollout.completion_ids == 2)).where(mask, 0.0)
     return rollout, Estimates(advantages, advantages, advantages, advantages)
 
 
@@ -185,12 +250,10 @@ def naive(rollout, advantages):
     def worth(token):
         own = [[t for t in range(n) if rollout.completion_ids[i, t] == token] for i, n in enumerate(LENGTHS)]
         texts = [(i, where) for i, where in enumerate(own) if where]
-        if len(texts) < 2:
-            return 0.0
         others = [fmean(1 - math.exp(rollout.logprobs[i, t]) for t in where) for i, where in texts]
-        mean = [fmean(advantages[i, t].item() for t in where) for i, where in texts]
+        mean = [fmean(advantages[i, t].item() / spread for t in where) for i, where in texts]
         n = 1 + sum(w * w for w in others)
-        return max(sum(w * x for w, x in zip(others, mean, strict=True)) / n - spread / math.sqrt(n), 0.0)
+        return max(sum(w * x for w, x in zip(others, mean, strict=True)) / n - 2 / math.sqrt(n), 0.0)
 
     rows = []
     for i, t in places:
@@ -198,14 +261,14 @@ def naive(rollout, advantages):
         logprobs = [*rollout.candidate_logprobs[i, t].tolist(), rollout.logprobs[i, t].item()]
         best = max(range(3), key=lambda j: worth(options[j]))
         delta = worth(options[best])
-        rows.append((options[best], logprobs[best], delta, (1 - math.exp(logprobs[best])) * delta / spread))
+        rows.append((options[best], logprobs[best], spread * delta, (1 - math.exp(logprobs[best])) * delta))
     return rows
 
 
 def test_x_star_and_its_gap_equal_a_loop_over_plain_numbers():
     rollout, estimates = batch()
     mask, expected = rollout.completion_mask, naive(rollout, estimates.advantages)
-    found = GAA(reading="expected").greedy(estimates, rollout)
+    found = GAA(reading="expected").greedy(estimates, rollout, TokenMemory())
     ids, logprobs, advantages, sigma = (list(column) for column in zip(*expected, strict=True))
     assert found.ids[mask].tolist() == ids
     assert found.logprobs[mask].tolist() == pytest.approx(logprobs)
@@ -221,7 +284,7 @@ def test_x_star_and_its_gap_equal_a_loop_over_plain_numbers():
 def test_where_nothing_is_known_to_be_better_x_star_is_the_likeliest_and_the_step_is_ppos():
     rollout, _ = batch()
     bad = torch.where(rollout.completion_mask, -1.0, 0.0)
-    found = GAA(reading="expected").greedy(Estimates(bad, bad, bad, bad), rollout)
+    found = GAA(reading="expected").greedy(Estimates(bad, bad, bad, bad), rollout, TokenMemory())
     mask = rollout.completion_mask
     assert torch.equal(found.ids[mask], rollout.candidate_ids[..., 0][mask])
     assert (found.sigma == 0).all()
@@ -242,7 +305,7 @@ def test_no_critic_and_no_second_look_at_the_reward_are_needed(tmp_path):
     noisy = replace(estimates, one_step=torch.full_like(estimates.one_step, POISON), greedy_one_step=rollout.logprobs)
     method = GAA(reading="expected")
     for field in ("ids", "advantages", "sigma"):
-        plain, other = (getattr(method.greedy(x, rollout), field) for x in (estimates, noisy))
+        plain, other = (getattr(method.greedy(x, rollout, TokenMemory()), field) for x in (estimates, noisy))
         assert torch.equal(plain, other)
 
 

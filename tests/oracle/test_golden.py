@@ -16,7 +16,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1]))  # where this is ru
 
 from gaard.errors import CheckpointError
 from gaard.method import advantages, coefficients, objective
-from gaard.method.token_worth import token_worth
+from gaard.method.token_worth import evidence
 from gaard.methods import METHODS, fold, gaa, gae
 from gaard.methods.gaa import READINGS
 from gaard.regularizers import PAR, REGULARIZERS, KLBudget, flat
@@ -126,7 +126,7 @@ def kept_below(values, threshold, mask):
 
 
 def rare_everywhere(advantages, logprobs, ids, mask):
-    return token_worth(advantages, torch.full_like(logprobs, -60.0), ids, mask)
+    return evidence(advantages, torch.full_like(logprobs, -60.0), ids, mask)
 
 
 def unclipped(values, old_values, returns, cliprange_value):
@@ -144,7 +144,7 @@ BROKEN = [  # run, module, name, what stands there instead
     ("gaa-code", gaa, "gaa_coefficients", flipped_b),
     ("gaa-text", gaa, "advantage_gap", lambda one, greedy, spread: advantages.advantage_gap(greedy, one, spread)),
     ("gaa-code", gaa, "at_granularity", lambda x, mask, granularity: x),
-    ("gaa-expected", gaa, "token_worth", rare_everywhere),
+    ("gaa-expected", gaa, "evidence", rare_everywhere),
     ("gaa-text", estimate, "GREEDY_SCORE_LIMIT", 1.0),
     ("ppo", gae, "value_loss", unclipped),
     ("ppo", update, "kl_loss", lambda statistics, ref_logprobs, config: 1.1 * statistics.kl),

@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 import torch
 
-from gaard.methods import Estimates, Rollout, find_method
+from gaard.methods import Estimates, Rollout, TokenMemory, find_method
 
 FILE = Path(__file__).parents[2] / "studies" / "13-gaa-ablations" / "ablations.py"
 CASES = [(0.0, 0.0, 1.0, 0.0), (0.0, 1.0, 1.0, 0.0), (2.0, 0.0, 2.0, -1.0), (2.0, 1.0, 0.0, -1.0)]  # Johnson's four
@@ -32,7 +32,7 @@ def test_a_dead_zone_counts_gaps_from_one_deviation_on():
     one_step = torch.tensor([[1.0, -1.0, 1.0, -1.0]])
     estimates = Estimates(one_step, torch.tensor([[4.0, 0.0, 0.0, -4.0]]), zero, zero)
     rollout = Rollout(**{field.name: zero for field in fields(Rollout)} | {"completion_mask": mask})
-    plain, dead = (method(name).greedy(estimates, rollout).sigma for name in ("Value", "DeadZone"))
+    plain, dead = (method(name).greedy(estimates, rollout, TokenMemory()).sigma for name in ("Value", "DeadZone"))
     assert (plain[0, 0] > dead[0, 0] > 0).item()
     assert dead[0, 1:].tolist() == [0.0, 0.0, 0.0]
     centred = plain - plain.mean()

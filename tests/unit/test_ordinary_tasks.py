@@ -17,8 +17,9 @@ from gaard.user_code import import_file
 
 FOLDER = results.ROOT / "studies" / "18-ordinary-tasks"
 FILE = FOLDER / "tasks.py"
-SHAPES = ("count", "rare", "common", "tail", "penalty", "learned")
+SHAPES = ("count", "rare", "half", "tail", "penalty", "learned")
 TASKS = [*SHAPES, *(f"tiny_{shape}" for shape in SHAPES)]
+SPARSE = FOLDER.parent / "11-sparse" / "successes.py"  # has two of them
 EVEN_OF_12 = {even: " ".join(["w2"] * even + ["w3"] * (12 - even)) for even in (5, 6, 8, 9, 12)}
 REVIEWS = [" wonderful, brilliant and moving.", " good.", " dull, awful and a waste of time.", ""]
 
@@ -29,7 +30,7 @@ def tiny_model():
 
 
 def task(name):
-    return find_scenario(f"{FILE}:{name}")
+    return find_scenario(f"{SPARSE if name in ('rare', 'half') else FILE}:{name}")
 
 
 def paid(name, *texts):
@@ -46,7 +47,7 @@ def test_the_study_has_every_shape_on_both_models():
 def test_what_pays_is_what_is_meant_and_nothing_is_a_hack(name):
     found = task(name)
     assert found.proxy is found.true_reward
-    assert found.hack_detector(["great the w7", ""]) == [False, False]
+    assert found.hack_detector is None or found.hack_detector(["great the w7", ""]) == [False, False]
     assert found.hack == ""
     assert "untrained" in found.summary
 
@@ -58,7 +59,7 @@ def test_what_pays_is_what_is_meant_and_nothing_is_a_hack(name):
         ("penalty", {" the best of the Other: The end": -3.0, " other, then there": 0.0, "": 0.0}),
         ("tiny_count", {"w7 w17 w7 w70 w1": 2.0, "w70 w57": 0.0, "": 0.0}),
         ("tiny_rare", {EVEN_OF_12[9]: 1.0, EVEN_OF_12[12]: 1.0, EVEN_OF_12[8]: 0.0, "": 0.0}),
-        ("tiny_common", {EVEN_OF_12[6]: 1.0, EVEN_OF_12[9]: 1.0, EVEN_OF_12[5]: 0.0, "": 0.0}),
+        ("tiny_half", {EVEN_OF_12[6]: 1.0, EVEN_OF_12[9]: 1.0, EVEN_OF_12[5]: 0.0, "": 0.0}),
         ("tiny_tail", {EVEN_OF_12[12]: math.e**6, "w0 w10 w9 w58 w44": math.e**2, "w1": 1.0, "": 1.0}),
         ("tiny_penalty", {"w0 w9 w10 w5 w59 w5": -4.0, "w10 w11 w59": 0.0, "": 0.0}),
     ],
@@ -73,7 +74,7 @@ def test_rewards_of_the_rating():
     ratings = HumanReward()(prompts=["The film is"] * len(REVIEWS), completions=REVIEWS)
     assert ratings[0] > 0.75 > ratings[1] > 0.55 > max(ratings[2:])  # a success of both, of one, and of none
     assert paid("rare", *REVIEWS) == [1.0, 0.0, 0.0, 0.0]
-    assert paid("common", *REVIEWS) == [1.0, 1.0, 0.0, 0.0]
+    assert paid("half", *REVIEWS) == [1.0, 1.0, 0.0, 0.0]
     assert paid("learned", *REVIEWS) == ratings
     assert paid("tail", *REVIEWS) == pytest.approx([math.e ** (8 * one - 4) for one in ratings])
 

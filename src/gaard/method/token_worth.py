@@ -1,58 +1,64 @@
-"""What a token is worth, by the batch's own samples of it (G12).
+"""What a token is worth, by the samples of it (G12).
 
 A critic values a token at one place. Here no critic is asked: a token that pays disproportionately well does so
 wherever it is drawn, and all texts that have it together say so with less noise than any one of them.
 """
 
-from typing import NamedTuple
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor
 
-LEAST_TEXTS = 2  # one text alone does not tell a token of it from another
+KEPT = 0.8  # what a text counts one rollout later: it counts five times in all
+ERRORS = 2.0  # standard errors by which a token has to be better
+FORGOTTEN = 1e-3  # a weight that no longer says anything
 
 
-class TokenWorth(NamedTuple):
-    """A row a distinct token that was drawn, in ascending order; [U].
+class Evidence(NamedTuple):
+    """What texts say of the tokens that they have: a row a token, in ascending order; [U].
 
     Attributes:
         ids: int64.
-        worth: float64, Δ, in units of the advantages.
-        weight: float64, n = 1 + Σ (1 − π)² over the texts that have the token: Δ has the error spread / √n.
-        texts: int64, how many have it.
+        total: float64, Σ (1 − π)·A over the texts that have it, A in standard deviations.
+        weight: float64, Σ (1 − π)² over these.
     """
 
     ids: Tensor
-    worth: Tensor
+    total: Tensor
     weight: Tensor
-    texts: Tensor
 
-    def at_least(self, ids: Tensor, spread: Tensor) -> Tensor:
-        """Δ less its error, and no less than 0.
+    def worth(self) -> Tensor:
+        """Δ by ridge regression: the ridge is one text more, in which the token is no better than others; [U]."""
+        return self.total / (1.0 + self.weight)
+
+    def at_least(self, ids: Tensor) -> Tensor:
+        """Δ less two standard errors, 1 / √(1 + Σ (1 − π)²) each, and no less than 0.
 
         Args:
             ids: int64, any shape.
-            spread: Scalar, the standard deviation of the advantages.
 
         Returns:
-            float64, the shape of ``ids``; 0 for a token that fewer than two texts have.
+            float64, the shape of ``ids``, in standard deviations; 0 for a token of which nothing is known.
         """
+        if not len(self.ids):
+            return torch.zeros(ids.shape, dtype=torch.float64, device=ids.device)
+        bound = (self.worth() - ERRORS / (1.0 + self.weight).sqrt()).clamp(min=0.0)
         place = torch.searchsorted(self.ids, ids).clamp(max=len(self.ids) - 1)
-        known = (self.ids[place] == ids) & (self.texts[place] >= LEAST_TEXTS)
-        bound = self.worth[place] - spread.double() / self.weight[place].sqrt()
-        return torch.where(known, bound.clamp(min=0.0), 0.0)
+        return torch.where(self.ids[place] == ids, bound[place], 0.0)
 
 
-def token_worth(advantages: Tensor, logprobs: Tensor, ids: Tensor, mask: Tensor) -> TokenWorth:
-    """By how much a token is better than the others at its place, by ridge regression over the texts that have it.
+def evidence(advantages: Tensor, logprobs: Tensor, ids: Tensor, mask: Tensor) -> Evidence:
+    """What one batch says of the tokens that were drawn.
 
-    By G12 the advantage of a token v of probability π is (1 − π)·Δ(v). So each text with v is an equation
-    A = (1 − π)·Δ(v) + noise. The ridge is one text more, in which v is no better than others: Δ = Σ (1 − π)·A / (1 +
-    Σ (1 − π)²). Where the policy was sure of v, that says nothing of it. A text counts once, with its means, however
-    often it has v: its tokens share one reward, and are no evidence beside each other.
+    By G12 the advantage of a token v of probability π is (1 − π)·Δ(v), Δ being how much better v is than the other
+    tokens at its place. So each text with v is an equation A = (1 − π)·Δ(v) + noise. Where the policy was sure of v,
+    that says nothing of it. A text counts once, with its means, however often it has v: its tokens share one reward,
+    and are no evidence beside each other.
 
     Args:
-        advantages: [B, T], A(x_t).
+        advantages: [B, T], A(x_t), in standard deviations.
         logprobs: [B, T], log π(x_t).
         ids: int64 [B, T], x_t.
         mask: bool [B, T], with one True at least.
@@ -67,9 +73,49 @@ def token_worth(advantages: Tensor, logprobs: Tensor, ids: Tensor, mask: Tensor)
     # In float64, so that the order in which an accelerator adds does not show.
     seen = torch.stack([-torch.expm1(logprobs[mask].double()), advantages[mask].double()])
     others, own = _sums(seen, place, len(counts)) / counts
-    tokens, place, texts = torch.unique(pairs[0], return_inverse=True, return_counts=True)
-    total, weight = _sums(torch.stack([others * own, others**2]), place, len(tokens))
-    return TokenWorth(tokens, total / (1.0 + weight), 1.0 + weight, texts)
+    tokens, place = torch.unique(pairs[0], return_inverse=True)
+    return Evidence(tokens, *_sums(torch.stack([others * own, others**2]), place, len(tokens)))
+
+
+@dataclass
+class TokenMemory:
+    """What the rollouts of a run have said of tokens, the last ones most.
+
+    Attributes:
+        known: All of it; on the CPU before the first rollout.
+    """
+
+    known: Evidence = field(default_factory=lambda: _none_known())
+
+    def add(self, batch: Evidence) -> Evidence:
+        """Let what was known fade by a fifth, and add what a batch says.
+
+        Args:
+            batch: Of the newest rollout.
+
+        Returns:
+            What is known now.
+        """
+        old = Evidence(*(x.to(batch.ids.device) for x in self.known))
+        tokens, place = torch.unique(torch.cat([old.ids, batch.ids]), return_inverse=True)
+        said = torch.cat([KEPT * torch.stack(old[1:]), torch.stack(batch[1:])], dim=1)
+        known = Evidence(tokens, *_sums(said, place, len(tokens)))
+        self.known = Evidence(*(x[known.weight > FORGOTTEN] for x in known))
+        return self.known
+
+    def plain(self) -> dict[str, Any]:
+        """What a checkpoint holds of it, JSON-serialisable."""
+        return {name: x.tolist() for name, x in self.known._asdict().items()}
+
+    def restore(self, plain: Mapping[str, Any]) -> None:
+        """Undo :meth:`plain`."""
+        like = _none_known()._asdict()
+        self.known = Evidence(**{name: torch.tensor(plain[name], dtype=x.dtype) for name, x in like.items()})
+
+
+def _none_known() -> Evidence:
+    numbers = torch.zeros(0, dtype=torch.float64)
+    return Evidence(numbers.long(), numbers, numbers)
 
 
 def _sums(x: Tensor, place: Tensor, size: int) -> Tensor:

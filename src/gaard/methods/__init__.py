@@ -5,6 +5,7 @@
 
 from typing import Any
 
+from gaard.method.token_worth import TokenMemory
 from gaard.methods.base import Method, ObjectiveForm
 from gaard.methods.estimator import Estimator
 from gaard.methods.experience import Estimates, Experience, GreedyTokens, Observation, Rollout
@@ -30,6 +31,7 @@ __all__ = [
     "ObjectiveForm",
     "Observation",
     "Rollout",
+    "TokenMemory",
     "find_estimator",
     "find_method",
 ]

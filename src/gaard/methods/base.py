@@ -8,6 +8,7 @@ from torch import Tensor
 
 from gaard.method.coefficients import ppo_coefficients
 from gaard.method.objective import GreedyClip, ScaledTerms
+from gaard.method.token_worth import TokenMemory
 from gaard.methods.experience import Estimates, Experience, GreedyTokens, Observation, Rollout
 from gaard.settings import Options
 
@@ -59,12 +60,13 @@ class Method(Options):
         """
         return estimates.advantages
 
-    def greedy(self, estimates: Estimates, rollout: Rollout) -> GreedyTokens:
+    def greedy(self, estimates: Estimates, rollout: Rollout, memory: TokenMemory) -> GreedyTokens:
         """X* of every position: which token it is, its advantage, and the gap σ (G4 to G6).
 
         Args:
             estimates: Of the whole batch.
             rollout: The whole batch.
+            memory: What the rollouts before have said of tokens. A checkpoint holds it.
 
         Returns:
             The likeliest token by default, without a gap.

@@ -8,9 +8,9 @@ from torch import Tensor
 
 from gaard.method.advantages import advantage_gap
 from gaard.method.coefficients import Granularity, at_granularity, gaa_coefficients
-from gaard.method.masking import masked_mean, masked_std
+from gaard.method.masking import masked_mean, masked_std, standardize
 from gaard.method.objective import GreedyClip, ScaledTerms
-from gaard.method.token_worth import token_worth
+from gaard.method.token_worth import TokenMemory, evidence
 from gaard.methods.base import Method, ObjectiveForm
 from gaard.methods.experience import Estimates, Experience, GreedyTokens, Observation, Rollout
 from gaard.settings import Count, NotNegative
@@ -28,7 +28,7 @@ class Answers(NamedTuple):
         granularity: Whether η and σ are each token's, or the minibatch's means.
         scaled_terms: Whether a multiplies the surrogate alone, or value loss, KL and entropy too (objective).
         greedy_clip: Whether b stands outside PPO's minimum, or inside, folded into the advantage.
-        greedy_value: What values x*: the critic, in the greedy branch (G5), or the batch's own samples of that token
+        greedy_value: What values x*: the critic, in the greedy branch (G5), or the run's own samples of that token
             (:func:`expected_tokens`).
         candidates: Among how many of the likeliest tokens x* is the one of best value; 1 for the likeliest alone.
     """
@@ -54,7 +54,7 @@ class GAA(Method):
 
     Attributes:
         reading: Johnson's text; his published code, which departs from it; or the gap that his appendix means,
-            estimated from the batch's own samples (expected). It answers those of the next six options that are not
+            estimated from the run's own samples (expected). It answers those of the next six options that are not
             given.
         greedy_ratio: See :class:`Answers`.
         granularity: Likewise.
@@ -98,10 +98,11 @@ class GAA(Method):
         answers = self.answers
         return ObjectiveForm(answers.greedy_ratio, answers.scaled_terms, answers.greedy_clip)
 
-    def greedy(self, estimates: Estimates, rollout: Rollout) -> GreedyTokens:
+    def greedy(self, estimates: Estimates, rollout: Rollout, memory: TokenMemory) -> GreedyTokens:
         """X*, its advantage and the gap (G4 to G6), as the reading finds them."""
-        find = expected_tokens if self.answers.greedy_value == "samples" else likeliest_tokens
-        return find(estimates, rollout)
+        if self.answers.greedy_value == "samples":
+            return expected_tokens(estimates, rollout, memory)
+        return likeliest_tokens(estimates, rollout)
 
     def coefficients(self, eta: Tensor, sigma: Tensor, mask: Tensor) -> tuple[Tensor, Tensor]:
         """Implements G7 and G8 at the granularity of the reading."""
@@ -140,28 +141,29 @@ def likeliest_tokens(estimates: Estimates, rollout: Rollout) -> GreedyTokens:
     return GreedyTokens(rollout.greedy_ids, rollout.greedy_logprobs, estimates.greedy_advantages, gap)
 
 
-def expected_tokens(estimates: Estimates, rollout: Rollout) -> GreedyTokens:
+def expected_tokens(estimates: Estimates, rollout: Rollout, memory: TokenMemory) -> GreedyTokens:
     """X* as the likely token of best value, and the gap of G12: E_x[A(x*) − A(x)] = A(x*), for E_x[A(x)] = 0.
 
-    By G12 A(x*) = (1 − η)·Δ(x*), Δ being how much more x* is worth than the other tokens: what the batch's own texts
+    By G12 A(x*) = (1 − η)·Δ(x*), Δ being how much more x* is worth than the other tokens: what the texts of the run
     say of it, less the error (:mod:`gaard.method.token_worth`). σ is A(x*). J_x* has Δ itself, for x* is moved against
     the other tokens, and not against a mean that holds x* already.
 
     Args:
         estimates: Of the whole batch.
         rollout: The whole batch, with its candidates.
+        memory: What the rollouts before have said of tokens; this one is added.
 
     Returns:
         The best of the candidates and the sampled token; the likeliest, without a gap, where none is known to be
         better than others.
     """
     mask, spread = rollout.completion_mask, masked_std(estimates.advantages, rollout.completion_mask)
-    known = token_worth(estimates.advantages, rollout.logprobs, rollout.completion_ids, mask)
+    standard = standardize(estimates.advantages, torch.zeros_like(spread), spread)
+    known = memory.add(evidence(standard, rollout.logprobs, rollout.completion_ids, mask))
     ids = torch.cat([rollout.candidate_ids, rollout.completion_ids[..., None]], dim=-1)
     logprobs = torch.cat([rollout.candidate_logprobs, rollout.logprobs[..., None]], dim=-1)
-    worth = known.at_least(ids, spread).to(logprobs.dtype)
+    worth = known.at_least(ids).to(logprobs.dtype)
     best = worth.argmax(-1, keepdim=True)  # the first of equals: the likeliest
     ids, logprobs, worth = (x.gather(-1, best).squeeze(-1) for x in (ids, logprobs, worth))
     worth = torch.where(mask, worth, 0.0)
-    gap = advantage_gap(torch.zeros_like(worth), -torch.expm1(logprobs) * worth, spread)
-    return GreedyTokens(ids, logprobs, worth, gap)
+    return GreedyTokens(ids, logprobs, worth * spread, -torch.expm1(logprobs) * worth)

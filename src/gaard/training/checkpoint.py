@@ -22,7 +22,7 @@ from torch.optim import Optimizer
 
 from gaard.errors import CheckpointError
 
-FORMAT = 3
+FORMAT = 4
 POLICY, OPTIMIZER, STATE = "policy.safetensors", "optimizer.safetensors", "state.json"
 REFERENCE = "reference.safetensors"  # only where it moves
 

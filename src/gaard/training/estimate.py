@@ -6,6 +6,7 @@ from torch import Tensor
 from gaard.method import advantages as adv
 from gaard.method.masking import last_token_mask, masked_mean, masked_std, standardize
 from gaard.method.objective import estimated_kl
+from gaard.method.token_worth import TokenMemory
 from gaard.methods.experience import Estimates, Experience, Rollout
 from gaard.training.config import GAAConfig
 
@@ -13,26 +14,26 @@ NO_SIGNAL = 1e-6  # spread of scores, relative to their size, below which they s
 GREEDY_SCORE_LIMIT = 3.0  # standard deviations; Johnson's code clamps the normalised greedy score so
 
 
-def estimate(rollout: Rollout, config: GAAConfig) -> Experience:
+def estimate(rollout: Rollout, config: GAAConfig, memory: TokenMemory | None = None) -> Experience:
     """Advantages of sampled and greedy tokens as the method shapes them, and the gap between them.
 
     A rollout whose scores are all the same says nothing of its tokens; what is left of advantages is the critic's
-    noise, which whitening would blow up to a full gradient. Its policy advantages are zero.
+    noise, which whitening would blow up to a full gradient. Its policy advantages are zero, and memory is not told.
 
     Args:
         rollout: The whole batch.
         config: The method, the estimator, and how rewards and advantages are scaled.
+        memory: What the rollouts before have said of tokens, added to if the method does; by default there were none.
 
     Returns:
         The experience, B × T.
     """
     mask = rollout.completion_mask
     estimates, returns = estimated(rollout, config)
-    greedy = config.method.greedy(estimates, rollout)
-    advantages = config.method.shape(estimates, mask)
     penalised = config.kl_estimator == "k1" and config.kl_coef > 0
     signal = 1.0 if penalised or has_signal(rollout.trained_scores) else 0.0
-    advantages = advantages * signal
+    greedy = config.method.greedy(estimates, rollout, memory if memory and signal else TokenMemory())
+    advantages = config.method.shape(estimates, mask) * signal
     turned = (estimates.advantages > 0) & (advantages < 0)
     return Experience(
         rollout=rollout,

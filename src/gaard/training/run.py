@@ -14,6 +14,7 @@ from torch.optim import Optimizer
 from torch.optim.lr_scheduler import LambdaLR
 
 from gaard.errors import GaardError
+from gaard.method.token_worth import TokenMemory
 from gaard.policy.model import PolicyWithValue
 from gaard.training import runlog
 from gaard.training.checkpoint import generator_states, load_checkpoint, restore_generators, save_checkpoint, write_file
@@ -33,6 +34,7 @@ class TrainingState:
         prompts: The order of the dataset.
         generator: The run's own.
         baseline_scores: For each prompt met so far, what completions of the untrained model are paid.
+        memory: What rollouts have said of tokens.
         step: Steps done.
         ended: Whether a regulariser has ended training.
         warned: Whether the method has said what it has to say of a rollout.
@@ -46,6 +48,7 @@ class TrainingState:
     prompts: PromptStream
     generator: torch.Generator
     baseline_scores: dict[tuple[str, ...], Tensor]
+    memory: TokenMemory = field(default_factory=TokenMemory, init=False)
     step: int = field(default=0, init=False)
     ended: bool = field(default=False, init=False)
     warned: bool = field(default=False, init=False)
@@ -61,6 +64,7 @@ class TrainingState:
             "prompts": self.prompts.state(),
             "generators": generator_states(self.generator),
             "baseline_scores": [[list(key), scores.tolist()] for key, scores in self.baseline_scores.items()],
+            "token_memory": self.memory.plain(),
         }
 
     def restore(self, plain: Mapping[str, Any]) -> None:
@@ -72,6 +76,7 @@ class TrainingState:
         restore_generators(plain["generators"], self.generator)
         self.baseline_scores.clear()
         self.baseline_scores.update({tuple(key): torch.tensor(scores) for key, scores in plain["baseline_scores"]})
+        self.memory.restore(plain["token_memory"])
 
 
 class Run:

@@ -118,7 +118,7 @@ class GAATrainer:
         with self.run.guarded_step():
             batch = self.prompts.draw(args.batch_size, self.generator)
             rollout = shaped(self.collector.collect(batch, self.generator, clock, args.observes), args.regularizers)
-            experience = estimate(rollout, args)
+            experience = estimate(rollout, args, state.memory)
             self._warn(rollout)
             figures = self._updates(experience)
             metrics = step_metrics(state.step + 1, experience, figures, self.optimizer, args)
