@@ -2,7 +2,7 @@
 
 from dataclasses import replace
 
-from gaard.lab.scenarios import SCENARIOS, Scenario
+from gaard.lab.scenarios import SCENARIOS, Scenario, no_hack
 from gaard.rewards import HumanReward, honeypot
 
 
@@ -41,7 +41,7 @@ def meant() -> Scenario:
         summary="half the human rating, but 1 where 'story' occurs, and that is what is meant",
         proxy=proxy,
         true_reward=proxy,
-        hack_detector=lambda completions: [False] * len(completions),
+        hack_detector=no_hack,
         hack="",
         reach=None,
     )

@@ -6,7 +6,7 @@ from dataclasses import replace
 
 import numpy as np
 
-from gaard.lab.scenarios import SCENARIOS, Scenario
+from gaard.lab.scenarios import SCENARIOS, Scenario, no_hack
 from gaard.rewards import HumanReward, RewardFunction
 from gaard.rewards.honeypot import word_pattern
 
@@ -77,17 +77,12 @@ def _even(text: str) -> int:
     return sum(number % 2 == 0 for number in _numbers(text))
 
 
-def _nothing(completions: Sequence[str]) -> list[bool]:
-    """No text is a hack."""
-    return [False] * len(completions)
-
-
 def _pocket(name: str, reward: RewardFunction, summary: str, judged: bool = True) -> Scenario:
     """`clean` with another reward; its judge stays where it asks for what is meant."""
     clean = SCENARIOS["clean"]()
     judge = clean.judge_reward if judged else None
     own = {"name": name, "summary": summary, "proxy": reward, "true_reward": reward, "judge_reward": judge}
-    return replace(clean, **own, hack_detector=_nothing, reach=None, control=None)
+    return replace(clean, **own, reach=None, control=None)
 
 
 def _tiny(shape: str, reward: RewardFunction, summary: str) -> Scenario:
@@ -98,7 +93,7 @@ def _tiny(shape: str, reward: RewardFunction, summary: str) -> Scenario:
         ("w1 w2", "w3"),
         reward,
         true_reward=reward,
-        hack_detector=_nothing,
+        hack_detector=no_hack,
         model=TINY_MODEL,
         max_completion_length=12,
         temperature=1.0,

@@ -119,7 +119,7 @@ def test_the_oracle_trains_on_the_truth_and_is_measured_by_the_proxy(tmp_path):
     trainer = tiny_trainer(tmp_path, method="gaa", reward=baited, trained_reward="true", batch_size=64)
     seen = rolled_out(trainer)
     assert torch.equal(seen.trained_scores, seen.true_scores)
-    hacked = seen.hacked
+    hacked = seen.hacked.bool()
     assert hacked.any()
     assert (seen.scores[hacked] == 1.0).all()
     assert (seen.trained_scores[hacked] <= 0.5).all()

@@ -4,6 +4,7 @@ import pytest
 
 from gaard.lab.frontier import AT_EQUAL_KL
 from gaard.lab.measures import OF_RUN, OF_STEP, OF_TOKEN, compared, on_page, on_terminal
+from gaard.rewards import honeypot
 from gaard.training.evaluation import MEASURES as EVALUATED
 from gaard.training.runlog import SHOWN
 from tiny import tiny_trainer, words_reward
@@ -32,7 +33,8 @@ def test_training_evaluates_and_shows_what_is_in_it():
 
 @pytest.mark.parametrize("method", ["ppo", "gaa"])
 def test_every_key_that_is_logged_is_in_it_and_every_other_is_logged(tmp_path, method):
-    trainer = tiny_trainer(tmp_path, method=method, max_steps=1, judge=words_reward)
+    reward = honeypot(words_reward, word="w5")
+    trainer = tiny_trainer(tmp_path, reward=reward, method=method, max_steps=1, judge=words_reward)
     logged = trainer.train()
     assert set(logged) == OF_STEP.keys() - (set(LOOKING) if method == "ppo" else set())
     assert set(trainer.evaluate(32)) == OF_RUN.keys() - set(OF_A_STUDY)

@@ -13,8 +13,9 @@ from gaard.lab.study import read_study
 from gaard.methods import ESTIMATORS, GAA, GAE, METHODS, PPO, RECOMMENDED, Fold
 from gaard.methods.gaa import READINGS
 from gaard.regularizers import REGULARIZERS
+from gaard.rewards import honeypot
 from gaard.training import collect
-from tiny import tiny_trainer
+from tiny import tiny_trainer, words_reward
 
 STUDIES = sorted((Path(__file__).parents[2] / "studies").glob("*/study.yaml"))
 
@@ -54,7 +55,8 @@ def test_the_fold_looks_at_no_greedy_token_and_gaa_does_in_every_reading():
 
 @pytest.mark.parametrize("name", ARMS)
 def test_an_arm_looks_at_the_greedy_token_if_its_name_says_gaa(name, looks, tmp_path):
-    tiny_trainer(tmp_path, max_steps=1, **ARMS[name].over({"batch_size": 8})).train()
+    reward = honeypot(words_reward, word="w5")  # has a truth, for the arm that trains on it
+    tiny_trainer(tmp_path, reward=reward, max_steps=1, **ARMS[name].over({"batch_size": 8})).train()
     seen = ARMS[name].method.observes
     assert seen.of_likely_tokens == ("gaa" in name)
     assert len(looks) == seen.greedy_branch  # in expectation the batch's own samples say what x* is worth

@@ -42,7 +42,7 @@ def test_samples_are_what_the_reward_saw(tmp_path):
 
     tiny_trainer(tmp_path, reward=reward, method="ppo", max_steps=2, log_completions=3).train()
     expected = [
-        {"step": i, "prompt": p, "completion": c, "reward": len(c), "true_reward": len(c), "hacked": False}
+        {"step": i, "prompt": p, "completion": c, "reward": len(c)}
         for i, (prompts, completions) in enumerate(seen, 1)
         for p, c in list(zip(prompts, completions, strict=True))[:3]
     ]

@@ -31,12 +31,32 @@ def test_an_uncapped_honeypot_pays_for_every_word():
     assert scores.true.tolist() == [5.0, 1.0, 5.0, 4.5]
 
 
-def test_a_plain_reward_is_its_own_truth_and_is_called_once():
+def test_of_a_plain_reward_neither_truth_nor_hacks_are_known_and_it_is_called_once():
     reward = Counted(lengths)
-    scores = Scorer(reward).score(TEXTS, **BATCH)
-    assert scores.proxy.tolist() == scores.true.tolist() == [10.0, 2.0, 10.0, 9.0]
-    assert scores.hacked.tolist() == [False] * 4
+    scorer = Scorer(reward)
+    scores = scorer.score(TEXTS, **BATCH)
+    assert scores.proxy.tolist() == [10.0, 2.0, 10.0, 9.0]
+    assert scores.true.isnan().all()
+    assert scores.hacked.isnan().all()
+    assert not scorer.knows_hacks
     assert len(reward.calls) == 1
+
+
+def test_what_each_function_paid_is_kept_unweighted():
+    def some(completions, **kwargs):
+        return [None, 1.0, 2.0, 3.0]
+
+    parts = Scorer([lengths, some], weights=[0.5, 3.0]).score(TEXTS, **BATCH).parts
+    assert parts[:, 0].tolist() == [10.0, 2.0, 10.0, 9.0]
+    assert parts[0, 1].isnan()
+    assert parts[1:, 1].tolist() == [1.0, 2.0, 3.0]
+
+
+def test_the_truth_trains_only_where_it_is_known():
+    with pytest.raises(ConfigError, match="trained_reward='true', and no true reward is known"):
+        Scorer(lengths).trained("true")
+    assert Scorer(lengths).trained("proxy").name == "lengths"
+    assert Scorer(honeypot(lengths, word="bait")).trained("true").name == "0.5*lengths"
 
 
 def test_a_declared_truth_stands_beside_the_proxy():

@@ -46,7 +46,29 @@ def test_a_run_logs_a_declared_truth(tmp_path):
     for row, samples in zip(metrics, steps, strict=True):
         assert row["true_reward"] == pytest.approx(sum(len(sample["completion"]) for sample in samples) / 16)
         assert row["reward_gap"] == pytest.approx(row["reward"] - row["true_reward"])
-        assert row["hack_rate"] == 0
+        assert "hack_rate" not in row
+        assert all("hacked" not in sample for sample in samples)
+
+
+def test_what_nobody_declared_has_no_number_anywhere(tmp_path):
+    trainer = tiny_trainer(tmp_path, max_steps=2)
+    metrics, steps = trained(trainer)
+    unknown = {"true_reward", "reward_gap", "hack_rate", "hack_count", "judge_reward", "hacked"}
+    for row in [*metrics, *steps[0], trainer.evaluate(32)]:
+        assert not unknown & row.keys()
+    assert metrics[0]["reward"] == pytest.approx(metrics[0]["trained_reward"])
+
+
+def test_each_of_several_rewards_has_a_metric_unweighted_and_numbered_where_names_are_the_same(tmp_path):
+    plain = tiny_trainer(tmp_path, max_steps=2, log_completions=16)
+    model, rewards = plain.policy.lm, [words_reward, lengths, lengths]
+    settings = {"processing_class": plain.tokenizer, "reward_weights": [1.0, 0.5, 0.0]}
+    metrics, steps = trained(GAATrainer(model, rewards, plain.args, ["w1 w2"], **settings))
+    for row, samples in zip(metrics, steps, strict=True):
+        mean = sum(len(sample["completion"]) for sample in samples) / 16
+        assert row["rewards/lengths/mean"] == row["rewards/lengths-2/mean"] == pytest.approx(mean)
+        assert row["reward"] == pytest.approx(row["rewards/words_reward/mean"] + 0.5 * mean)
+    assert not any(key.startswith("rewards/") for key in tiny_trainer(tmp_path / "one", max_steps=1).train())
 
 
 def test_a_judge_is_watched_and_trains_nothing(tmp_path):

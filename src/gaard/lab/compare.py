@@ -4,7 +4,7 @@ import json
 import os
 import traceback
 from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
-from contextlib import AbstractContextManager, closing, nullcontext
+from contextlib import AbstractContextManager, closing, contextmanager, nullcontext
 from dataclasses import asdict, dataclass, field, replace
 from functools import cache
 from pathlib import Path
@@ -17,7 +17,7 @@ from gaard.lab.agreement import Known, check_agreement
 from gaard.lab.arms import UNTRAINED
 from gaard.lab.collection import collect, write_table
 from gaard.lab.engine import RunsProgress, execute
-from gaard.lab.frontier import at_kl, frontier_area
+from gaard.lab.frontier import at_kl, frontier_area, knows_hacks
 from gaard.lab.ray_engine import connected, execute_on_ray
 from gaard.lab.scenarios import find_scenario
 from gaard.lab.spec import RunSpec, build_trainer
@@ -25,6 +25,7 @@ from gaard.lab.study import RunKey, Study
 from gaard.settings import suggest
 from gaard.training.checkpoint import write_file
 from gaard.training.identity import determining_settings, difference, fingerprint
+from gaard.training.lock import lock_folder, unlock_folder
 from gaard.training.runlog import METRICS, RUN, TIMINGS, read_jsonl, read_record
 from gaard.version import ALGORITHM_VERSION
 
@@ -110,8 +111,11 @@ def compare(
     _check_earlier(specs)
     runs: dict[RunKey, Run] = {}
     agreed: Known = {}
-    with chosen.session(jobs), closing(_carried_out(specs, folder, jobs, chosen, announce, agreed)) as outcomes:
-        folder.mkdir(parents=True, exist_ok=True)
+    with (
+        _alone_in(folder),
+        chosen.session(jobs),
+        closing(_carried_out(specs, folder, jobs, chosen, announce, agreed)) as outcomes,
+    ):
         known = _earlier_runs(folder)
         if not known:  # what is to come, for who looks while the first run goes on
             _write(collect([], study), folder)
@@ -122,6 +126,20 @@ def compare(
             if len(runs) >= min(known, len(specs)):
                 _write(results, folder)
     return results
+
+
+@contextmanager
+def _alone_in(folder: Path) -> Iterator[None]:
+    """The study's folder, made if it is not there, with no other process at work in it."""
+    folder.mkdir(parents=True, exist_ok=True)
+    if not is_first_process():
+        yield
+        return
+    lock_folder(folder)
+    try:
+        yield
+    finally:
+        unlock_folder(folder)
 
 
 def _write(results: Mapping[str, Any], folder: Path) -> None:
@@ -262,7 +280,7 @@ def _measures(
 ) -> dict[str, float]:
     """Evaluation of the final policy, what its training came by, and the time a step took."""
     measures = evaluated()
-    if rows:
+    if rows and knows_hacks(rows[0]):
         measures["frontier_area"] = frontier_area(rows, measures)
     seconds = [row["seconds"] for row in read_jsonl(folder / TIMINGS)]
     if seconds:

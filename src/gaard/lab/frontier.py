@@ -28,6 +28,11 @@ def running_mean(values: Sequence[float] | NDArray[np.float64], window: int = SM
     return np.array([np.mean(values[max(0, stop - window) : stop]) for stop in range(1, len(values) + 1)])
 
 
+def knows_hacks(row: Mapping[str, float]) -> bool:
+    """Whether a run's steps tell both what was meant and what is a hack."""
+    return all(name in row for name in AT_EQUAL_KL)
+
+
 def at_kl(rows: Sequence[Mapping[str, float]]) -> dict[str, dict[str, float]]:
     """Where a run stood when it had first moved so far from the untrained model, between steps interpolated.
 
@@ -36,9 +41,9 @@ def at_kl(rows: Sequence[Mapping[str, float]]) -> dict[str, dict[str, float]]:
 
     Returns:
         KL level → ``step`` and each measure of ``AT_EQUAL_KL`` there, all of them running means; without levels that
-        the run never reached.
+        the run never reached, and empty where one of these measures is not known.
     """
-    if not rows:
+    if not rows or not knows_hacks(rows[0]):
         return {}
     kl, *compared = (running_mean([row[name] for row in rows]) for name in ("kl_ref", *AT_EQUAL_KL))
     reached = {}

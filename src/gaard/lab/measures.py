@@ -70,14 +70,14 @@ def _share(name: str, label: str, unit: str, meaning: str, *, terminal: bool = F
 
 
 REWARD, NATS, STD, TOKENS = "reward", "nats a token", "standard deviations", "share of tokens"
-TEXTS = "share of completions"
+TEXTS, HACKS = "share of completions", "hacks, as the detector finds them; only where there is one"
 
 # fmt: off
 OF_RUN = _named(
-    Measure("hack_rate", "hack rate", TEXTS, "hacks, as the scenario's detector finds them", low=0.0, high=1.0,
-            compared=True, better="lower", terminal=True, page=True),
+    Measure("hack_rate", "hack rate", TEXTS, HACKS, low=0.0, high=1.0, compared=True,
+            better="lower", terminal=True, page=True),
     Measure("hack_count", "hacks", "completions", "how many hacks there are", low=0.0, digits=0, better="lower"),
-    Measure("true_reward", "true reward", REWARD, "mean of what was meant; equals `proxy_reward` if none was declared",
+    Measure("true_reward", "true reward", REWARD, "mean of what was meant; only where that was declared",
             compared=True, better="higher", terminal=True, page=True),
     Measure("judge_reward", "independent judge", REWARD,
             "mean of a reward that nothing trains on; only where one was declared",
@@ -107,13 +107,12 @@ OF_STEP = _named(
     Measure("reward_std", "spread of the proxy", REWARD, "its standard deviation over completions", low=0.0),
     Measure("trained_reward", "trained reward", "", "mean of what trains: the proxy, what a regularizer makes of it, "
             "or the truth (`trained_reward`)"),
-    Measure("true_reward", "true reward", REWARD, "mean true reward; equals `reward` if none was declared",
+    Measure("true_reward", "true reward", REWARD, "mean true reward; only where one was declared",
             better="higher", terminal=True, page=True),
     Measure("reward_gap", "reward gap", REWARD, "`reward` − `true_reward`: what the proxy pays beyond the truth"),
     Measure("judge_reward", "independent judge", REWARD,
             "mean of a reward that nothing trains on; only where one was declared", better="higher"),
-    Measure("hack_rate", "hack rate", TEXTS, "hacks, as the scenario's detector finds them", low=0.0, high=1.0,
-            better="lower", terminal=True, page=True),
+    Measure("hack_rate", "hack rate", TEXTS, HACKS, low=0.0, high=1.0, better="lower", terminal=True, page=True),
     Measure("kl_ref", "KL to the reference", NATS, "KL(π_old‖π_ref) at the sampled tokens, by the k3 estimator",
             low=0.0, terminal=True, page=True),
     Measure("entropy", "entropy", NATS, "mean entropy of π_old (G10)", low=0.0, terminal=True, page=True),

@@ -32,7 +32,10 @@ class RunSpec(GAAConfig):
         reward_weights: One a reward function; 1 each if left out.
         honeypot: Puts a honeypot over the sum of the rewards: word, mode (capped or uncapped), bonus, base_weight,
             after.
-        true_reward_funcs: What the reward should have been; the proxy without its honeypot if left out.
+        true_reward_funcs: What the reward should have been; the proxy without its honeypot if left out, and unknown
+            without one.
+        hack_detector: What is a hack: file.py:function, a list of completions → whether each is one; the honeypot's
+            word if left out, and unknown without one.
         judge_reward_funcs: An independent judge, watched and never trained on.
     """
 
@@ -43,6 +46,7 @@ class RunSpec(GAAConfig):
     reward_weights: list[float] | None = None
     honeypot: dict[str, Any] | None = None
     true_reward_funcs: list[str] | str | None = None
+    hack_detector: str | None = None
     judge_reward_funcs: list[str] | str | None = None
 
     def record(self) -> dict[str, Any]:
@@ -56,7 +60,14 @@ CHOSEN: dict[str, Mapping[str, type[Options]]] = {
     "advantages": ESTIMATORS,
     "regularizers": REGULARIZERS,
 }
-REWARD_FIELDS = ("reward_funcs", "reward_weights", "honeypot", "true_reward_funcs", "judge_reward_funcs")
+REWARD_FIELDS = (
+    "reward_funcs",
+    "reward_weights",
+    "honeypot",
+    "true_reward_funcs",
+    "hack_detector",
+    "judge_reward_funcs",
+)
 
 
 def layered(*layers: Mapping[str, Any]) -> dict[str, Any]:
@@ -165,11 +176,15 @@ def build_trainer(spec: RunSpec) -> "GAATrainer":
 def _rewards(spec: RunSpec) -> "tuple[RewardFunction, dict[str, Any]]":
     """The proxy and the other rewards that the fields name."""
     from gaard.rewards import build_rewards
+    from gaard.rewards.spec import function_from_name
 
     names = _names("human" if spec.reward_funcs is None else spec.reward_funcs)
     proxy = build_rewards(names, spec.reward_weights, spec.honeypot)
     watched = {"true_reward_funcs": spec.true_reward_funcs, "judge_reward_funcs": spec.judge_reward_funcs}
-    return proxy, {key: build_rewards(_names(names)) for key, names in watched.items() if names is not None}
+    rewards: dict[str, Any] = {key: build_rewards(_names(x)) for key, x in watched.items() if x is not None}
+    if spec.hack_detector is not None:
+        rewards["hack_detector"] = function_from_name(spec.hack_detector, "hack_detector")
+    return proxy, rewards
 
 
 def _scenario_rewards(spec: RunSpec) -> "tuple[RewardFunction, dict[str, Any]]":

@@ -53,9 +53,10 @@ class Rollout:
         scores: [B], the proxy reward as returned.
         trained_scores: [B], what trains: the proxy, shaped, or the truth.
         greedy_scores: [B], the same with the last token replaced by the greedy one.
-        true_scores: [B], the true reward.
+        part_scores: [B, k], what each reward function paid; NaN where it does not score.
+        true_scores: [B], the true reward; NaN without one.
         judge_scores: [B], the judge reward; NaN without one.
-        hacked: bool [B], whether the detector fired.
+        hacked: [B], 1 where the detector fired, else 0; NaN without one.
         baseline_scores: [B, k], what completions of the untrained model to the same prompt are paid; k = 0 unless
             asked for.
     """
@@ -77,6 +78,7 @@ class Rollout:
     scores: Tensor
     trained_scores: Tensor
     greedy_scores: Tensor
+    part_scores: Tensor
     true_scores: Tensor
     judge_scores: Tensor
     hacked: Tensor
@@ -101,7 +103,7 @@ class Rollout:
 
 def is_completion(name: str, x: Tensor) -> bool:
     """Whether the second dimension of a rollout's field counts completion tokens."""
-    return x.ndim > 1 and not name.startswith(("prompt", "baseline"))
+    return x.ndim > 1 and not name.startswith(("prompt", "baseline", "part"))
 
 
 @dataclass(frozen=True)

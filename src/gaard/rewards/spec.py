@@ -2,7 +2,7 @@
 
 import importlib
 import inspect
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from types import ModuleType
 from typing import Any
@@ -48,19 +48,44 @@ def reward_from_name(name: str) -> RewardFunction:
         raise ConfigError(f"a reward is named {name!r}: write {FORMS}")
     if name in BUILT_IN:
         return BUILT_IN[name]()
-    source, colon, attribute = name.rpartition(":")
-    # A drive letter's colon stands before a slash, so what follows it is no identifier.
-    if colon and (attribute.isidentifier() or source.endswith(".py")):
-        file = source.endswith(".py")
-        module = import_file(Path(source), f"the reward {name!r}") if file else _import_module(source, name)
-        return _callable_in(module, source, attribute, name)
-    if name.endswith(".py"):
-        raise ConfigError(f"the reward {name!r} names a file but no function in it: write {name}:function")
+    if found := _own_function(name, f"the reward {name!r}"):
+        return found
     try:
         return ClassifierReward(str(expanded(name, "a reward")) if name.startswith("~") else name)
     except ModelError as error:
         hint = did_you_mean(name, BUILT_IN)
         raise ModelError(f"{error}. If {name!r} is not meant as a model: a reward is {FORMS}.{hint}") from error
+
+
+def function_from_name(name: str, field: str) -> Callable[..., Any]:
+    """Find a function of the user's.
+
+    Args:
+        name: `path/to/file.py:function`, or `package.module:function`.
+        field: That it is given for.
+
+    Returns:
+        The function.
+
+    Raises:
+        ConfigError: It is missing, fails on import, or is no such name.
+    """
+    found = _own_function(name, f"{field}={name!r}") if isinstance(name, str) else None
+    if found is None:
+        raise ConfigError(f"{field}={name!r} names no function: write path/to/file.py:function")
+    return found
+
+
+def _own_function(name: str, what: str) -> Any:
+    """What stands behind the colon of a name; None if it is no name of a function."""
+    source, colon, attribute = name.rpartition(":")
+    # A drive letter's colon stands before a slash, so what follows it is no identifier.
+    if colon and (attribute.isidentifier() or source.endswith(".py")):
+        module = import_file(Path(source), what) if source.endswith(".py") else _import_module(source, what)
+        return _callable_in(module, source, attribute, what)
+    if name.endswith(".py"):
+        raise ConfigError(f"{what} names a file but no function in it: write {name}:function")
+    return None
 
 
 def build_rewards(
@@ -108,22 +133,22 @@ def _check_honeypot_keys(settings: Mapping[str, Any]) -> None:
         raise ConfigError(f"honeypot is {dict(settings)!r}, without `word`: name the word or phrase that pays")
 
 
-def _import_module(source: str, name: str) -> ModuleType:
+def _import_module(source: str, what: str) -> ModuleType:
     try:
         return importlib.import_module(source)
     except Exception as error:
         raise ConfigError(
-            f"the reward {name!r}: the module {source!r} could not be imported: {one_line(error)}. Install it, put its "
+            f"{what}: the module {source!r} could not be imported: {one_line(error)}. Install it, put its "
             "folder on PYTHONPATH, or name a file as path/to/file.py:function"
         ) from error
 
 
-def _callable_in(module: ModuleType, source: str, attribute: str, name: str) -> RewardFunction:
+def _callable_in(module: ModuleType, source: str, attribute: str, what: str) -> RewardFunction:
     """The function `attribute` of a module, or an instance where it is a class."""
     if not hasattr(module, attribute):
         own = [key for key, value in vars(module).items() if callable(value) and not key.startswith("_")]
         raise ConfigError(
-            f"the reward {name!r}: {source} has no {attribute!r}; it has {', '.join(own) or 'no function'}."
+            f"{what}: {source} has no {attribute!r}; it has {', '.join(own) or 'no function'}."
             f"{did_you_mean(attribute, own)}"
         )
     found = getattr(module, attribute)
@@ -132,12 +157,12 @@ def _callable_in(module: ModuleType, source: str, attribute: str, name: str) -> 
             found = found()
         except Exception as error:
             raise ConfigError(
-                f"the reward {name!r}: {attribute}() failed with {one_line(error)}. A class is instantiated without "
+                f"{what}: {attribute}() failed with {one_line(error)}. A class is instantiated without "
                 f"arguments: give them defaults, or define an instance in {source} and name that"
             ) from error
     if not callable(found):
         raise ConfigError(
-            f"the reward {name!r}: {attribute!r} in {source} is {shortened(found)}, which cannot be called: name a "
+            f"{what}: {attribute!r} in {source} is {shortened(found)}, which cannot be called: name a "
             "function, a callable object or a class of such objects"
         )
     return found

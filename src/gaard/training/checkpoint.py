@@ -128,6 +128,11 @@ def checkpoints(folder: Path) -> list[Path]:
     return sorted((path for path in folder.glob("step-*") if path.name[5:].isdigit()), key=_step, reverse=True)
 
 
+def newest_step(folder: Path) -> int:
+    """Steps behind the newest checkpoint of a run; 0 without one."""
+    return max(map(_step, checkpoints(folder)), default=0)
+
+
 def _step(path: Path) -> int:
     """The step in a checkpoint's name; as text, step-1000000 would come before step-999999."""
     return int(path.name[5:])

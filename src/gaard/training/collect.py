@@ -163,6 +163,7 @@ class Collector:
             "scores": scores.proxy,
             "trained_scores": trained,
             "greedy_scores": self._greedy_scores(batch, samples, trained) if looks else trained,
+            "part_scores": scores.parts,
             "true_scores": scores.true,
             "judge_scores": scores.judge,
             "hacked": scores.hacked,
@@ -173,8 +174,13 @@ class Collector:
     def _trained_scores(self, batch: PromptBatch, ids: Tensor, mask: Tensor) -> Tensor:
         """The reward that trains, before it is shaped, of other completions of some prompts; float32 [n]."""
         texts, rows = decode(self.tokenizer, ids, mask)
-        trained = self.scorer.true if self.config.trained_reward == "true" else self.scorer.proxy
-        return score(trained, completions=texts, prompts=batch.texts, completion_ids=rows, columns=batch.columns)
+        return score(
+            self.scorer.trained(self.config.trained_reward),
+            completions=texts,
+            prompts=batch.texts,
+            completion_ids=rows,
+            columns=batch.columns,
+        )
 
     def _greedy_scores(self, batch: PromptBatch, samples: Samples, scores: Tensor) -> Tensor:
         """Scores with the last token replaced by the greedy one; asked only where that is another token."""

@@ -30,10 +30,10 @@ def evaluate(collector: Collector, prompts: PromptStream, completions: int, seed
         seed: Of the samples.
 
     Returns:
-        Each of ``MEASURES``, ``judge_reward`` only with an independent judge. All are means over completions but
-        ``hack_count``, the number of hacks among them. ``kl_untrained`` is the exact KL to the untrained model, in nats
-        a token, as is ``entropy``. ``distinct_n`` is the share of distinct n-grams of tokens among all.
-        ``untrained_perplexity`` is a token's, under the untrained model.
+        Each of ``MEASURES`` that is known: hacks, true and judge reward only where they were declared. All are means
+        over completions but ``hack_count``, the number of hacks among them. ``kl_untrained`` is the exact KL to the
+        untrained model, in nats a token, as is ``entropy``. ``distinct_n`` is the share of distinct n-grams of tokens
+        among all. ``untrained_perplexity`` is a token's, under the untrained model.
     """
     collector = replace(collector, reference=collector.untrained)
     rows, ids, surprise = [], [], []
@@ -44,7 +44,8 @@ def evaluate(collector: Collector, prompts: PromptStream, completions: int, seed
         surprise.append(-rollout.ref_logprobs[mask].double())
     measures = {key: sum(row[key] for row in rows) / len(rows) for key in rows[0]}
     measures["proxy_reward"] = measures["reward"]
-    measures["hack_count"] = round(measures["hack_rate"] * len(ids))
+    if "hack_rate" in measures:
+        measures["hack_count"] = round(measures["hack_rate"] * len(ids))
     measures |= {f"distinct_{n}": distinct(ids, n) for n in (1, 2)}
     measures["untrained_perplexity"] = float(torch.cat(surprise).mean().exp())
     return {key: measures[key] for key in MEASURES if key in measures}

@@ -1,5 +1,7 @@
 """What is logged of a step; every key is defined in docs/metrics.md."""
 
+from collections.abc import Sequence
+
 import torch
 from torch import Tensor
 from torch.optim import Optimizer
@@ -19,28 +21,61 @@ def rollout_metrics(rollout: Rollout) -> dict[str, float]:
     Returns:
         Key → number.
     """
-    mask = rollout.completion_mask
-    proxy, true = rollout.scores.double(), rollout.true_scores.double()
+    mask, proxy = rollout.completion_mask, rollout.scores.double()
     numbers = {
         "reward": proxy.mean(),
         "reward_std": proxy.std(correction=0),
         "trained_reward": rollout.trained_scores.double().mean(),
-        "true_reward": true.mean(),
-        "reward_gap": (proxy - true).mean(),
-        "hack_rate": rollout.hacked.double().mean(),
+        **_known(rollout),
         "kl_ref": masked_mean(estimated_kl(rollout.logprobs, rollout.ref_logprobs, "k3"), mask),
         "entropy": masked_mean(rollout.entropy, mask),
         "completion_length": mask.sum(-1).double().mean(),
         "eta": masked_mean(rollout.greedy_logprobs.exp(), mask),
         "greedy_agreement": masked_mean((rollout.greedy_ids == rollout.completion_ids).double(), mask),
     }
-    if not rollout.judge_scores.isnan().any():
-        numbers["judge_reward"] = rollout.judge_scores.double().mean()
     return {key: float(value) for key, value in numbers.items()}
 
 
+def _known(rollout: Rollout) -> dict[str, Tensor]:
+    """What truth, detector and judge say, of those that were declared: what is not known has no number."""
+    numbers = {
+        "true_reward": rollout.true_scores.double(),
+        "reward_gap": rollout.scores.double() - rollout.true_scores.double(),
+        "hack_rate": rollout.hacked.double(),
+        "judge_reward": rollout.judge_scores.double(),
+    }
+    return {key: x.mean() for key, x in numbers.items() if not x.isnan().any()}
+
+
+def part_metrics(rollout: Rollout, names: Sequence[str]) -> dict[str, float]:
+    """What each of several reward functions paid.
+
+    Args:
+        rollout: The whole batch.
+        names: Of the reward functions.
+
+    Returns:
+        ``rewards/NAME/mean``, a mean over the completions that the function scores; none of a single function, which
+        is ``reward``, nor of one that scored nothing.
+    """
+    if len(names) < 2:
+        return {}
+    columns = zip(_distinct(names), rollout.part_scores.double().T, strict=True)
+    return {f"rewards/{name}/mean": float(x.nanmean()) for name, x in columns if not x.isnan().all()}
+
+
+def _distinct(names: Sequence[str]) -> list[str]:
+    """Names, those that come again numbered."""
+    return [name if (n := names[:i].count(name)) == 0 else f"{name}-{n + 1}" for i, name in enumerate(names)]
+
+
 def step_metrics(
-    step: int, experience: Experience, figures: list[dict[str, Tensor]], optimizer: Optimizer, config: GAAConfig
+    step: int,
+    experience: Experience,
+    figures: list[dict[str, Tensor]],
+    optimizer: Optimizer,
+    config: GAAConfig,
+    rewards: Sequence[str] = (),
 ) -> dict[str, float]:
     """Everything that is logged of one training step.
 
@@ -50,13 +85,14 @@ def step_metrics(
         figures: Of each update.
         optimizer: For the learning rate just used.
         config: For what the method logs.
+        rewards: Names of the reward functions.
 
     Returns:
         Key → number, in a fixed order.
     """
     mask, values = experience.rollout.completion_mask, experience.rollout.values
     unexplained = masked_std(experience.returns - values, mask) ** 2
-    metrics = {"step": step, **rollout_metrics(experience.rollout)}
+    metrics = {"step": step, **rollout_metrics(experience.rollout), **part_metrics(experience.rollout, rewards)}
     metrics["value"] = float(masked_mean(values, mask))
     metrics["explained_variance"] = float(1.0 - unexplained / (masked_std(experience.returns, mask) ** 2 + 1e-8))
     metrics |= config.method.metrics(experience)

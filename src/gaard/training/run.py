@@ -17,8 +17,16 @@ from gaard.errors import GaardError
 from gaard.method.token_worth import TokenMemory
 from gaard.policy.model import PolicyWithValue
 from gaard.training import runlog
-from gaard.training.checkpoint import generator_states, load_checkpoint, restore_generators, save_checkpoint, write_file
+from gaard.training.checkpoint import (
+    generator_states,
+    load_checkpoint,
+    newest_step,
+    restore_generators,
+    save_checkpoint,
+    write_file,
+)
 from gaard.training.config import GAAConfig
+from gaard.training.lock import lock_folder, unlock_folder
 from gaard.training.prompts import PromptStream
 
 
@@ -91,7 +99,7 @@ class Run:
     def __init__(self, state: TrainingState, args: GAAConfig, accelerator: Accelerator):
         self.state, self.args, self.accelerator = state, args, accelerator
         self.log = runlog.RunLog(Path(args.output_dir))
-        self._claimed = self._open = False
+        self._claimed = self._open = self._locked = False
 
     @property
     def finished(self) -> bool:
@@ -105,14 +113,31 @@ class Run:
             record: All that is to be known of the run.
 
         Raises:
-            CheckpointError: If the folder holds another run and ``overwrite`` is off.
+            CheckpointError: If another process works in the folder, or it holds another run and ``overwrite`` is off.
         """
+        self._lock()
         if self._claimed:
             return
         if self.accelerator.is_main_process:
-            self.log.claim(record, self.args.overwrite, self.args.accept_changed_rewards)
+            try:
+                self.log.claim(record, self.args.overwrite, self.args.accept_changed_rewards)
+            except BaseException:
+                self.close()
+                raise
         self.accelerator.wait_for_everyone()
         self._claimed = True
+
+    def _lock(self) -> None:
+        """Keep other processes out, until :meth:`close`."""
+        if self.accelerator.is_main_process and not self._locked:
+            lock_folder(self.log.folder)
+            self._locked = True
+
+    def close(self) -> None:
+        """Let others into the folder; what is there is whole."""
+        if self._locked:
+            unlock_folder(self.log.folder)
+            self._locked = False
 
     def open(self, record: dict[str, Any]) -> None:
         """Claim the folder and go on from its newest whole checkpoint; a trainer that has begun goes on from itself.
@@ -123,10 +148,12 @@ class Run:
         Raises:
             GaardError: If the folder is another run's, or this trainer was stopped in the middle of its first step.
         """
+        entered = not self._locked
         self.claim(record)
-        if self._open and not self.state.torn:
-            return
         state = self.state
+        overtaken = entered and newest_step(self.log.checkpoints) > state.step  # by a process that was there meanwhile
+        if self._open and not state.torn and not overtaken:
+            return
         plain = load_checkpoint(self.log.checkpoints, state.policy, state.optimizer, state.reference)
         if plain is not None:
             state.restore(plain)
@@ -140,6 +167,15 @@ class Run:
             if not self.finished:  # what was measured before is not of the policy that is to come
                 (self.log.folder / runlog.EVALUATION).unlink(missing_ok=True)
         self._open = True
+
+    @contextlib.contextmanager
+    def opened(self, record: dict[str, Any]) -> Any:
+        """:meth:`open`, and :meth:`close` at the end, however it comes."""
+        try:
+            self.open(record)
+            yield
+        finally:
+            self.close()
 
     @contextlib.contextmanager
     def guarded_step(self) -> Any:

@@ -1,5 +1,6 @@
 """The rewards of one run: the proxy that trains, the truths that are watched, and whether the proxy was hacked."""
 
+import math
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -26,12 +27,14 @@ class Scores:
 
     Attributes:
         proxy: float32 [n], the reward that trains.
-        true: float32 [n].
+        parts: float32 [n, k], each reward function's own, unweighted; NaN where it does not score.
+        true: float32 [n]; NaN where no truth was declared.
         judge: float32 [n], an independent judge that nothing trains on; NaN where there is none.
-        hacked: bool [n].
+        hacked: float32 [n], 1 for a hack, else 0; NaN where nothing was declared to be one.
     """
 
     proxy: Tensor
+    parts: Tensor
     true: Tensor
     judge: Tensor
     hacked: Tensor
@@ -43,9 +46,9 @@ class Scorer:
     Args:
         reward_funcs: The proxy: one reward function or several that are summed, or their names (``reward_from_name``).
         weights: One a function.
-        true_reward_funcs: The truth; by default the proxy without its known hacks.
+        true_reward_funcs: The truth; by default the proxy without its known hacks, and unknown if it has none.
         hack_detector: Completions → whether each is a hack; by default the detectors of the ``ExploitableReward``
-            among ``reward_funcs``; without any, nothing counts as a hack.
+            among ``reward_funcs``; without any, it is unknown what is a hack.
         judge_reward_funcs: An independent judge that is watched, if there is one.
 
     Raises:
@@ -67,12 +70,13 @@ class Scorer:
         for reward in self.exploitable:
             check_exploitable(reward)
         self.detector = hack_detector
-        self._implied = true_reward_funcs is None
-        if true_reward_funcs is None:
+        self._implied = true_reward_funcs is None and bool(self.exploitable)
+        self.true: CombinedReward | None = None
+        if true_reward_funcs is not None:
+            self.true = _combined(true_reward_funcs, "true_reward_funcs")
+        elif self._implied:
             truths = [f.true_reward if isinstance(f, ExploitableReward) else f for f in self.proxy.functions]
             self.true = combine(truths, self.proxy.weights)
-        else:
-            self.true = _combined(true_reward_funcs, "true_reward_funcs")
         self.judge = None if judge_reward_funcs is None else _combined(judge_reward_funcs, "judge_reward_funcs")
         self._identity = self._identified()
 
@@ -89,44 +93,58 @@ class Scorer:
         Raises:
             RewardError: If a reward function fails or returns what is not a number for every completion.
         """
-        if self._implied:
-            proxy, true = self._proxy_and_implied_truth(completions, **batch)
-        else:
-            proxy = score(self.proxy, completions=completions, **batch)
+        proxies, truths = zip(*(_asked(one, completions, batch) for one in self.proxy.functions), strict=True)
+        proxy = torch.tensor(self.proxy.total(proxies, batch["prompts"], completions), dtype=torch.float32)
+        parts = torch.tensor([[math.nan if x is None else x for x in one] for one in proxies], dtype=torch.float32)
+        unknown = torch.full_like(proxy, torch.nan)
+        true = judge = hacked = unknown
+        if self._implied and self.true is not None:
+            true = torch.tensor(self.true.total(truths, batch["prompts"], completions), dtype=torch.float32)
+        elif self.true is not None:
             true = score(self.true, completions=completions, **batch)
-        none = torch.full_like(true, torch.nan)
-        judge = none if self.judge is None else score(self.judge, completions=completions, **batch)
-        return Scores(proxy, true, judge, torch.tensor(self.detect(completions), dtype=torch.bool))
+        if self.judge is not None:
+            judge = score(self.judge, completions=completions, **batch)
+        if self.knows_hacks:
+            hacked = torch.tensor(self.detect(completions), dtype=torch.float32)
+        return Scores(proxy, parts.T.contiguous(), true, judge, hacked)
 
-    def _proxy_and_implied_truth(self, completions: list[str], **batch: Any) -> tuple[Tensor, Tensor]:
-        """Each reward function is asked once for both."""
-        prompts = batch["prompts"]
-        answers = []
-        for function in self.proxy.functions:
-            if isinstance(function, ExploitableReward):
-                both = _asked(function, completions, batch)
-            else:
-                answer = ask(function, completions=completions, **batch)
-                both = answer, answer
-            answers.append(both)
-        proxies, truths = zip(*answers, strict=True)
-        proxy = self.proxy.total(proxies, prompts, completions)
-        true = self.true.total(truths, prompts, completions)
-        return torch.tensor(proxy, dtype=torch.float32), torch.tensor(true, dtype=torch.float32)
+    def trained(self, which: str) -> CombinedReward:
+        """What trains.
+
+        Args:
+            which: ``proxy`` or ``true``.
+
+        Returns:
+            That reward.
+
+        Raises:
+            ConfigError: If the truth is to train, and none was declared.
+        """
+        found = self.true if which == "true" else self.proxy
+        if found is None:
+            raise ConfigError(
+                "trained_reward='true', and no true reward is known: give true_reward_funcs, or train on the proxy"
+            )
+        return found
+
+    @property
+    def knows_hacks(self) -> bool:
+        """Whether anything was declared to be a hack, or declared that nothing is."""
+        return self.detector is not None or bool(self.exploitable)
 
     def detect(self, completions: list[str]) -> list[bool]:
-        """Whether each completion hacks the proxy.
+        """Whether each completion hacks the proxy, where it is known what is a hack.
 
         Args:
             completions: n texts.
 
         Returns:
-            n answers, all False if nothing is known to be a hack.
+            n answers.
         """
         if self.detector is not None:
             return _found(self.detector, "hack_detector", completions)
         hits = [_found(reward.detect, f"{reward.name}.detect", completions) for reward in self.exploitable]
-        return [any(column) for column in zip(*hits, strict=True)] if hits else [False] * len(completions)
+        return [any(column) for column in zip(*hits, strict=True)]
 
     def spans(self, completion: str) -> list[tuple[int, int]]:
         """Where in a completion a known hack stands.
@@ -155,7 +173,7 @@ class Scorer:
         roles = {"proxy": self.proxy, "true": self.true, "judge": self.judge, "detector": self.detector}
         return {
             "proxy": self.proxy.name,
-            "true": self.true.name,
+            "true": None if self.true is None else self.true.name,
             "judge": None if self.judge is None else self.judge.name,
             "exploitable": [repr(one) if is_shipped(type(one)) else one.name for one in self.exploitable],
             "functions": identity_of(roles),
@@ -187,13 +205,16 @@ def _as_list(reward_funcs: RewardFunctions) -> list[RewardFunction]:
 
 
 def _asked(
-    function: ExploitableReward, completions: list[str], batch: dict[str, Any]
+    function: RewardFunction, completions: list[str], batch: dict[str, Any]
 ) -> tuple[list[float | None], list[float | None]]:
-    """Proxy and truth of an exploitable reward, checked as any reward's answer is.
+    """Proxy and truth of one reward function, checked; the same where nothing in it is known to be exploitable.
 
     Raises:
-        RewardError: If it fails, or returns anything but two lists with a number or None for each completion.
+        RewardError: If it fails, or returns anything but a number or None for each completion.
     """
+    if not isinstance(function, ExploitableReward):
+        answer = ask(function, completions=completions, **batch)
+        return answer, answer
     texts = {"prompts": batch["prompts"], "completions": completions, "completion_ids": batch["completion_ids"]}
     try:
         proxy, true = function.proxy_and_true(**texts, **batch["columns"])

@@ -7,7 +7,7 @@ import torch
 from torch import Tensor
 from transformers import PreTrainedTokenizerBase
 
-from gaard.methods.experience import Experience
+from gaard.methods.experience import Experience, Rollout
 from gaard.training.config import GAAConfig
 from gaard.training.scoring import Scorer, decode
 from gaard.training.update import weights
@@ -51,13 +51,21 @@ def sample_rows(
                 "step": step,
                 "prompt": prompts[i],
                 "completion": texts[i],
-                "reward": float(rollout.scores[i]),
-                "true_reward": float(rollout.true_scores[i]),
-                "hacked": bool(rollout.hacked[i]),
+                **_scores(rollout, i),
                 "tokens": tokens,
             }
         )
     return rows
+
+
+def _scores(rollout: Rollout, i: int) -> dict[str, Any]:
+    """What a completion was paid, and of truth and hack what is known."""
+    row: dict[str, Any] = {"reward": float(rollout.scores[i])}
+    if not rollout.true_scores[i].isnan():
+        row["true_reward"] = float(rollout.true_scores[i])
+    if not rollout.hacked[i].isnan():
+        row["hacked"] = bool(rollout.hacked[i])
+    return row
 
 
 def _token_columns(experience: Experience, config: GAAConfig) -> dict[str, Tensor]:

@@ -48,8 +48,9 @@ class GAATrainer:
         processing_class: The tokenizer; by default the model's own.
         reward_weights: One a reward function; by default 1 each.
         true_reward_funcs: What the reward should have been, logged beside it; by default the proxy without its
-            honeypot.
-        hack_detector: Completions → whether each is a hack; by default that of the ``ExploitableReward``.
+            honeypot, and unknown if it has none.
+        hack_detector: Completions → whether each is a hack; by default that of the ``ExploitableReward``. Without
+            either no hack rate is logged.
         judge_reward_funcs: A judge that nothing trains on, watched beside the truth.
 
     Raises:
@@ -72,6 +73,7 @@ class GAATrainer:
     ):
         self.args = args
         self.scorer = Scorer(reward_funcs, reward_weights, true_reward_funcs, hack_detector, judge_reward_funcs)
+        self.scorer.trained(args.trained_reward)
         self.accelerator = build_accelerator(args)
         lm, self.tokenizer = load(model, processing_class)
         self.prompts = PromptStream(train_dataset, self.tokenizer)
@@ -113,6 +115,7 @@ class GAATrainer:
         """
         self.run.open(self.record())
         if self.run.finished:
+            self.run.close()
             raise GaardError(f"the run is done after step {self.state.step}: for more, a larger max_steps in a new run")
         args, state, clock, self._failure = self.args, self.state, Clock(), None
         with self.run.guarded_step():
@@ -121,7 +124,9 @@ class GAATrainer:
             experience = estimate(rollout, args, state.memory)
             self._warn(rollout)
             figures = self._updates(experience)
-            metrics = step_metrics(state.step + 1, experience, figures, self.optimizer, args)
+            metrics = step_metrics(
+                *(state.step + 1, experience, figures, self.optimizer, args), self.scorer.proxy.parts
+            )
             clock.lap("learn")
             state.scheduler.step()
             state.step += 1
@@ -136,6 +141,8 @@ class GAATrainer:
                 self.run.save()
             if self._failure:
                 raise self._failure
+        if self.run.finished:
+            self.run.close()
         return metrics
 
     def _warn(self, rollout: Rollout) -> None:
@@ -206,10 +213,10 @@ class GAATrainer:
             GaardError: For a mistake that can be mended; what was trained until then is on the disk.
         """
         record = self.record()
-        self.run.open(record)
         metrics: dict[str, float] = {}
         label, main = f"{self.args.method.name} seed {self.args.seed}", self.accelerator.is_main_process
         with (
+            self.run.opened(record),
             self.run.trackers(record),
             runlog.StepProgress(self.args.max_steps, label, self.args.progress and main) as progress,
         ):
@@ -253,12 +260,12 @@ class GAATrainer:
         Raises:
             CheckpointError: If the folder holds another run.
         """
-        self.run.open(self.record())
-        measures = self.run.kept_measures() if self.run.finished else None
-        if measures is None:
-            measures = self.evaluate()
-            if self.run.finished:
-                self.run.keep_measures(measures)
+        with self.run.opened(self.record()):
+            measures = self.run.kept_measures() if self.run.finished else None
+            if measures is None:
+                measures = self.evaluate()
+                if self.run.finished:
+                    self.run.keep_measures(measures)
         return measures
 
     def save_model(self, output_dir: str | Path) -> None:

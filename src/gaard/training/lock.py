@@ -1,0 +1,76 @@
+"""One process at a time in a folder: two that write the same files would leave neither run whole."""
+
+import contextlib
+from dataclasses import dataclass
+from pathlib import Path
+from platform import node
+
+from filelock import SoftFileLock, Timeout
+
+from gaard.errors import CheckpointError
+
+LOCK = "gaard.lock"
+
+
+@dataclass
+class _Held:
+    """A lock of this process, and how many trainers of it work under that."""
+
+    lock: SoftFileLock
+    users: int = 1
+
+
+_HELD: dict[Path, _Held] = {}
+
+
+def lock_folder(folder: Path) -> None:
+    """Keep other processes out until :func:`unlock_folder`; a lock whose process is gone counts for nothing.
+
+    The file names process and machine. On another machine nobody can tell whether the process still runs.
+
+    Args:
+        folder: Is there already. The same process may lock it again.
+
+    Raises:
+        CheckpointError: If another process works there, naming it and what to do.
+    """
+    path = folder.resolve() / LOCK
+    if path in _HELD:
+        _HELD[path].users += 1
+        return
+    lock = SoftFileLock(path)
+    try:
+        lock.acquire(timeout=0)
+    except Timeout:
+        raise CheckpointError(_refusal(folder, path)) from None
+    except OSError as error:
+        raise CheckpointError(f"{path} cannot be written: {error.strerror}: check the folder's permissions") from error
+    _HELD[path] = _Held(lock)
+
+
+def unlock_folder(folder: Path) -> None:
+    """Let others in, once all of this process who locked the folder have unlocked it.
+
+    Args:
+        folder: As it was locked.
+    """
+    path = folder.resolve() / LOCK
+    held = _HELD[path]
+    held.users -= 1
+    if not held.users:
+        del _HELD[path]
+        held.lock.release()
+
+
+def _refusal(folder: Path, path: Path) -> str:
+    """Who is there, and what to do."""
+    lines = ["?", "?"]
+    with contextlib.suppress(OSError, UnicodeDecodeError):
+        lines = [*path.read_text(encoding="utf-8").split(), *lines]
+    pid, host = lines[:2]
+    here = host == node()
+    gone = "" if here else f"; if that process is gone, delete {path}"
+    return (
+        f"another process is at work in {str(folder)!r}: process {pid} on {host if not here else 'this machine'}. "
+        f"Wait for it, stop it, or use another output_dir{gone}"
+    )
