@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from gaard.errors import ConfigError, GaardError
+from gaard.messages import warnings_in_one_line
 from gaard.version import __version__
 
 if TYPE_CHECKING:
@@ -29,7 +30,8 @@ def main(argv: Sequence[str] | None = None) -> int:
     """
     words = sys.argv[1:] if argv is None else list(argv)
     try:
-        return COMMANDS[words[0]](words[1:]) if words and words[0] in COMMANDS else _overview(words)
+        with warnings_in_one_line():
+            return COMMANDS[words[0]](words[1:]) if words and words[0] in COMMANDS else _overview(words)
     except GaardError as error:
         print(f"gaard: {error}", file=sys.stderr)
         return MENDABLE

@@ -28,6 +28,10 @@ class CheckpointError(GaardError, RuntimeError):
     """A checkpoint or run folder that is missing, damaged, or belongs to another run."""
 
 
+class GaardWarning(UserWarning):
+    """Something that a user should hear of and that stops nothing."""
+
+
 def did_you_mean(name: object, known: Iterable[str], cutoff: float = 0.6) -> str:
     """Part of a message about an unknown name.
 

@@ -2,7 +2,31 @@
 
 import sys
 import traceback
+import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
+
+from gaard.errors import GaardWarning
+
+
+@contextmanager
+def warnings_in_one_line() -> Iterator[None]:
+    """Print gaard's warnings as its errors are printed: without a file and a line of gaard's code."""
+    others = warnings.showwarning
+
+    def show(message: Warning | str, category: type[Warning], *place: Any, **more: Any) -> None:
+        if issubclass(category, GaardWarning):
+            print(f"gaard: warning: {message}", file=sys.stderr)
+        else:
+            others(message, category, *place, **more)
+
+    warnings.showwarning = show
+    try:
+        yield
+    finally:
+        warnings.showwarning = others
 
 
 def shortened(text: object, width: int = 90) -> str:

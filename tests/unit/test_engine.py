@@ -122,7 +122,7 @@ def test_a_run_that_fails_is_named_and_the_others_go_on(tmp_path):
     assert "mould" in failed[0]["error"]
     assert any("mould" in text for text in told)
     assert [bool(run["measures"]) for run in results["runs"]].count(True) == 3
-    assert results["scenarios"]["custom"]["arms"]["ppo"]["true_reward"]["n"] == 1
+    assert results["scenarios"]["custom"]["arms"]["ppo"]["proxy_reward"]["n"] == 1
 
 
 def test_an_interrupt_leaves_nothing_running(tmp_path):

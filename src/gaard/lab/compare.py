@@ -26,7 +26,7 @@ from gaard.settings import suggest
 from gaard.training.checkpoint import write_file
 from gaard.training.identity import determining_settings, difference, fingerprint
 from gaard.training.lock import lock_folder, unlock_folder
-from gaard.training.runlog import METRICS, RUN, TIMINGS, read_jsonl, read_record
+from gaard.training.runlog import METRICS, RUN, TIMINGS, WARNINGS, read_jsonl, read_record
 from gaard.version import ALGORITHM_VERSION
 
 RESULTS, TABLE, TRACE = "results.json", "runs.parquet", "error.txt"
@@ -62,6 +62,7 @@ class Run:
         measures: Measure → number; empty if it failed.
         at_kl: Where it stood at some distances from the untrained model (:func:`gaard.lab.frontier.at_kl`).
         id: Hash of all that its results depend on; None if it failed before that was known.
+        warnings: What its training warned of.
         error: Why it failed, if it did.
     """
 
@@ -72,6 +73,7 @@ class Run:
     measures: dict[str, float]
     at_kl: dict[str, dict[str, float]] = field(default_factory=dict)
     id: str | None = None
+    warnings: list[str] = field(default_factory=list)
     error: str | None = None
 
 
@@ -262,6 +264,8 @@ class _Task:
             run = replace(run, id=fingerprint(trainer.record()))
             trainer.train()
             rows = read_jsonl(Path(self.spec.output_dir) / METRICS)
+            warned = [row["warning"] for row in read_jsonl(Path(self.spec.output_dir) / WARNINGS)]
+            run = replace(run, warnings=warned)
             measures = _measures(Path(self.spec.output_dir), trainer.evaluated, rows)
             (Path(self.spec.output_dir) / TRACE).unlink(missing_ok=True)  # of an earlier failure
             if any(one.moves_reference for one in self.spec.regularizers):

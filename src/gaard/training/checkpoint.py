@@ -20,7 +20,7 @@ from safetensors.torch import load_file, load_model, save_file, save_model
 from torch import Tensor, nn
 from torch.optim import Optimizer
 
-from gaard.errors import CheckpointError
+from gaard.errors import CheckpointError, GaardWarning
 
 FORMAT = 4
 POLICY, OPTIMIZER, STATE = "policy.safetensors", "optimizer.safetensors", "state.json"
@@ -163,7 +163,9 @@ def load_checkpoint(
             if reference is not None:
                 load_model(reference, str(path / REFERENCE))
         except (OSError, ValueError, KeyError, SafetensorError, RuntimeError) as error:
-            warnings.warn(f"checkpoint {path} is damaged ({error}); falling back to the one before it", stacklevel=2)
+            warnings.warn(
+                f"checkpoint {path} is damaged ({error}); falling back to the one before it", GaardWarning, stacklevel=2
+            )
             continue
         if OPTIMIZER in state["hashes"]:
             _load_optimizer(optimizer, load_file(str(path / OPTIMIZER)), state["param_groups"])

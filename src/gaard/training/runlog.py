@@ -14,7 +14,7 @@ from typing import Any
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 
-from gaard.errors import CheckpointError, ConfigError
+from gaard.errors import CheckpointError, ConfigError, GaardWarning
 from gaard.training.checkpoint import disk_error, write_file
 from gaard.training.identity import DETERMINING, determining, difference, fingerprint
 from gaard.version import __version__
@@ -22,7 +22,8 @@ from gaard.version import __version__
 RUN, METRICS, TIMINGS, SAMPLES = "run.json", "metrics.jsonl", "timings.jsonl", "samples.jsonl"
 CHECKPOINTS, EVALUATION = "checkpoints", "evaluation.json"
 TRACKED = "gaard"  # the project that trackers log to, and TensorBoard's folder
-STEP_FILES = (METRICS, TIMINGS, SAMPLES)
+WARNINGS = "warnings.jsonl"
+STEP_FILES = (METRICS, TIMINGS, SAMPLES, WARNINGS)
 SHOWN = ("reward", "true_reward", "hack_rate", "kl_ref", "entropy")
 
 
@@ -124,6 +125,7 @@ class RunLog:
                 f"{self.folder / METRICS} lacks {len(missing)} of the {step} steps that the checkpoint has behind it "
                 f"(from step {missing[0]} on): the disk or another program lost them. Training goes on; for a whole "
                 "record, --overwrite starts it again",
+                GaardWarning,
                 stacklevel=2,
             )
 

@@ -10,7 +10,7 @@ from accelerate import Accelerator
 from accelerate.state import AcceleratorState
 from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
-from gaard.errors import ConfigError, ModelError
+from gaard.errors import ConfigError, GaardWarning, ModelError
 from gaard.models.loading import check_vocabulary, load_model_and_tokenizer
 from gaard.policy import kernels
 from gaard.training.config import GAAConfig
@@ -94,6 +94,7 @@ def load(
         warnings.warn(
             f"the model is in {lm.dtype}, in which small updates are lost: training it in float32; bf16=True makes "
             "forwards and backwards bfloat16",
+            GaardWarning,
             stacklevel=3,
         )
         lm = lm.float()

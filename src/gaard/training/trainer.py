@@ -12,7 +12,7 @@ import torch
 from torch import Tensor
 from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
-from gaard.errors import ConfigError, GaardError
+from gaard.errors import ConfigError, GaardError, GaardWarning
 from gaard.methods.experience import Experience, Rollout
 from gaard.models.fingerprint import model_fingerprint, model_setup
 from gaard.policy.model import PolicyWithValue
@@ -34,6 +34,8 @@ from gaard.training.setup import build_accelerator, eos_token_ids, load
 from gaard.training.texts import sample_rows
 from gaard.training.update import add_gradients, check_finite, minibatches
 from gaard.version import ALGORITHM_VERSION
+
+SILENT_ROLLOUTS = 3  # after so many without a difference between rewards, a run says so
 
 
 class GAATrainer:
@@ -146,16 +148,24 @@ class GAATrainer:
         return metrics
 
     def _warn(self, rollout: Rollout) -> None:
-        """Say what the method has to say of the first rollout whose rewards differ.
+        """Say what the method has to say of the first rollout whose rewards differ, or that there is none.
 
         Later, a policy that has learned writes one text again and again, and its rewards are one number for that.
         """
-        if self.state.warned or not has_signal(rollout.trained_scores):
+        if self.state.warned:
             return
-        self.state.warned = True
-        if self.accelerator.is_main_process:
-            for sentence in self.args.method.warnings(rollout):
-                warnings.warn(f"step {self.state.step + 1}: {sentence}", stacklevel=3)
+        step, sentences, scores = self.state.step + 1, [], rollout.trained_scores
+        if has_signal(scores):
+            self.state.warned, sentences = True, self.args.method.warnings(rollout)
+        elif step == SILENT_ROLLOUTS:
+            sentences = [
+                f"in each of the first {step} rollouts all rewards are the same, in this one {float(scores[0]):g}: "
+                "nothing can be learned from them; check the reward, or the temperature"
+            ]
+        if sentences and self.accelerator.is_main_process:
+            self.run.log.write(runlog.WARNINGS, [{"step": step, "warning": sentence} for sentence in sentences])
+            for sentence in sentences:
+                warnings.warn(f"step {step}: {sentence}", GaardWarning, stacklevel=3)
 
     def _updates(self, experience: Experience) -> list[dict[str, Tensor]]:
         """The epochs over one rollout; cut short by a gradient that is not finite, after which training stops."""
