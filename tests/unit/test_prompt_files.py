@@ -2,6 +2,7 @@
 
 import json
 
+import polars as pl
 import pytest
 
 from gaard.errors import ConfigError
@@ -37,12 +38,61 @@ def test_a_byte_order_mark_is_no_part_of_the_first_prompt(tmp_path, name, text):
     assert read_prompts(written(tmp_path / name, text, "utf-8-sig")) == ["one", "two"]
 
 
-@pytest.mark.parametrize("name", ["p.json", "p.csv", "p.parquet", "prompts", "p.txt.gz"])
+@pytest.mark.parametrize("name", ["p.json", "prompts", "p.txt.gz"])
 def test_a_file_of_another_kind_is_refused_with_the_kinds_that_are_read(tmp_path, name):
     with pytest.raises(ConfigError) as caught:
         read_prompts(written(tmp_path / name, '[{"prompt": "one"}]'))
     for part in (name, ".txt", ".jsonl"):
         assert part in str(caught.value)
+
+
+def test_a_table_is_read_by_its_columns_and_not_by_its_lines(tmp_path):
+    """A prompt with a comma, quotes and a line end; a number stays the text that stands there."""
+    path = written(tmp_path / "p.csv", 'label,prompt\n01,"one, ""two""\nthree"\n2,four\n')
+    rows = [{"label": "01", "prompt": 'one, "two"\nthree'}, {"label": "2", "prompt": "four"}]
+    assert read_prompts(path) == rows
+    pl.DataFrame(rows).write_parquet(tmp_path / "p.parquet")
+    assert read_prompts(tmp_path / "p.parquet") == rows
+
+
+def test_a_table_keeps_conversations(tmp_path):
+    rows = [{"prompt": [{"role": "user", "content": "hello"}], "answer": 3}]
+    pl.DataFrame(rows).write_parquet(tmp_path / "p.parquet")
+    assert read_prompts(tmp_path / "p.parquet") == rows
+
+
+@pytest.mark.parametrize(
+    ("name", "text", "words"),
+    [
+        ("p.csv", "text\none\n", "no column 'prompt', only text"),
+        ("p.csv", "prompt\n", "holds no prompt"),
+        ("p.csv", "", "NoDataError"),
+        ("p.parquet", "no", "ComputeError"),
+        ("gone/p.csv", None, "FileNotFoundError|No such file"),
+    ],
+)
+def test_a_table_that_cannot_be_used_is_refused(tmp_path, name, text, words):
+    path = tmp_path / name
+    if text is not None:
+        path.write_text(text)
+    with pytest.raises(ConfigError, match=words):
+        read_prompts(path)
+
+
+def test_a_data_set_is_read_by_its_split(tmp_path, monkeypatch):
+    """As the datasets library reads a folder, where the hub cannot be reached."""
+    monkeypatch.setenv("HF_HUB_OFFLINE", "1")
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "owner" / "name").mkdir(parents=True)
+    pl.DataFrame({"prompt": ["one", "two"], "label": [1, 2]}).write_parquet(tmp_path / "owner/name/test.parquet")
+    monkeypatch.setattr("gaard.training.prompt_files.Path.exists", lambda path: False)
+    assert read_prompts("owner/name:test") == [{"prompt": "one", "label": 1}, {"prompt": "two", "label": 2}]
+
+
+def test_without_the_library_or_the_data_set_it_is_said_what_to_do(monkeypatch):
+    monkeypatch.setattr("gaard.training.prompt_files.importlib.util.find_spec", lambda name: None)
+    with pytest.raises(ConfigError, match=r"pip install 'gaard\[datasets\]'"):
+        read_prompts("owner/name")
 
 
 def test_the_case_of_an_ending_does_not_matter(tmp_path):

@@ -213,7 +213,7 @@ REFUSED = [
     ({"w1"}, ["a set of 'w1'", "a list of prompts"]),
     ([{"text": "w1", "label": 1}], ["train_dataset[0] has no 'prompt' column", "text, label"]),
     ([{"prompt": "w1"}, {}], ["train_dataset[1] has no 'prompt' column"]),
-    ([{"prompt": [{"role": "user", "content": "w1"}]}], ["train_dataset[0]['prompt']", "apply_chat_template"]),
+    ([{"prompt": [{"role": "user", "content": "w1"}]}], ["train_dataset[0]['prompt']", "no chat template"]),
     ([{"prompt": "w1", "completions": "w2"}], ["column 'completions'", "rename"]),
     ([{"prompt": "w1"}, {"prompt": "w1", 1: "a", "b": "c"}], ["train_dataset[1]", "column 1", "int", "a text"]),
     ([{"prompt": "w1", None: "a"}], ["train_dataset[0]", "column None", "a text"]),

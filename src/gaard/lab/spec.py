@@ -11,6 +11,7 @@ from gaard.methods import ESTIMATORS, GAE, METHODS
 from gaard.regularizers import REGULARIZERS
 from gaard.settings import Options, check_keys
 from gaard.training.config import GAAConfig
+from gaard.training.trl_names import told_of_trl
 from gaard.yaml_files import read_mapping
 
 if TYPE_CHECKING:  # help and a typo should not wait for transformers
@@ -26,7 +27,8 @@ class RunSpec(GAAConfig):
         scenario: Rewards and settings under one name (gaard scenarios), or a Python file that holds one;
             settings that are given beside it win, rewards cannot be.
         model: Alias (gaard models list), hub id, folder or GGUF file.
-        prompts: Prompts, or the path of a file: .txt with one a line, or .jsonl with rows of prompt and columns.
+        prompts: Prompts; a file: .txt with one a line, or .jsonl, .csv or .parquet with a column prompt and others; or
+            a data set of the hub, owner/name:split.
         reward_funcs: The proxy that trains, one or a list: lexicon, human, file.py:function, or a classification
             model; human if left out.
         reward_weights: One a reward function; 1 each if left out.
@@ -111,6 +113,8 @@ def check_settings(given: Iterable[Any], known: Iterable[str], where: str, dashe
         place = None if key in known else _place(key)
         if place is not None:
             raise ConfigError(f"{where}: {key!r} is no field of a run: give it as {_spelled(*place, dashes)}")
+        if told := told_of_trl(key) if key not in known else "":
+            raise ConfigError(f"{where}: {told}")
         check_keys([key], known, where)
 
 

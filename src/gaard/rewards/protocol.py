@@ -17,14 +17,18 @@ import torch
 
 from gaard.errors import ConfigError, GaardError, RewardError, did_you_mean
 from gaard.messages import one_line, shortened
+from gaard.source_code import is_shipped
 
 RewardFunction: TypeAlias = Callable[..., Sequence[float | None] | np.ndarray | torch.Tensor]
 """Called as `func(prompts=..., completions=..., completion_ids=..., **columns)`; returns one number a completion.
 
 `prompts` and `completions` are `list[str]`, `completion_ids` is `list[list[int]]`, and every dataset column is a list
-of the same length. `None` in the answer means "this function does not score that completion".
+of the same length. Where the dataset's prompts are conversations, a user's function gets both as TRL gives them: each
+prompt a list of messages, each completion a list of the assistant's one. `None` in the answer means "this function does
+not score that completion".
 """
 
+MESSAGES = "prompt_messages"  # the column that holds a conversation as it was given
 TEXT_KEYWORDS = ("prompts", "completions", "completion_ids")
 FLOAT32_MAX = torch.finfo(torch.float32).max
 
@@ -80,7 +84,7 @@ def ask(
         prompts: N texts.
         completions: N texts.
         completion_ids: N lists of token ids.
-        columns: Dataset columns by name, each with N entries.
+        columns: Dataset columns by name, each with N entries; conversations under ``MESSAGES``.
 
     Returns:
         N finite floats in double precision, None where the function does not score the completion. An empty batch
@@ -99,6 +103,9 @@ def ask(
     }
     if not completions:
         return []
+    if MESSAGES in available and not is_shipped(reward_func):  # gaard's own pass it on to what they hold
+        spoken = [[{"role": "assistant", "content": text}] for text in completions]
+        available |= {"prompts": available[MESSAGES], "completions": spoken}
     arguments = _accepted(reward_func, name, available)
     try:
         # Lists of its own: a function that pops or sorts them must not change what the next one sees.

@@ -20,6 +20,7 @@ from gaard.settings import (
     check_fields,
     suggest,
 )
+from gaard.training.trl_names import told_of_trl
 
 SchedulerType = Literal["linear", "cosine", "constant"]
 TrainedReward = Literal["proxy", "true"]
@@ -116,6 +117,19 @@ class GAAConfig:
     overwrite: bool = False
     accept_changed_rewards: bool = False
     progress: bool = True
+
+    def __new__(cls, *args: Any, **given: Any) -> "GAAConfig":
+        """Refuse unknown names before Python does, in words that help.
+
+        Raises:
+            ConfigError: Naming the first, and what was probably meant.
+        """
+        known = [field.name for field in dataclasses.fields(cls)]
+        for name in given:
+            if name not in known:
+                told = told_of_trl(name) or suggest(name, known)
+                raise ConfigError(f"{cls.__name__}({name}=…): there is no such setting: {told}")
+        return super().__new__(cls)
 
     def __post_init__(self) -> None:
         """Check every value.

@@ -12,7 +12,8 @@ from transformers import PreTrainedTokenizerBase
 
 from gaard.content import as_json, short_hash
 from gaard.errors import ConfigError
-from gaard.rewards.protocol import TEXT_KEYWORDS
+from gaard.messages import shortened
+from gaard.rewards.protocol import MESSAGES, TEXT_KEYWORDS
 
 
 @dataclass(frozen=True)
@@ -52,7 +53,9 @@ class PromptStream:
     """An endless stream over a dataset, shuffled anew each time it has gone round.
 
     Args:
-        dataset: Strings, or mappings with a ``prompt`` and any further columns (a Hugging Face dataset is one).
+        dataset: Strings, or mappings with a ``prompt`` and any further columns (a Hugging Face dataset is one). A
+            prompt is a text or a conversation, a list of messages with ``role`` and ``content``, which the
+            tokenizer's chat template renders.
         tokenizer: Turns prompts into ids; special tokens as it adds them by default.
 
     Raises:
@@ -64,6 +67,7 @@ class PromptStream:
         rows = [row if isinstance(row, Mapping) else {"prompt": row} for row in _as_iterable(dataset)]
         if not rows:
             raise ConfigError("train_dataset is empty: give at least one prompt")
+        rows = _rendered(rows, tokenizer)
         self.texts = [_checked_prompt(row, index) for index, row in enumerate(rows)]
         for index, row in enumerate(rows):
             _check_columns(row, index)
@@ -143,6 +147,40 @@ def _as_iterable(dataset: Any) -> Iterable[Any]:
     return dataset
 
 
+def _rendered(rows: list[Mapping[str, Any]], tokenizer: PreTrainedTokenizerBase) -> list[Mapping[str, Any]]:
+    """Rows whose conversations are texts, with the messages in a column of their own; as they are without any."""
+    spoken = [isinstance(row.get("prompt"), list) for row in rows]
+    if not any(spoken):
+        return rows
+    if not all(spoken):
+        odd = spoken.index(False)
+        raise ConfigError(f"train_dataset[{odd}]['prompt'] is no conversation, and others are: make all of one kind")
+    if not tokenizer.chat_template:
+        raise ConfigError(
+            "train_dataset[0]['prompt'] is a list of messages, and the tokenizer has no chat template: take a chat "
+            "model, set tokenizer.chat_template, or give the prompts as text"
+        )
+    return [
+        {**row, "prompt": _as_text(row["prompt"], index, tokenizer), MESSAGES: row["prompt"]}
+        for index, row in enumerate(rows)
+    ]
+
+
+def _as_text(messages: list[Any], index: int, tokenizer: PreTrainedTokenizerBase) -> str:
+    """A conversation up to where the assistant speaks, or goes on with what it has begun to say."""
+    if not messages or not all(isinstance(one, Mapping) and {"role", "content"} <= one.keys() for one in messages):
+        raise ConfigError(
+            f"train_dataset[{index}]['prompt']={shortened(messages)} must be a list of messages, each with 'role' and "
+            "'content'"
+        )
+    begun = messages[-1]["role"] == "assistant"
+    how = {"tokenize": False, "add_generation_prompt": not begun, "continue_final_message": begun}
+    try:
+        return str(tokenizer.apply_chat_template(messages, **how))
+    except Exception as error:  # a template refuses in its own words: roles in another order, no system message
+        raise ConfigError(f"train_dataset[{index}]['prompt']: the chat template refuses it: {error}") from error
+
+
 def _checked_prompt(row: Mapping[str, Any], index: int) -> str:
     """The prompt of one row, a non-empty string."""
     if "prompt" not in row:
@@ -150,11 +188,6 @@ def _checked_prompt(row: Mapping[str, Any], index: int) -> str:
             f"train_dataset[{index}] has no 'prompt' column, only {', '.join(map(str, row)) or 'nothing'}"
         )
     prompt = row["prompt"]
-    if isinstance(prompt, list):
-        raise ConfigError(
-            f"train_dataset[{index}]['prompt'] is a list of messages: render it to text first, with "
-            "tokenizer.apply_chat_template(messages, tokenize=False, add_generation_prompt=True)"
-        )
     if not isinstance(prompt, str):
         raise ConfigError(f"train_dataset[{index}]['prompt']={prompt!r} must be a string")
     try:

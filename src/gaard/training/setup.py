@@ -4,6 +4,7 @@ import atexit
 import importlib.util
 import warnings
 from pathlib import Path
+from typing import Any
 
 import torch
 from accelerate import Accelerator
@@ -11,6 +12,7 @@ from accelerate.state import AcceleratorState
 from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
 from gaard.errors import ConfigError, GaardWarning, ModelError
+from gaard.messages import one_line
 from gaard.models.loading import check_vocabulary, load_model_and_tokenizer
 from gaard.policy import kernels
 from gaard.training.config import GAAConfig
@@ -81,7 +83,7 @@ def load(
     if not isinstance(model, (str, Path, PreTrainedModel)):
         raise ModelError(
             f"model is a {type(model).__name__}: give a name, a path, or a transformers model (instead of "
-            "PEFT's get_peft_model(model, config), call model.add_adapter(config) and give the model)"
+            "PEFT's get_peft_model(model, config), give the model and peft_config=config)"
         )
     if isinstance(model, PreTrainedModel):
         if tokenizer is None:
@@ -106,6 +108,24 @@ def load(
             "tokenizer.pad_token = tokenizer.eos_token"
         )
     return lm, tokenizer
+
+
+def add_adapter(lm: PreTrainedModel, config: Any) -> None:
+    """Add an adapter by PEFT, the only part of the model that then trains.
+
+    Args:
+        lm: The model, changed in place.
+        config: PEFT's, such as ``LoraConfig(r=8)``.
+
+    Raises:
+        ConfigError: If PEFT is not installed, or does not take the configuration for this model.
+    """
+    if importlib.util.find_spec("peft") is None:
+        raise ConfigError("peft_config is given, and PEFT is not installed: pip install 'gaard[peft]'")
+    try:
+        lm.add_adapter(config)
+    except (ValueError, TypeError, AttributeError) as error:
+        raise ConfigError(f"peft_config={type(config).__name__}(…): {one_line(error)}") from error
 
 
 def eos_token_ids(lm: PreTrainedModel, tokenizer: PreTrainedTokenizerBase) -> list[int]:

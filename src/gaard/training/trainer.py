@@ -30,7 +30,7 @@ from gaard.training.optimization import build_optimizer, build_scheduler
 from gaard.training.prompts import PromptStream
 from gaard.training.run import Run, TrainingState
 from gaard.training.scoring import HackDetector, RewardFunctions, Scorer
-from gaard.training.setup import build_accelerator, eos_token_ids, load
+from gaard.training.setup import add_adapter, build_accelerator, eos_token_ids, load
 from gaard.training.texts import sample_rows
 from gaard.training.update import add_gradients, check_finite, minibatches
 from gaard.version import ALGORITHM_VERSION
@@ -54,6 +54,7 @@ class GAATrainer:
         hack_detector: Completions → whether each is a hack; by default that of the ``ExploitableReward``. Without
             either no hack rate is logged.
         judge_reward_funcs: A judge that nothing trains on, watched beside the truth.
+        peft_config: Of an adapter that is added to the model and trained in its place, such as ``LoraConfig(r=8)``.
 
     Raises:
         ConfigError: For settings or prompts that cannot be run.
@@ -72,12 +73,15 @@ class GAATrainer:
         true_reward_funcs: RewardFunctions | None = None,
         hack_detector: HackDetector | None = None,
         judge_reward_funcs: RewardFunctions | None = None,
+        peft_config: Any = None,
     ):
         self.args = args
         self.scorer = Scorer(reward_funcs, reward_weights, true_reward_funcs, hack_detector, judge_reward_funcs)
         self.scorer.trained(args.trained_reward)
         self.accelerator = build_accelerator(args)
         lm, self.tokenizer = load(model, processing_class)
+        if peft_config is not None:
+            add_adapter(lm, peft_config)
         self.prompts = PromptStream(train_dataset, self.tokenizer)
         self.generator = torch.Generator().manual_seed(args.seed)
         self.policy = PolicyWithValue(lm, args.temperature, args.cpu_kernels).to(self.accelerator.device)
