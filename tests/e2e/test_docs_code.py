@@ -3,6 +3,7 @@
 A page's blocks run in their order, in one folder. What cannot run here is marked: ``<!-- not run: why -->``.
 """
 
+import ast
 import os
 import re
 import shlex
@@ -179,6 +180,15 @@ def test_the_ordinary_reward_of_the_readme_is_refused_by_fold_and_learned_by_ppo
     after = {method: float(count) for method, count in re.findall(r"^(\w+): .* before, ([\d.]+) after", printed, re.M)}
     assert after["ppo"] > 6.0
     assert after["fold"] < 0.1
+
+
+def test_a_script_of_trls_runs_and_its_detector_sees_the_hack(folder):
+    """`python examples/from_trl.py`."""
+    command = [sys.executable, "-W", "error::gaard.errors.GaardWarning", str(ROOT / "examples" / "from_trl.py")]
+    printed = subprocess.run(command, capture_output=True, text=True, check=True, cwd=folder).stdout
+    last = ast.literal_eval(printed.splitlines()[-1])
+    assert last["rewards/friendly/mean"] > 2.0
+    assert last["hack_rate"] > 0.9
 
 
 def test_the_site_builds_without_a_warning(tmp_path):

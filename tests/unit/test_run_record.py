@@ -3,6 +3,7 @@
 import json
 import shutil
 import subprocess
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pytest
@@ -11,6 +12,7 @@ import transformers
 from transformers import AutoModelForCausalLM
 
 import gaard
+from gaard import cli
 from gaard.errors import CheckpointError, ConfigError
 from gaard.training.identity import fingerprint
 from gaard.training.runlog import RunLog
@@ -193,3 +195,29 @@ def test_a_folder_that_cannot_be_made_is_named(tmp_path):
     for folder in (tmp_path / "file", tmp_path / "file" / "run"):
         with pytest.raises(ConfigError, match=f"output_dir='{folder}' cannot be made: .*choose a folder"):
             RunLog(folder)
+
+
+def test_a_runs_record_is_a_configuration_that_gives_the_same_run(tmp_path, capsys):
+    first, again = tmp_path / "first", tmp_path / "again"
+    settings = ["--batch_size", "4", "--num_mini_batches", "2", "--max_steps", "2", "--eval_completions", "0"]
+    assert cli.main(["train", "--scenario", "capped", "--seed", "7", *settings, "--output_dir", str(first)]) == 0
+    assert cli.main(["train", "--config", str(first / "run.json"), "--output_dir", str(again)]) == 0
+    assert (first / "metrics.jsonl").read_bytes() == (again / "metrics.jsonl").read_bytes()
+    one, other = (json.loads((folder / "run.json").read_text()) for folder in (first, again))
+    assert one["id"] == other["id"]
+    assert one["config"] | {"output_dir": ""} == other["config"] | {"output_dir": ""}
+
+
+def test_the_record_of_a_script_is_no_configuration(tmp_path, capsys):
+    tiny_trainer(tmp_path, max_steps=1).train()
+    assert cli.main(["train", "--config", str(tmp_path / "run.json"), "--output_dir", str(tmp_path / "b")]) == 2
+    assert "a run that a script made" in capsys.readouterr().err
+
+
+def test_who_asked_and_when_stands_in_the_record_once_a_code(tmp_path, monkeypatch):
+    monkeypatch.setattr("sys.argv", ["/somewhere/gaard", "train", "--word", "two words"])
+    for _ in range(2):
+        tiny_trainer(tmp_path, max_steps=1).train()
+    (facts,) = json.loads((tmp_path / "run.json").read_text())["code"]
+    assert facts["command"] == "gaard train --word 'two words'"
+    assert abs(datetime.now(UTC) - datetime.fromisoformat(facts["date"])) < timedelta(minutes=5)

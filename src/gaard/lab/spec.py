@@ -62,6 +62,7 @@ CHOSEN: dict[str, Mapping[str, type[Options]]] = {
     "advantages": ESTIMATORS,
     "regularizers": REGULARIZERS,
 }
+OF_FOLDERS = ("overwrite", "accept_changed_rewards")  # what is asked of a folder that is there
 REWARD_FIELDS = (
     "reward_funcs",
     "reward_weights",
@@ -140,20 +141,35 @@ def _spelled(field_name: str, name: str, option: str, dashes: str) -> str:
 
 
 def read_config(path: str | Path) -> dict[str, Any]:
-    """The settings in a YAML file.
+    """The settings in a YAML file, or those of a run in its ``run.json``.
 
     Args:
         path: The file.
 
     Returns:
-        Field → value, every field known.
+        Field → value, every field known; of a run without its folder.
 
     Raises:
         ConfigError: If the file is missing, is not a mapping, or has a key that no field has.
     """
     content = read_mapping(path, f"--config {path}")
+    if Path(path).suffix == ".json" and isinstance(content.get("config"), Mapping):
+        content = _of_run(content["config"], path)
     check_settings(content, [f.name for f in fields(RunSpec)], str(path))
     return content
+
+
+def _of_run(config: Mapping[str, Any], path: str | Path) -> dict[str, Any]:
+    """The settings of a run, without its folder and what was asked of that.
+
+    Raises:
+        ConfigError: If they do not say what was trained on what.
+    """
+    if "prompts" not in config:
+        raise ConfigError(
+            f"{path} is of a run that a script made, whose rewards and prompts are not in it: run the script again"
+        )
+    return {key: value for key, value in config.items() if key not in ("output_dir", *OF_FOLDERS)}
 
 
 def build_trainer(spec: RunSpec) -> "GAATrainer":

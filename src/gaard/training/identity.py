@@ -3,8 +3,11 @@
 import hashlib
 import importlib.metadata
 import json
+import shlex
 import subprocess
+import sys
 from collections.abc import Mapping
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -74,7 +77,9 @@ def difference(old: Mapping[str, Any], new: Mapping[str, Any]) -> list[str]:
 
 
 def code_facts(device: torch.device) -> dict[str, Any]:
-    """By what a run is made: versions, commit and machine. They tell why numbers differ in their last digits.
+    """By what a run is made: versions, commit, machine, command and date (UTC).
+
+    They tell why numbers differ in their last digits.
 
     Args:
         device: That the run is on.
@@ -91,7 +96,15 @@ def code_facts(device: torch.device) -> dict[str, Any]:
         "transformers": importlib.metadata.version("transformers"),
         "device": torch.cuda.get_device_name(device) if cuda else device.type,
         "threads": torch.get_num_threads(),
+        "command": shlex.join([Path(sys.argv[0]).name, *sys.argv[1:]]),
+        "date": datetime.now(UTC).isoformat(timespec="seconds"),
     }
+
+
+def same_code(facts: Mapping[str, Any], others: Mapping[str, Any]) -> bool:
+    """Whether two of :func:`code_facts` are of one code and machine, whatever was asked of it and when."""
+    asked = {"command", "date"}
+    return {k: v for k, v in facts.items() if k not in asked} == {k: v for k, v in others.items() if k not in asked}
 
 
 def _checkout(package: Path) -> dict[str, Any]:

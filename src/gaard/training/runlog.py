@@ -16,7 +16,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 
 from gaard.errors import CheckpointError, ConfigError, GaardWarning
 from gaard.training.checkpoint import disk_error, write_file
-from gaard.training.identity import DETERMINING, determining, difference, fingerprint
+from gaard.training.identity import DETERMINING, determining, difference, fingerprint, same_code
 from gaard.version import __version__
 
 RUN, METRICS, TIMINGS, SAMPLES = "run.json", "metrics.jsonl", "timings.jsonl", "samples.jsonl"
@@ -78,7 +78,7 @@ class RunLog:
                 earlier = [*existing.get("earlier_rewards", []), existing["rewards"]]
                 existing = {**existing, "id": record["id"], "rewards": record["rewards"], "earlier_rewards": earlier}
             self._check_same(existing, record)
-            new = [facts for facts in record["code"] if facts not in existing["code"]]
+            new = [facts for facts in record["code"] if not any(same_code(facts, old) for old in existing["code"])]
             record = {**existing, "code": [*existing["code"], *new]}
         write_file(path, json.dumps(record, indent=2) + "\n")
 
