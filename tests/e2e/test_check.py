@@ -136,11 +136,6 @@ def test_a_reward_of_the_users_that_fails_is_reported_and_no_step_is_made(run, t
     assert "updates were not measured" in out
 
 
-def test_less_than_two_completions_are_refused(capsys):
-    assert cli.main(["check", "--scenario", "clean", "--completions", "1"]) == 2
-    assert "--completions 1: give 2 or more" in capsys.readouterr().err
-
-
 # Templates ------------------------------------------------------------------------------------------------------------
 
 

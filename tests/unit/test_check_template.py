@@ -3,8 +3,11 @@
 from dataclasses import replace
 
 import pytest
+import torch
 
-from gaard.lab.check import advice, costs
+from commands import SETTINGS
+from gaard.errors import ConfigError, RewardError
+from gaard.lab.check import advice, check, check_trainer, costs
 from gaard.lab.check.findings import Finding
 from gaard.lab.check.template import conversations, template, unrendered
 from gaard.lab.spec import RunSpec
@@ -141,3 +144,37 @@ def test_numbers_in_words():
         "2.5 hours",
         "2.3 days",
     ]
+
+
+# What fails -----------------------------------------------------------------------------------------------------------
+
+
+def full(*_):
+    raise torch.OutOfMemoryError("CUDA out of memory")
+
+
+def broken(*_):
+    raise RewardError("the reward broke")
+
+
+@pytest.mark.parametrize(("error", "about"), [(full, "memory"), (broken, "time")])
+def test_a_step_that_fails_is_a_problem_of_its_kind(error, about, model, monkeypatch):
+    monkeypatch.setattr(costs, "measured_step", error)
+    spec = RunSpec(**SETTINGS, model=str(model), output_dir="unused")
+    found = {one.about: one for one in check(spec, 16)}
+    assert [name for name in ("time", "memory") if found[name].severity == "problem"] == [about]
+
+
+def test_no_step_is_tried_where_weights_alone_do_not_fit(model, monkeypatch):
+    monkeypatch.setattr(costs, "room", lambda trainer: 1000)
+    monkeypatch.setattr(costs, "measured_step", broken)
+    spec = RunSpec(**SETTINGS, model=str(model), output_dir="unused")
+    found = {one.about: one for one in check(spec, 16)}
+    assert "1 kB are free, and gradients and Adam do not fit" in found["memory"].seen
+    assert "updates were not measured" in found["time"].seen
+
+
+def test_a_rollout_that_does_not_fit_is_refused_with_what_to_change(tmp_path, monkeypatch):
+    monkeypatch.setattr("gaard.training.collect.Collector.collect", full)
+    with pytest.raises(ConfigError, match=r"batch_size=16 with max_completion_length=8 does not fit"):
+        check_trainer(tiny_trainer(tmp_path), 16)

@@ -112,14 +112,16 @@ def of_rewards(
 
 def _costs(trainer: GAATrainer, sampled: Completions, max_steps: int, measured: bool) -> Iterator[Finding]:
     """Time and memory; the step is not tried where it cannot fit."""
-    held, free, step, failure = costs.needs(trainer), costs.room(trainer), None, ""
+    held, free, step, failed, unfit = costs.needs(trainer), costs.room(trainer), None, "", ""
     if held.optimizer > free:
-        failure = "gradients and Adam do not fit"
+        unfit = "gradients and Adam do not fit"
     elif measured:
         try:
             step = costs.measured_step(trainer)
+        except torch.OutOfMemoryError:
+            unfit = "a step does not fit"
         except GaardError as error:
-            failure = f"a step failed: {error}"
+            failed = str(error)
     on_gpu = trainer.accelerator.device.type == "cuda"
-    yield costs.time(step, sampled, max_steps, trainer.args.batch_size)
-    yield costs.memory(held, step, free, on_gpu, failure)
+    yield costs.time(step, sampled, max_steps, trainer.args.batch_size, failed)
+    yield costs.memory(held, step, free, on_gpu, unfit)

@@ -10,7 +10,7 @@ import torch
 from numpy.typing import NDArray
 from rich.progress import track
 
-from gaard.errors import GaardError
+from gaard.errors import ConfigError, GaardError
 from gaard.messages import shortened
 from gaard.methods import Observation
 from gaard.models.terminal import console
@@ -102,13 +102,22 @@ def sample(trainer: GAATrainer, count: int) -> Completions:
 
     Returns:
         The completions.
+
+    Raises:
+        ConfigError: If a rollout does not fit on the accelerator.
     """
     listener, ended, seconds = Listener(), [], []
     collector = replace(trainer.collector, scorer=listener)
     generator = torch.Generator().manual_seed(trainer.args.seed)
     for batch in _shown(list(_batches(trainer, count, generator)), "sampling", trainer.args.progress):
         clock = Clock()
-        rollout = collector.collect(batch, generator, clock, Observation())
+        try:
+            rollout = collector.collect(batch, generator, clock, Observation())
+        except torch.OutOfMemoryError:
+            raise ConfigError(
+                f"a rollout of batch_size={len(batch.texts)} with max_completion_length="
+                f"{trainer.args.max_completion_length} does not fit into memory: make one of them smaller"
+            ) from None
         last = rollout.completion_ids.gather(1, rollout.completion_mask.sum(-1, keepdim=True) - 1)
         ended += [token in collector.eos_token_ids for token in last.flatten().tolist()]
         seconds.append(clock.seconds)

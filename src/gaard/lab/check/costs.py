@@ -7,7 +7,6 @@ from statistics import median
 import psutil
 import torch
 
-from gaard.errors import GaardError
 from gaard.lab.check.completions import Completions
 from gaard.lab.check.findings import Finding
 from gaard.lab.spec import RunSpec
@@ -101,17 +100,15 @@ def measured_step(trainer: GAATrainer) -> Step:
         What it took.
 
     Raises:
-        GaardError: If the step fails, or does not fit into memory.
+        GaardError: If the step fails.
+        OutOfMemoryError: If it does not fit on the accelerator.
     """
     on_gpu = trainer.accelerator.device.type == "cuda"
     if on_gpu:
         torch.cuda.reset_peak_memory_stats()
     trainer.state.warned = True  # what a method would say of rare success is a finding
-    try:
-        with console(not trainer.args.progress).status("one training step"):
-            trainer.training_step()
-    except torch.OutOfMemoryError as error:
-        raise GaardError(f"it does not fit into memory ({' '.join(str(error).split())[:100]})") from None
+    with console(not trainer.args.progress).status("one training step"):
+        trainer.training_step()
     row = trainer.run.log.read(runlog.TIMINGS)[-1]
     parts = {name: float(seconds) for name, seconds in row.items() if name not in ("step", "seconds")}
     return Step(float(row["seconds"]), parts, torch.cuda.max_memory_allocated() if on_gpu else _peak_of_process())
@@ -127,7 +124,7 @@ def _peak_of_process() -> int | None:
     return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * (1 if sys.platform == "darwin" else 1024)
 
 
-def time(step: Step | None, sampled: Completions, max_steps: int, batch_size: int) -> Finding:
+def time(step: Step | None, sampled: Completions, max_steps: int, batch_size: int, failure: str = "") -> Finding:
     """How long training takes.
 
     Args:
@@ -135,10 +132,13 @@ def time(step: Step | None, sampled: Completions, max_steps: int, batch_size: in
         sampled: With the seconds of its rollouts.
         max_steps: Of the run.
         batch_size: Completions a step.
+        failure: What a step that was tried ended with.
 
     Returns:
-        A note or what was measured.
+        A problem if a step failed.
     """
+    if failure:
+        return Finding("time", "problem", f"one step was tried, and failed: {failure}", "training would stop there")
     sampling = median(sampled.seconds)
     if step is None:
         seen = f"sampling {batch_size} completions takes {sampling:.2g} s; updates were not measured"
@@ -157,7 +157,7 @@ def memory(held: Needs, step: Step | None, free: int, on_gpu: bool, failure: str
         step: As measured; None if it was not.
         free: Bytes that were free before the step, with the models already there.
         on_gpu: Whether an accelerator trains.
-        failure: Why the step was not measured, if memory was the reason.
+        failure: What does not fit, if something does not.
 
     Returns:
         A problem if it does not fit.
