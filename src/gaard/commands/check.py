@@ -3,8 +3,6 @@
 import sys
 from typing import TYPE_CHECKING
 
-from gaard.arguments import check_options, given_settings, settings_parser
-
 if TYPE_CHECKING:
     from rich.table import Table
 
@@ -30,6 +28,8 @@ def main(words: list[str]) -> int:
     Returns:
         Exit status: 1 if there is a problem, else 0.
     """
+    from gaard.arguments import check_options, given_settings, settings_parser
+
     parser = settings_parser("check", DESCRIPTION)
     parser.add_argument("--completions", type=int, metavar="N", help="how many to look at, at least (default: 256)")
     check_options(words, ("completions",))
