@@ -54,7 +54,11 @@ def test_a_completion_that_stops_training_is_counted_and_the_others_are_paid(bad
     def fails_on_two(completions, **_):
         return [bad if text in ("t1", "t6") else 1.0 for text in completions]
 
-    paid = pay(combine([fails_on_two]), completions(8))
+    def pays_all(completions, **_):
+        return [2.0] * len(completions)
+
+    paid = pay(combine([pays_all, fails_on_two]), completions(8))
+    assert paid.unscored == {"pays_all": 0, "fails_on_two": 0}
     assert np.flatnonzero(np.isnan(paid.rewards)).tolist() == [1, 6]
     assert len(paid.failures) == 2
     assert "fails_on_two" in paid.failures[0]
@@ -238,7 +242,8 @@ def test_pay_for_words_is_seen_and_for_nothing_is_not():
     groups, tokens = np.zeros(256, dtype=np.int64), np.full(256, 32)
     found = texts.length(lengths + NORMAL, written, tokens, groups)
     assert (found.severity, "longer" in found.remedy) == ("problem", True)
-    assert "shorter" in texts.length(-lengths + NORMAL, written, tokens, groups).remedy
+    shorter = texts.length(-lengths + NORMAL, written, tokens, groups)
+    assert (shorter.severity, "shorter" in shorter.remedy) == ("problem", True)
     assert texts.length(lengths / 20 + NORMAL, written, tokens, groups).severity == "note"
     assert texts.length(NORMAL, written, tokens, groups).severity == "fine"
     assert texts.length(NORMAL, ["w"] * 256, tokens, groups).severity == "note"  # unknown, and said so
@@ -255,6 +260,13 @@ def test_the_word_that_decides_the_reward_is_named():
     assert share(int(has.sum()), 256) in decided.seen
     helped = texts.words(NORMAL + 1.5 * has, written, groups)
     assert (helped.severity, "'w7'" in helped.seen) == ("note", True)
+
+
+def test_of_many_words_one_goes_with_the_reward_by_chance():
+    for seed in range(4):
+        draws = np.random.default_rng(seed).integers(0, 200, (256, 6))
+        written = [" ".join(f"w{i}" for i in row) for row in draws]
+        assert texts.words(NORMAL, written, np.zeros(256, dtype=np.int64)).severity == "fine"
 
 
 def test_a_word_of_a_well_paid_prompt_is_not_blamed():
