@@ -263,7 +263,7 @@ def test_the_word_that_decides_the_reward_is_named():
 
 
 def test_of_many_words_one_goes_with_the_reward_by_chance():
-    for seed in range(4):
+    for seed in (4, 6, 9):  # in each, some word would count as significant alone
         draws = np.random.default_rng(seed).integers(0, 200, (256, 6))
         written = [" ".join(f"w{i}" for i in row) for row in draws]
         assert texts.words(NORMAL, written, np.zeros(256, dtype=np.int64)).severity == "fine"
