@@ -107,6 +107,8 @@ def test_memory_is_counted_by_hand(tmp_path):
     assert held.total == 20 * numbers
     trainer.args.bf16 = True
     assert costs.needs(trainer).references == 6 * numbers
+    trainer.args.bf16, trainer.reference, trainer.untrained = False, trainer.policy, trainer.policy
+    assert costs.needs(trainer).references == 0  # as with adapters, whose reference is the model itself
 
 
 def test_a_trial_goes_to_another_folder_and_keeps_what_costs_time(tmp_path):
