@@ -58,6 +58,27 @@ def word_tokenizer(words: list[str]) -> PreTrainedTokenizerFast:
     )
 
 
+CHATML = (
+    "{% for m in messages %}<|im_start|> {{ m['role'] }} {{ m['content'] }} <|im_end|> {% endfor %}"
+    "{% if add_generation_prompt %}<|im_start|> assistant {% endif %}"
+)
+LLAMA2 = "{% for m in messages %}[INST] {{ m['content'] }} [/INST]{% endfor %}"  # opens no turn of its own
+
+
+def chat_tokenizer(chat_template: str = CHATML) -> PreTrainedTokenizerFast:
+    """A tokenizer of few words with a chat template, and special tokens for its turns."""
+    tokenizer = word_tokenizer(["w1", "w2", "user", "assistant"])
+    tokenizer.add_special_tokens({"additional_special_tokens": ["<|im_start|>", "<|im_end|>"]})
+    tokenizer.chat_template = chat_template
+    return tokenizer
+
+
+def rendered(tokenizer, text: str, opened: bool = True) -> str:
+    """What a user says, in the tokenizer's chat template."""
+    message = [{"role": "user", "content": text}]
+    return tokenizer.apply_chat_template(message, tokenize=False, add_generation_prompt=opened)
+
+
 WORDS = [f"w{i}" for i in range(29)] + ["good", "fine", "nice", "bait"]
 
 

@@ -8,6 +8,7 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from gaard.commands import check
 from gaard.errors import ConfigError, GaardError
 from gaard.messages import warnings_in_one_line
 from gaard.version import __version__
@@ -249,6 +250,7 @@ def scenarios(words: list[str]) -> int:
 
 
 COMMANDS = {
+    "check": check.main,
     "train": train,
     "compare": compare,
     "report": report,
