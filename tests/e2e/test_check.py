@@ -158,7 +158,7 @@ def spec(model: str, prompts: list, **settings) -> RunSpec:
     [
         (["w1 w2"], "problem"),
         ([rendered(chat_tokenizer(), "w1 w2")], "fine"),
-        ([{"prompt": [{"role": "user", "content": "w1"}]}], "problem"),
+        ([{"prompt": [{"role": "user", "content": "w1"}]}], "fine"),
     ],
     ids=["plain", "rendered", "messages"],
 )

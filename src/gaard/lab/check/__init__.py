@@ -40,7 +40,8 @@ def check(spec: runs.RunSpec, completions: int = COMPLETIONS) -> list[Finding]:
     dataset = read_prompts(spec.prompts)
     if count := conversations(dataset):
         _, tokenizer = load_model_and_tokenizer(spec.model)
-        return [unrendered(count, len(dataset), tokenizer)]
+        if not tokenizer.chat_template:
+            return [unrendered(count, len(dataset))]
     with tempfile.TemporaryDirectory(prefix="gaard-check-") as folder:
         trainer = runs.build_trainer(costs.trial(spec, folder))
         return list(_findings(trainer, completions, spec.max_steps, measured=True))
@@ -66,7 +67,7 @@ def _findings(trainer: GAATrainer, count: int, max_steps: int, measured: bool) -
     args, scorer = trainer.args, trainer.scorer
     yield template(trainer.tokenizer, trainer.prompts.texts, trainer.prompts.ids)
     sampled = sample(trainer, count)
-    paid = pay(scorer.true if args.trained_reward == "true" else scorer.proxy, sampled, args.progress)
+    paid = pay(scorer.trained(args.trained_reward), sampled, args.progress)
     limit, eos_known = args.max_completion_length, bool(trainer.collector.eos_token_ids)
     of_pay = list(of_rewards(sampled, paid, args.batch_size, limit, eos_known))
     yield from of_pay

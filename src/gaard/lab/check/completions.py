@@ -90,7 +90,7 @@ class Listener(Scorer):
         """NaN for every completion."""
         self.batches.append({**batch, "completions": completions})
         unknown = torch.full((len(completions),), torch.nan)
-        return Scores(unknown, unknown, unknown, torch.zeros(len(completions), dtype=torch.bool))
+        return Scores(unknown, unknown[:, None], unknown, unknown, unknown)
 
 
 def sample(trainer: GAATrainer, count: int) -> Completions:

@@ -16,11 +16,11 @@ MARKER = "gaardmarker"  # a message that no template changes
 MARKS = re.compile(
     r"<\|im_start\|>|<\|start_header_id\|>|\[INST\]|<start_of_turn>|<\|(?:user|assistant|system)\|>|<\|end\|>"
 )
-RENDER = "tokenizer.apply_chat_template(messages, tokenize=False, add_generation_prompt=True)"
+RENDER = "give them as lists of messages, [{'role': 'user', 'content': …}], which gaard renders"
 
 
 def conversations(dataset: Iterable[Any]) -> int:
-    """How many prompts are lists of messages, which gaard does not train on.
+    """How many prompts are lists of messages.
 
     Args:
         dataset: Prompts, or rows with a ``prompt``.
@@ -32,22 +32,19 @@ def conversations(dataset: Iterable[Any]) -> int:
     return sum(isinstance(prompt, (list, tuple)) for prompt in prompts)
 
 
-def unrendered(count: int, size: int, tokenizer: PreTrainedTokenizerBase) -> Finding:
-    """What to do with prompts that are lists of messages.
+def unrendered(count: int, size: int) -> Finding:
+    """What to do with prompts that are lists of messages, for a model without a chat template.
 
     Args:
         count: How many are.
         size: Of how many.
-        tokenizer: The model's.
 
     Returns:
         A problem: they are refused.
     """
-    seen = f"{share(count, size)} prompts are lists of messages, and gaard trains on texts"
-    if tokenizer.chat_template:
-        return Finding(ABOUT, "problem", f"{seen}; the tokenizer has a chat template", f"render them: {RENDER}")
+    seen = f"{share(count, size)} prompts are lists of messages, and the tokenizer has no chat template"
     remedy = "a model that was tuned for chat, or prompts as plain text that a reader would go on with"
-    return Finding(ABOUT, "problem", f"{seen}; the tokenizer has no chat template: it is no chat model", remedy)
+    return Finding(ABOUT, "problem", f"{seen}: it is no chat model", remedy)
 
 
 def template(tokenizer: PreTrainedTokenizerBase, prompts: Sequence[str], ids: Sequence[Sequence[int]]) -> Finding:
@@ -95,7 +92,7 @@ def _with_template(tokenizer: PreTrainedTokenizerBase, prompts: Sequence[str]) -
     plain = sum(not any(mark in one for mark in _marks(before, after, tokenizer)) for one in prompts)
     unopened = sum(opening.strip() not in one for one in prompts)
     if plain:
-        remedy = f"render them: {RENDER}. If it is a base model whose tokenizer only carries a template, go on"
+        remedy = f"{RENDER}. If it is a base model whose tokenizer only carries a template, go on"
         seen = f"{share(plain, size)} prompts are plain text, but the tokenizer has a chat template"
         return Finding(ABOUT, "problem", seen, remedy)
     if twice:
@@ -103,7 +100,7 @@ def _with_template(tokenizer: PreTrainedTokenizerBase, prompts: Sequence[str]) -
         return Finding(ABOUT, "problem", f"{share(twice, size)} prompts went through the chat template twice", remedy)
     if unopened:
         seen = f"{share(unopened, size)} prompts do not open the assistant's turn, {opening.strip()!r}"
-        return Finding(ABOUT, "problem", seen, f"render them with add_generation_prompt=True: {RENDER}")
+        return Finding(ABOUT, "problem", seen, f"render them with add_generation_prompt=True, or {RENDER}")
     return Finding(ABOUT, "fine", f"{size} prompts are in the tokenizer's chat template, each to the assistant's turn")
 
 
