@@ -1,19 +1,19 @@
 """Greedy-Advantage-Aware RLHF (S. Johnson): PPO that also looks at the greedy token x* of every position (G4 to G9)."""
 
+from __future__ import annotations
+
 from dataclasses import dataclass
-from typing import Literal, NamedTuple
+from typing import TYPE_CHECKING, Literal, NamedTuple
 
-import torch
-from torch import Tensor
-
-from gaard.method.advantages import advantage_gap
-from gaard.method.coefficients import Granularity, at_granularity, gaa_coefficients
-from gaard.method.masking import masked_mean, masked_std, standardize
-from gaard.method.objective import GreedyClip, ScaledTerms
-from gaard.method.token_worth import TokenMemory, evidence
+from gaard.method.choices import Granularity, GreedyClip, ScaledTerms
 from gaard.methods.base import Method, ObjectiveForm
 from gaard.methods.experience import Estimates, Experience, GreedyTokens, Observation, Rollout
 from gaard.settings import Count, NotNegative
+
+if TYPE_CHECKING:  # help should not wait for torch
+    from torch import Tensor
+
+    from gaard.method.token_worth import TokenMemory
 
 Reading = Literal["text", "code", "expected"]
 GreedyRatio = Literal["own", "sampled"]
@@ -106,12 +106,16 @@ class GAA(Method):
 
     def coefficients(self, eta: Tensor, sigma: Tensor, mask: Tensor) -> tuple[Tensor, Tensor]:
         """Implements G7 and G8 at the granularity of the reading."""
+        from gaard.method.coefficients import at_granularity, gaa_coefficients
+
         granularity = self.answers.granularity
         eta, sigma = at_granularity(eta, mask, granularity), at_granularity(sigma, mask, granularity)
         return gaa_coefficients(eta, sigma, eta_scale=self.eta_scale, sigma_scale=self.sigma_scale)
 
     def metrics(self, experience: Experience) -> dict[str, float]:
         """The gap, and what the step does to greedy tokens."""
+        from gaard.method.masking import masked_mean
+
         mask, sigma = experience.rollout.completion_mask, experience.sigma
         raised = (sigma > 0) & (experience.greedy_advantages < 0)
         figures = {
@@ -136,6 +140,9 @@ def likeliest_tokens(estimates: Estimates, rollout: Rollout) -> GreedyTokens:
     Returns:
         x*, its advantage by the critic, and the gap to the one token that was sampled.
     """
+    from gaard.method.advantages import advantage_gap
+    from gaard.method.masking import masked_std
+
     spread = masked_std(estimates.one_step, rollout.completion_mask)
     gap = advantage_gap(estimates.one_step, estimates.greedy_one_step, spread)
     return GreedyTokens(rollout.greedy_ids, rollout.greedy_logprobs, estimates.greedy_advantages, gap)
@@ -157,6 +164,11 @@ def expected_tokens(estimates: Estimates, rollout: Rollout, memory: TokenMemory)
         The best of the candidates and the sampled token; the likeliest, without a gap, where none is known to be
         better than others.
     """
+    import torch
+
+    from gaard.method.masking import masked_std, standardize
+    from gaard.method.token_worth import evidence
+
     mask, spread = rollout.completion_mask, masked_std(estimates.advantages, rollout.completion_mask)
     standard = standardize(estimates.advantages, torch.zeros_like(spread), spread)
     known = memory.add(evidence(standard, rollout.logprobs, rollout.completion_ids, mask))
