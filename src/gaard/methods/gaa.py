@@ -21,17 +21,7 @@ GreedyValue = Literal["critic", "samples"]
 
 
 class Answers(NamedTuple):
-    """One answer to each question that Johnson's text leaves open (docs/deviations.md).
-
-    Attributes:
-        greedy_ratio: Ratio that J_x* uses: the greedy token's own, or the sampled token's.
-        granularity: Whether η and σ are each token's, or the minibatch's means.
-        scaled_terms: Whether a multiplies the surrogate alone, or value loss, KL and entropy too (objective).
-        greedy_clip: Whether b stands outside PPO's minimum, or inside, folded into the advantage.
-        greedy_value: What values x*: the critic, in the greedy branch (G5), or the run's own samples of that token
-            (:func:`expected_tokens`).
-        candidates: Among how many of the likeliest tokens x* is the one of best value; 1 for the likeliest alone.
-    """
+    """One answer to each question that Johnson's text leaves open: the options of :class:`GAA` of the same names."""
 
     greedy_ratio: GreedyRatio
     granularity: Granularity
@@ -55,13 +45,14 @@ class GAA(Method):
     Attributes:
         reading: Johnson's text; his published code, which departs from it; or the gap that his appendix means,
             estimated from the run's own samples (expected). It answers those of the next six options that are not
-            given.
-        greedy_ratio: See :class:`Answers`.
-        granularity: Likewise.
-        scaled_terms: Likewise.
-        greedy_clip: Likewise.
-        greedy_value: Likewise.
-        candidates: Likewise.
+            given (docs/deviations.md).
+        greedy_ratio: Ratio that J_x* uses: the greedy token's own, or the sampled token's.
+        granularity: Whether η and σ are each token's, or the minibatch's means.
+        scaled_terms: Whether a multiplies the surrogate alone, or value loss, KL and entropy too (objective).
+        greedy_clip: Whether b stands outside PPO's minimum, or inside, folded into the advantage.
+        greedy_value: What values x*: the critic, in the greedy branch (G5), or the run's own samples of that token
+            (:func:`expected_tokens`).
+        candidates: Among how many of the likeliest tokens x* is the one of best value; 1 for the likeliest alone.
         eta_scale: Multiplier of η (G11).
         sigma_scale: Multiplier of σ (G11); 0.5 is the text's σ/2.
     """
