@@ -57,7 +57,7 @@ def test_every_command_is_a_module_that_says_the_same_as_the_overview():
     folder = Path(cli.__file__).parent / "commands"
     assert set(cli.COMMANDS) == {path.stem for path in folder.glob("*.py")} - {"__init__", "terminal"}
     for name, summary in cli.COMMANDS.items():
-        assert importlib.import_module(f"gaard.commands.{name}").SUMMARY == summary
+        assert summary == importlib.import_module(f"gaard.commands.{name}").SUMMARY
 
 
 def test_help_of_the_other_commands(capsys):
