@@ -51,7 +51,7 @@ def test_a_long_name_leaves_out_figures_and_not_the_time(width):
 
 def test_where_not_even_that_fits_the_name_is_cut():
     line = shown(40, label="sentiment-cliff reference-resets seed 11")
-    assert re.match(r"sentiment.*… [━╸╺ ]+ 37/80 [-\d]+:..:.. left$", line)
+    assert re.match(r"sentim.*… [━╸╺ ]{10} 37/80 [-\d]+:..:.. left$", line)
     assert len(line) <= 40
 
 
