@@ -2,17 +2,14 @@
 
 import argparse
 from collections.abc import Mapping, Sequence
-from dataclasses import MISSING, fields
+from dataclasses import fields
+from itertools import pairwise
 from typing import Any, NoReturn
-
-import docstring_parser
 
 from gaard.errors import ConfigError
 from gaard.messages import shortened
-from gaard.settings import check_keys, choices, field_type
 
 OWN = ("method", "advantages")  # fields that may name a class in a file of the user's
-NESTED = ("method", "advantages", "honeypot")  # fields whose parts are options too, such as --method.threshold
 
 
 class Parser(argparse.ArgumentParser):
@@ -35,106 +32,79 @@ class Parser(argparse.ArgumentParser):
         return super().parse_known_args(args, namespace)
 
 
-def plain_parser(command: str, description: str) -> Parser:
-    """A parser without the fields of a run."""
-    return Parser(prog=f"gaard {command}", description=description, allow_abbrev=False)
+class _Formatter(argparse.RawDescriptionHelpFormatter):
+    """Help whose texts stand beside the longest usual option, not below it."""
+
+    def __init__(self, prog: str):
+        super().__init__(prog, max_help_position=30)
 
 
-def settings_parser(command: str, description: str) -> Parser:
-    """Options for every field of a run.
+def plain_parser(command: str, description: str, usage: str | None = None, epilog: str | None = None) -> Parser:
+    """A parser without the fields of a run.
 
     Args:
         command: Of ``gaard``.
-        description: A sentence.
+        description: What it does.
+        usage: How it is called, behind its name; made from its options if left out.
+        epilog: What help ends on, its lines kept.
 
     Returns:
-        A parser whose results hold only what was given (:func:`given_settings`).
+        The parser.
     """
-    from gaard.lab.spec import CHOSEN, RunSpec
-    from gaard.training.config import GAAConfig
+    return Parser(
+        prog=f"gaard {command}",
+        usage=usage and f"gaard {command} {usage}",
+        description=description,
+        epilog=epilog,
+        formatter_class=_Formatter,
+        allow_abbrev=False,
+        add_help=usage is None,
+    )
 
-    parser = plain_parser(command, description)
-    parser.add_argument("--config", action="append", metavar="FILE.yaml", help="settings; options beside it win")
-    parser.add_argument(
+
+def asks_for_all(words: Sequence[str]) -> bool:
+    """Whether the words of a command hold ``--help all``."""
+    return any(pair in (("--help", "all"), ("-h", "all")) for pair in pairwise(words))
+
+
+def add_settings(parser: Parser, whole: bool = True, without: Sequence[str] = ()) -> Parser:
+    """Options for every field of a run, under headings.
+
+    Args:
+        parser: Made with a usage.
+        whole: Whether help shows all of them, in full; else those that are needed first, in a phrase each.
+        without: Fields that help leaves out. They are parsed all the same, so that an error can tell where they belong.
+
+    Returns:
+        The same parser; its results hold only what was given (:func:`given_settings`).
+    """
+    from gaard import option_texts
+    from gaard.lab.spec import RunSpec
+    from gaard.settings import field_type
+
+    for heading, names in option_texts.groups():
+        group = parser.add_argument_group(heading)
+        for name in names:
+            hidden = name.partition(".")[0] in without or not (whole or heading in option_texts.SHORT)
+            text = argparse.SUPPRESS if hidden else option_texts.text(name, whole).replace("%", "%%")
+            # A switch may stand alone.
+            switch = "." not in name and field_type(RunSpec, name) is bool
+            taken: dict[str, Any] = {"nargs": "?", "const": "true", "metavar": "true|false"} if switch else {}
+            group.add_argument(f"--{name}", **{"help": text, "metavar": option_texts.value(name), **taken})
+    group = parser.add_argument_group("this command")
+    group.add_argument("--config", action="append", metavar="FILE.yaml", help="settings; options beside it win")
+    group.add_argument(
         "--overwrite", action="store_true", default=None, help="delete a run that is there and start again"
     )
-    shared = {field.name for field in fields(GAAConfig)}
-    own = parser.add_argument_group("what is trained, on what")
-    choice = parser.add_argument_group("method, and what stands beside it (docs/methods.md)")
-    rest = parser.add_argument_group("settings")
-    words = _described(RunSpec) | _described(GAAConfig)
-    for field in fields(RunSpec):
-        if field.name == "overwrite":
-            continue
-        group = own if field.name not in shared or field.name == "output_dir" else rest
-        if field.name in CHOSEN:
-            _add_choice(choice, field.name, words[field.name])
-            continue
-        kind = field_type(RunSpec, field.name)
-        default = "" if field.default is MISSING else f" (default: {field.default})"
-        text = (words[field.name] + default).replace("%", "%%")
-        group.add_argument(f"--{field.name}", help=text, metavar=_metavar(kind), **_taken(kind))
-        if field.name == "honeypot":
-            _add_parts(group, field.name, {part: [f"of --{field.name}"] for part in _parts(field.name)})
+    group.add_argument("-h", "--help", action="help", help="this; --help all: every option, in full")
     return parser
-
-
-def _described(kind: type) -> dict[str, str]:
-    """Field → what its docstring says of it."""
-    found = docstring_parser.parse(str(kind.__doc__))
-    return {one.arg_name: " ".join(str(one.description).split()) for one in found.params}
-
-
-def _metavar(kind: Any) -> str:
-    """What a field's value looks like."""
-    names = choices(kind)
-    return "{" + ",".join(map(str, names)) + "}" if names else "VALUE"
-
-
-def _taken(kind: Any) -> dict[str, Any]:
-    """How argparse takes a field: a switch may stand alone."""
-    return {"nargs": "?", "const": "true"} if kind is bool else {}
-
-
-def _add_choice(group: Any, name: str, text: str) -> None:
-    """An option for a name, and one for each option of each that may be named."""
-    from gaard.lab.spec import CHOSEN
-
-    owners: dict[str, list[str]] = {}
-    for known, kind in CHOSEN[name].items():
-        for option, words in _described(kind).items():
-            owners.setdefault(option, []).append(f"{known}: {words}")
-    if name in NESTED:
-        group.add_argument(f"--{name}", metavar="NAME", help=text)
-        _add_parts(group, name, owners)
-        return
-    # Several may stand there, each with options of its own: a list in YAML.
-    options = "; ".join(f"{option} of {' '.join(lines)}" for option, lines in owners.items())
-    text = f"{text} A list, such as '[{{name: sam, radius: 0.01}}]'. Options: {options}"
-    group.add_argument(f"--{name}", metavar="LIST", help=text.replace("%", "%%"))
-
-
-def _add_parts(group: Any, name: str, parts: Mapping[str, Sequence[str]]) -> None:
-    """An option for each part of a field."""
-    for part, lines in parts.items():
-        group.add_argument(f"--{name}.{part}", metavar="VALUE", help=" ".join(lines).replace("%", "%%"))
-
-
-def _parts(name: str) -> list[str]:
-    """What may stand behind the dot of a field of ``NESTED``."""
-    from gaard.lab.spec import CHOSEN
-    from gaard.rewards.spec import HONEYPOT_KEYS
-
-    if name == "honeypot":
-        return list(HONEYPOT_KEYS)
-    return list(dict.fromkeys(field.name for kind in CHOSEN[name].values() for field in fields(kind)))
 
 
 def given_settings(arguments: argparse.Namespace) -> dict[str, Any]:
     """The fields of a run that config files and options give, and no others.
 
     Args:
-        arguments: As :func:`settings_parser` parsed them.
+        arguments: As a parser with :func:`add_settings` parsed them.
 
     Returns:
         Field → value, not yet checked.
@@ -143,6 +113,7 @@ def given_settings(arguments: argparse.Namespace) -> dict[str, Any]:
         ConfigError: For a config file that cannot be used.
     """
     from gaard.lab.spec import RunSpec, layered, read_config
+    from gaard.option_texts import NESTED
 
     given = {key: value for key, value in vars(arguments).items() if value is not None}
     options = {f.name: _value(f.name, given[f.name]) for f in fields(RunSpec) if f.name in given}
@@ -173,6 +144,7 @@ def _start(name: str, start: Any, option: str) -> Mapping[str, Any]:
 def _value(name: str, text: Any) -> Any:
     """An option's value: as it stands where a field holds a text, else as YAML has it."""
     from gaard.lab.spec import RunSpec
+    from gaard.settings import field_type
 
     kind = field_type(RunSpec, name)
     return text if kind is str or not isinstance(text, str) else _yaml(text)
@@ -192,18 +164,22 @@ def _yaml(text: str) -> Any:
         return text
 
 
-def check_options(words: Sequence[str], others: Sequence[str]) -> None:
+def check_options(words: Sequence[str], others: Sequence[str], command: str = "train") -> None:
     """Refuse unknown options with the nearest known one, or with the place that an option has moved to.
 
     Args:
         words: Of the command line.
         others: Options of the command that are no fields of a run.
+        command: Its name, to tell where its options are listed.
 
     Raises:
         ConfigError: Naming the first that is not known.
     """
     from gaard.lab.spec import RunSpec, check_settings
+    from gaard.option_texts import NESTED, parts
+    from gaard.settings import check_keys
 
+    listed = f"`gaard {command} --help all`"
     known = [*(f.name for f in fields(RunSpec)), "config", "help", *others]
     for word in words:
         if word.startswith("--overwrite="):
@@ -211,14 +187,14 @@ def check_options(words: Sequence[str], others: Sequence[str]) -> None:
         name, dot, part = word[2:].partition("=")[0].partition(".")
         if not word.startswith("--") or not name:
             continue
-        check_settings([name], known, "command line", "--")
+        check_settings([name], known, "command line", "--", listed)
         if dot and name in NESTED and not part:
-            raise ConfigError(f"{word}: name an option behind the dot: {', '.join(_parts(name))}")
+            raise ConfigError(f"{word}: name an option behind the dot: {', '.join(parts(name))}")
         if dot and name in NESTED:
             if not _may_be_own(words, name):
-                check_keys([part], _parts(name), f"--{name}")
+                check_keys([part], parts(name), f"--{name}", listed)
         elif dot:
-            raise ConfigError(f"--{name}.{part}: {name} has no options of its own there: see --help")
+            raise ConfigError(f"--{name}.{part}: {name} has no options of its own there: see --help all")
 
 
 def _may_be_own(words: Sequence[str], name: str) -> bool:

@@ -27,7 +27,8 @@ T = TypeVar("T")
 O = TypeVar("O", bound="Options")  # noqa: E741
 
 LONGEST_VALUE = 200  # characters of a value in an error
-FEW = 20  # names that an error lists even where it knows the nearest
+FEW = 8  # names that an error lists even where it knows the nearest
+OF_RUNS = "`gaard train --help all`"  # lists the fields of a run
 PHRASES = {
     "greater_than": "must be greater than {gt:g}",
     "greater_than_equal": "must be {ge:g} or more",
@@ -105,30 +106,32 @@ def choices(kind: Any) -> tuple[Any, ...]:
     return get_args(kind) if str(get_origin(kind)) == "typing.Literal" else ()
 
 
-def suggest(value: str, known: Iterable[str]) -> str:
+def suggest(value: str, known: Iterable[str], listed: str = "") -> str:
     """The end of an error message about a name that is not known: the nearest one, and all of them if they are few.
 
     Args:
         value: What was given.
         known: What would have been accepted.
+        listed: A command that lists them, told of where they are many and none is near.
 
     Returns:
         For example ``did you mean 'ppo'? Choose from fold, gaa, ppo``.
     """
     names = [str(choice) for choice in known]
-    hint = did_you_mean(value, names).strip()
-    if hint and len(names) > FEW:
-        return f"{hint[:1].lower()}{hint[1:]}"
-    return f"{hint[:1].lower()}{hint[1:]} Choose from {', '.join(sorted(names))}".strip()
+    hint = did_you_mean(value, names).strip().replace("Did", "did", 1)
+    if len(names) > FEW and (hint or listed):
+        return hint or f"{listed} lists what there is"
+    return f"{hint} Choose from {', '.join(sorted(names))}".strip()
 
 
-def check_keys(given: Iterable[Any], known: Iterable[str], where: str) -> None:
+def check_keys(given: Iterable[Any], known: Iterable[str], where: str, listed: str = OF_RUNS) -> None:
     """Refuse keys that no field has.
 
     Args:
         given: Keys found.
         known: Field names.
         where: The file or place they were found in.
+        listed: A command that lists the fields, if they are many.
 
     Raises:
         ConfigError: Naming the first unknown key and its nearest neighbour.
@@ -136,7 +139,7 @@ def check_keys(given: Iterable[Any], known: Iterable[str], where: str) -> None:
     known = list(known)
     for key in given:
         if key not in known:
-            raise ConfigError(f"{where}: unknown key {key!r}: {suggest(str(key), known)}")
+            raise ConfigError(f"{where}: unknown key {key!r}: {suggest(str(key), known, listed)}")
 
 
 @dataclass(frozen=True)
@@ -250,9 +253,8 @@ class Choice(Generic[O]):
                 raise ConfigError(f"{noun} {name!r} has no option {option!r}: {self._whose(option, kind)}")
         for field in fields(kind):
             if field.name not in options and field.default is MISSING and field.default_factory is MISSING:
-                raise ConfigError(
-                    f"{noun} {name!r} needs the option {field.name!r}: give it, or a default in its class"
-                )
+                remedy = "give it, or a default in its class"
+                raise ConfigError(f"{noun} {name!r} needs the option {field.name!r}: {remedy}")
         return kind(**options)
 
     def _class_of(self, name: str) -> type[O]:
@@ -261,10 +263,8 @@ class Choice(Generic[O]):
 
         found = self.known.get(name) or class_in_file(name, self.base, f"{self.field}={name!r}")
         if found is None:
-            raise ConfigError(
-                f"{self.field}={name!r} is not known: {suggest(name, self.known)}, or name a Python file of your "
-                "own, path/to/file.py"
-            )
+            own = "or name a Python file of your own, path/to/file.py"
+            raise ConfigError(f"{self.field}={name!r} is not known: {suggest(name, self.known)}, {own}")
         if not found.name:
             raise ConfigError(f'{self.base.kind}={name!r}: the class {found.__name__} has no name: write name = "…"')
         return found

@@ -15,11 +15,14 @@ import torch
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))  # where this is run as a script
 
 from gaard.errors import CheckpointError
-from gaard.method import advantages, coefficients, objective
+from gaard.method import advantages, coefficients, objective, token_worth
+from gaard.method.advantages import advantage_gap, folded
+from gaard.method.coefficients import gaa_coefficients
 from gaard.method.token_worth import evidence
-from gaard.methods import METHODS, fold, gaa, gae
+from gaard.methods import METHODS
 from gaard.methods.gaa import READINGS
-from gaard.regularizers import PAR, REGULARIZERS, KLBudget, flat
+from gaard.regularizers import PAR, REGULARIZERS, KLBudget, uphill
+from gaard.regularizers.uphill import gradient_uphill
 from gaard.training import estimate, trainer, update
 from gaard.version import ALGORITHM_VERSION, __version__
 from tiny import tiny_trainer, words_reward
@@ -117,12 +120,12 @@ def test_the_golden_runs_see_what_is_peculiar_to_each():
 
 
 def flipped_b(eta, sigma, **scales):
-    a, b = coefficients.gaa_coefficients(eta, sigma, **scales)
+    a, b = gaa_coefficients(eta, sigma, **scales)
     return a, -b
 
 
 def kept_below(values, threshold, mask):
-    return -advantages.folded(-values, threshold, mask)
+    return -folded(-values, threshold, mask)
 
 
 def rare_everywhere(advantages, logprobs, ids, mask):
@@ -133,24 +136,24 @@ def unclipped(values, old_values, returns, cliprange_value):
     return 0.5 * (values - returns) ** 2
 
 
-def downhill(policy, critic, again, radius, uphill=flat.gradient_uphill):
-    return uphill(policy, critic, again, -radius)
+def downhill(policy, critic, again, radius):
+    return gradient_uphill(policy, critic, again, -radius)
 
 
 BROKEN = [  # run, module, name, what stands there instead
-    ("fold", fold, "folded", kept_below),
-    ("fold", fold, "folded", lambda values, threshold, mask: advantages.folded(values, 1.1 * threshold, mask)),
-    ("gaa-text", gaa, "gaa_coefficients", flipped_b),
-    ("gaa-code", gaa, "gaa_coefficients", flipped_b),
-    ("gaa-text", gaa, "advantage_gap", lambda one, greedy, spread: advantages.advantage_gap(greedy, one, spread)),
-    ("gaa-code", gaa, "at_granularity", lambda x, mask, granularity: x),
-    ("gaa-expected", gaa, "evidence", rare_everywhere),
+    ("fold", advantages, "folded", kept_below),
+    ("fold", advantages, "folded", lambda values, threshold, mask: folded(values, 1.1 * threshold, mask)),
+    ("gaa-text", coefficients, "gaa_coefficients", flipped_b),
+    ("gaa-code", coefficients, "gaa_coefficients", flipped_b),
+    ("gaa-text", advantages, "advantage_gap", lambda one, greedy, spread: advantage_gap(greedy, one, spread)),
+    ("gaa-code", coefficients, "at_granularity", lambda x, mask, granularity: x),
+    ("gaa-expected", token_worth, "evidence", rare_everywhere),
     ("gaa-text", estimate, "GREEDY_SCORE_LIMIT", 1.0),
-    ("ppo", gae, "value_loss", unclipped),
+    ("ppo", objective, "value_loss", unclipped),
     ("ppo", update, "kl_loss", lambda statistics, ref_logprobs, config: 1.1 * statistics.kl),
     ("ppo", objective, "clipped_surrogate", lambda ratio, advantages, cliprange: ratio * advantages),
-    ("sam", flat, "gradient_uphill", downhill),
-    ("gradient-norm", flat, "gradient_uphill", downhill),
+    ("sam", uphill, "gradient_uphill", downhill),
+    ("gradient-norm", uphill, "gradient_uphill", downhill),
     ("reference-resets", REGULARIZERS["reference-resets"], "resets_reference", lambda self, step: step == 1),
     ("kl-budget", KLBudget, "ends", lambda self, metrics: False),
     ("par", PAR, "shape_scores", lambda self, scores, baseline: torch.sigmoid(scores - baseline.mean(-1))),

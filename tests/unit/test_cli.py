@@ -1,13 +1,7 @@
 """The command line on a tiny model: what it says and what it makes."""
 
 import json
-import os
-import re
-import resource
 import shutil
-import subprocess
-import sys
-from dataclasses import fields
 from pathlib import Path
 
 import pytest
@@ -16,7 +10,6 @@ from transformers import AutoModelForCausalLM
 
 from gaard import GAAConfig, cli
 from gaard.lab.measures import OF_RUN
-from gaard.lab.spec import RunSpec
 from gaard.version import __version__
 
 # What it says ---------------------------------------------------------------------------------------------------------
@@ -25,70 +18,6 @@ from gaard.version import __version__
 def test_version(capsys):
     assert cli.main(["--version"]) == 0
     assert capsys.readouterr().out.strip() == f"gaard {__version__}"
-
-
-def test_alone_it_lists_its_commands(capsys):
-    assert cli.main([]) == 0
-    out = capsys.readouterr().out
-    assert all(re.search(rf"^  gaard {command}\b.*  \S", out, re.MULTILINE) for command in cli.COMMANDS)
-
-
-def shown_help(words, capsys) -> str:
-    with pytest.raises(SystemExit) as left:
-        cli.main([*words, "--help"])
-    assert left.value.code == 0
-    return capsys.readouterr().out
-
-
-@pytest.mark.parametrize("command", ["train", "compare"])
-def test_help_explains_every_field(command, capsys, monkeypatch):
-    monkeypatch.setenv("COLUMNS", "1000")
-    text = shown_help([command], capsys)
-    for field in fields(RunSpec):
-        assert re.search(rf"^  --{field.name}\b.*?  +\S.*\w", text, re.MULTILINE | re.DOTALL), field.name
-    sentences = re.findall(r"^        \w+: (.+)", (RunSpec.__doc__ or "").partition("Attributes:")[2], re.MULTILINE)
-    assert all(" ".join(sentence.split()) in " ".join(text.split()) for sentence in sentences)
-
-
-def test_help_tells_the_options_of_methods_and_whose_they_are(capsys, monkeypatch):
-    monkeypatch.setenv("COLUMNS", "1000")
-    text = shown_help(["train"], capsys)
-    assert re.search(r"^  --method.threshold VALUE\s+fold: From how many robust", text, re.MULTILINE)
-    assert re.search(r"^  --method.reading VALUE\s+gaa: Johnson's text", text, re.MULTILINE)
-    assert re.search(r"^  --advantages.lam VALUE\s+gae: λ", text, re.MULTILINE)
-    regularizers = re.search(r"^  --regularizers LIST\s+(.*)", text, re.MULTILINE)[1]
-    assert "steps of reference-resets: Training steps from one reset to the next" in regularizers
-    assert "radius of gradient-norm: How far off" in regularizers
-
-
-def test_help_of_the_other_commands(capsys):
-    assert "fetch" in shown_help(["models"], capsys)
-    assert "--out" in shown_help(["coefficients"], capsys)
-    assert all(word in shown_help(["compare"], capsys) for word in ("--arms", "--seeds", "--baseline", "--out"))
-    assert cli.main(["--help"]) == 0
-    out = capsys.readouterr().out
-    assert all(command in out for command in cli.COMMANDS)
-
-
-def cpu_seconds(command) -> float:
-    """What a process and its children computed."""
-    before = resource.getrusage(resource.RUSAGE_CHILDREN)
-    subprocess.run(command, check=True, capture_output=True, env=os.environ | {"OMP_NUM_THREADS": "1"})
-    after = resource.getrusage(resource.RUSAGE_CHILDREN)
-    return after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime
-
-
-@pytest.mark.skipif(not hasattr(resource, "RUSAGE_CHILDREN"), reason="needs POSIX")
-@pytest.mark.parametrize(("words", "most"), [(["--help"], 1.0), (["train", "--help"], 2.0)])
-def test_help_does_not_keep_one_waiting(words, most):
-    assert min(cpu_seconds([sys.executable, "-m", "gaard", *words]) for _ in range(3)) < most
-
-
-@pytest.mark.parametrize("words", [["--help"], ["train", "--help"], ["compare", "--help"], ["train", "--sede", "1"]])
-def test_neither_help_nor_a_typo_waits_for_transformers(words):
-    look = "import sys; from gaard import cli\ntry: cli.main(sys.argv[1:])\nexcept SystemExit: pass\n"
-    look += "assert not {'transformers', 'accelerate', 'scipy', 'matplotlib'} & set(sys.modules)"
-    subprocess.run([sys.executable, "-c", look, *words], check=True, capture_output=True)
 
 
 # What it does ---------------------------------------------------------------------------------------------------------

@@ -14,9 +14,8 @@ import torch
 
 from gaard.errors import ConfigError, GaardError
 from gaard.lab.compare import compare
-from gaard.lab.engine import RunsProgress, execute
+from gaard.lab.engine import execute
 from gaard.lab.study import study_of_settings
-from gaard.training.config import GAAConfig
 
 SHORT = {
     "scenario": "capped",
@@ -104,7 +103,10 @@ def test_two_at_once_give_what_one_at_a_time_gives(tmp_path, threads):
             assert first.exists() == second.exists()
             assert run["arm"] == "untrained" or first.read_bytes() == second.read_bytes()
     assert json.loads((tmp_path / "two" / "results.json").read_text()) == two
-    assert told[0] == "run 1/6: capped, untrained, seed 0"
+    assert told[:2] == [f"6 runs in {tmp_path / 'two'}, 2 at once", "run 1/6: capped, untrained, seed 0"]
+    assert told[2:4] == ["run 2/6: capped, ppo, seed 0", "run 3/6: capped, gaa-text, seed 0"]  # before any has ended
+    begun = [text for text in told if text.startswith("run ") and not text.endswith("done")]
+    assert [text.split(":")[0] for text in begun] == [f"run {number}/6" for number in range(1, 7)]
     assert sum(text.endswith("done") for text in told) == 5
 
 
@@ -145,17 +147,12 @@ def test_processes_share_the_threads(threads):
     assert [count for _, count in execute([partial(torch.get_num_threads)], 2)] == [1]
 
 
-def test_progress_counts_the_steps_of_all_runs(tmp_path):
-    runs = [GAAConfig(str(tmp_path / name), max_steps=10, progress=False) for name in "ab"]
-    progress = RunsProgress(runs, 2)
-    (tmp_path / "a").mkdir()
-    (tmp_path / "a" / "metrics.jsonl").write_text("{}\n{}\n{}\n")
-    progress.look()
-    assert progress._bar.tasks[0].completed == 0  # where no bar is shown, no file is read
-    progress._bar.disable = False
-    progress.look()
-    (task,) = progress._bar.tasks
-    assert (task.completed, task.total) == (3, 20)
+def test_no_more_tasks_begin_than_go_on_at_once():
+    begun, ended = [], []
+    for index, _ in execute([partial(double, i) for i in range(5)], 2, begun=begun.append):
+        assert len(begun) - len(ended) <= 2
+        ended.append(index)
+    assert begun == [0, 1, 2, 3, 4]
 
 
 @pytest.mark.parametrize("jobs", [0, -1, 1.5, True])

@@ -12,7 +12,7 @@ import pytest
 
 import __main__
 from gaard import GAAConfig
-from gaard.arguments import check_options, given_settings, settings_parser
+from gaard.arguments import add_settings, check_options, given_settings, plain_parser
 from gaard.errors import ConfigError
 from gaard.lab.spec import RunSpec
 from gaard.methods import Fold, Method, find_method
@@ -204,7 +204,7 @@ BOOSTED = MINE.replace('name = "mine"\n', 'name = "mine"\n    boost: float = 1.0
 
 
 def spec(words):
-    parser = settings_parser("train", "")
+    parser = add_settings(plain_parser("train", "", ""))
     check_options(words, ())
     return RunSpec(**given_settings(parser.parse_args(words)))
 

@@ -115,9 +115,9 @@ def test_a_file_that_fails_on_import_gives_the_line(tmp_path):
 def test_anything_else_is_a_model(monkeypatch):
     asked = []
     monkeypatch.setattr(spec, "ClassifierReward", lambda name: asked.append(name) or "the model")
-    for name in ("owner/model", "gpt2", "folder/model", r"C:\models\sentiment"):
+    for name in ("owner/model", "folder/model", r"C:\models\sentiment"):
         assert reward_from_name(name) == "the model"
-    assert asked == ["owner/model", "gpt2", "folder/model", r"C:\models\sentiment"]
+    assert asked == ["owner/model", "folder/model", r"C:\models\sentiment"]
 
 
 def test_a_model_that_is_not_there_says_how_rewards_are_named(monkeypatch):

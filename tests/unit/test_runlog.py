@@ -3,10 +3,9 @@
 import json
 
 import pytest
-from rich.console import Console
 
 from gaard.errors import CheckpointError
-from gaard.training.runlog import RunLog, StepProgress, read_jsonl
+from gaard.training.runlog import RunLog, read_jsonl
 from tiny import tiny_trainer
 
 # The files ------------------------------------------------------------------------------------------------------------
@@ -98,27 +97,6 @@ def test_a_line_that_the_disk_does_not_take_is_an_error_with_a_remedy(tmp_path):
     (tmp_path / "metrics.jsonl").mkdir()
     with pytest.raises(CheckpointError, match=r"metrics\.jsonl could not be written: .*free some space"):
         RunLog(tmp_path).write("metrics.jsonl", [{"step": 1}])
-
-
-# The terminal ---------------------------------------------------------------------------------------------------------
-
-
-def test_without_a_terminal_there_are_some_ten_lines_a_run(capsys):
-    with StepProgress(40, "ppo seed 0") as progress:
-        for step in range(41):
-            progress.show(step, {"reward": step / 10, "kl_ref": 0.25, "unimportant": 1.0} if step else {})
-    lines = capsys.readouterr().err.splitlines()
-    assert len(lines) == 11
-    assert lines[-1].split() == ["ppo", "seed", "0", "40/40", "reward", "4.000", "kl_ref", "0.250"]
-
-
-def test_on_a_terminal_the_bar_shows_the_figures(monkeypatch, capsys):
-    monkeypatch.setattr("gaard.training.runlog.Console", lambda **kwargs: Console(force_terminal=True, width=160))
-    with StepProgress(2, "ppo seed 0") as progress:
-        progress.show(1, {"reward": 1.5})
-    out = capsys.readouterr().out
-    assert "1/2" in out
-    assert "reward 1.500" in out
 
 
 @pytest.mark.parametrize("torn", [b'{"text": "na\xc3', b"3", b"[3]", b'"x"'])

@@ -9,7 +9,7 @@ import pytest
 import yaml
 
 from gaard import cli
-from gaard.arguments import given_settings, settings_parser
+from gaard.arguments import add_settings, given_settings, plain_parser
 from gaard.errors import CheckpointError, ConfigError
 from gaard.lab.compare import compare
 from gaard.lab.scenarios import SCENARIOS, Scenario, find_scenario, with_scenario
@@ -150,7 +150,7 @@ def test_the_defaults_are_those_of_the_scenario_that_runs(words, scenario, lengt
     (tmp_path / "CONFIG").write_text("scenario: length\n")
     (tmp_path / "NONE").write_text("scenario: null\n")
     monkeypatch.chdir(tmp_path)
-    given = given_settings(settings_parser("train", "").parse_args(["--output_dir", "x", *words]))
+    given = given_settings(add_settings(plain_parser("train", "", "")).parse_args(["--output_dir", "x", *words]))
     settings = RunSpec(**with_scenario(given))
     assert (settings.scenario, settings.max_completion_length) == (scenario, length)
     assert settings.prompts == ([] if scenario is None else list(find_scenario(scenario).prompts))

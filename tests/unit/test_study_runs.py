@@ -243,7 +243,7 @@ def test_a_reward_that_is_edited_before_another_process_reads_it_does_not_join(t
     edited = []
 
     def edit(text):
-        if "calm" in text and not edited:  # the first of its runs is done
+        if "calm" in text and text.endswith("done") and not edited:
             edited.append((tmp_path / "calm.py").write_text(EDITED))
 
     results = compare(study, tmp_path / "out", jobs=2, announce=edit)

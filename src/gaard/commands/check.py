@@ -3,12 +3,14 @@
 import sys
 from typing import TYPE_CHECKING
 
+from gaard.arguments import add_settings, asks_for_all, check_options, given_settings, plain_parser
+
 if TYPE_CHECKING:
     from rich.table import Table
 
     from gaard.lab.check import Finding
 
-SUMMARY = "what rewards, prompts and settings look like before training"
+SUMMARY = "look at rewards, prompts and settings before training"
 DESCRIPTION = (
     "Look at some completions of the untrained model before training: are rewards constant, sparse or tied to length, "
     "do prompts fit the model, what does a step take, which method fits. Takes the settings of gaard train; nothing is "
@@ -28,11 +30,9 @@ def main(words: list[str]) -> int:
     Returns:
         Exit status: 1 if there is a problem, else 0.
     """
-    from gaard.arguments import check_options, given_settings, settings_parser
-
-    parser = settings_parser("check", DESCRIPTION)
+    parser = add_settings(plain_parser("check", DESCRIPTION, "[--OPTION VALUE ...]"), asks_for_all(words))
     parser.add_argument("--completions", type=int, metavar="N", help="how many to look at, at least (default: 256)")
-    check_options(words, ("completions",))
+    check_options(words, ("completions",), "check")
     arguments = parser.parse_args(words)
     settings = given_settings(arguments)
     from gaard.errors import ConfigError

@@ -176,7 +176,8 @@ def _found(given: Any) -> Arm:
     found = in_python_file(given, Arm, f"arms: {given!r}")
     if found is None:
         raise ConfigError(
-            f"arms: {given!r} is not known: {suggest(given, ARMS)}; a Python file of your own is named by its path"
+            f"arms: {given!r} is not known: {suggest(given, ARMS, '`gaard arms`')}; a Python file of your own is named "
+            "by its path"
         )
     return found
 

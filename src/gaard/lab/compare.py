@@ -16,8 +16,9 @@ from gaard.errors import CheckpointError, ConfigError, GaardError
 from gaard.lab.agreement import Known, check_agreement
 from gaard.lab.arms import UNTRAINED
 from gaard.lab.collection import collect, write_table
-from gaard.lab.engine import RunsProgress, execute
+from gaard.lab.engine import execute
 from gaard.lab.frontier import at_kl, frontier_area, knows_hacks
+from gaard.lab.progress import RunsProgress
 from gaard.lab.ray_engine import connected, execute_on_ray
 from gaard.lab.scenarios import find_scenario
 from gaard.lab.spec import RunSpec, build_trainer
@@ -98,7 +99,7 @@ def compare(
             number of threads may round otherwise: compare figures of one ``jobs`` where the last digit counts.
         engine: Where: ``processes`` of this machine, or the machines of a ``ray`` cluster, which all have to see the
             folder at the same path (:mod:`gaard.lab.ray_engine`).
-        announce: Told which run begins or ends.
+        announce: Told how many runs there are, and which of them begins or ends.
 
     Returns:
         The results, as written to ``results.json`` (:func:`gaard.lab.collection.collect`).
@@ -206,21 +207,28 @@ def _carried_out(
     """Key and outcome of each run as it ends; the first alone, since what stops it would stop them all."""
     tasks = [_Task(key, spec, folder, agreed) for key, spec in specs.items()]
     first, rest, jobs = replace(tasks[0], alone=True), tasks[1:], min(jobs, len(tasks) - 1)
-    announce(f"run 1/{len(tasks)}: {first}")
+    of = f"/{len(tasks)}: "
+    announce(f"{len(tasks)} runs in {folder}{f', {jobs} at once' * (jobs > 1)}")
+    announce(f"run 1{of}{first}")
     if engine.here:
         yield first.key, first()
     else:
         yield from ((first.key, run) for _, run in engine.execute([first.silent()], jobs))
     if engine.here and jobs == 1:
         for number, task in enumerate(rest, 2):
-            announce(f"run {number}/{len(tasks)}: {task}")
+            announce(f"run {number}{of}{task}")
             yield task.key, task()
         return
     trained = [spec for key, spec in specs.items() if key.arm != UNTRAINED]
     with RunsProgress(trained, jobs) as progress:
-        for index, run in engine.execute([task.silent() for task in rest], jobs, progress.look):
+        progress.look()
+
+        def begun(index: int) -> None:
+            announce(f"run {index + 2}{of}{rest[index]}")
+
+        for index, run in engine.execute([task.silent() for task in rest], jobs, progress.look, begun):
             progress.look()
-            announce(f"run {index + 2}/{len(tasks)}: {rest[index]}: {run.error or 'done'}")
+            announce(f"run {index + 2}{of}{rest[index]}: {run.error or 'done'}")
             yield rest[index].key, run
 
 

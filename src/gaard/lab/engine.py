@@ -1,30 +1,27 @@
 """How the runs of a comparison are carried out several at once, each in a process of its own."""
 
-import contextlib
 import multiprocessing
 import os
 import threading
 from collections.abc import Callable, Iterator, Sequence
-from concurrent.futures import FIRST_COMPLETED, ProcessPoolExecutor, wait
+from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
 from concurrent.futures.process import BrokenProcessPool
-from pathlib import Path
-from types import TracebackType
+from itertools import islice
 from typing import TypeVar
 
 import torch
-from rich.console import Console
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 
 from gaard.errors import GaardError
-from gaard.training.config import GAAConfig
-from gaard.training.runlog import METRICS
 
 T = TypeVar("T")
 TICK = 1.0  # seconds between looks at how far the others are
 
 
 def execute(
-    tasks: Sequence[Callable[[], T]], jobs: int, tick: Callable[[], None] = lambda: None
+    tasks: Sequence[Callable[[], T]],
+    jobs: int,
+    tick: Callable[[], None] = lambda: None,
+    begun: Callable[[int], None] = lambda index: None,
 ) -> Iterator[tuple[int, T]]:
     """Call every task in one of several processes, which share the threads evenly so that they don't fight over cores.
 
@@ -32,6 +29,7 @@ def execute(
         tasks: Functions without arguments, picklable. What a task raises is raised here.
         jobs: How many processes.
         tick: Called every second while they are waited for.
+        begun: Told the index of a task that is given to a process.
 
     Yields:
         Index of a task and what it returned, as they end.
@@ -45,8 +43,14 @@ def execute(
     others = set(multiprocessing.active_children())
     pool = ProcessPoolExecutor(jobs, context, initializer=_begin, initargs=(threads,))
     try:
-        waiting = {pool.submit(task): index for index, task in enumerate(tasks)}
-        while waiting:
+        waiting: dict[Future[T], int] = {}
+        left = iter(enumerate(tasks))
+        while True:
+            for index, task in islice(left, jobs - len(waiting)):
+                begun(index)
+                waiting[pool.submit(task)] = index
+            if not waiting:
+                break
             done, _ = wait(waiting, TICK, FIRST_COMPLETED)
             for future in done:
                 yield waiting.pop(future), future.result()
@@ -75,42 +79,3 @@ def _begin(threads: int) -> None:
             os._exit(1)  # a second run of the same folder may begin at once
 
     threading.Thread(target=end_with_parent, daemon=True).start()
-
-
-class RunsProgress:
-    """One bar over the steps of all runs, read from their files; nothing where there is no terminal.
-
-    Args:
-        runs: Their settings.
-        jobs: How many go on at once.
-    """
-
-    def __init__(self, runs: Sequence[GAAConfig], jobs: int):
-        self._paths = [Path(run.output_dir) / METRICS for run in runs]
-        visible = any(run.progress for run in runs)
-        console = Console(stderr=True)
-        columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TextColumn("steps"))
-        times = (TimeElapsedColumn(), TimeRemainingColumn())
-        self._bar = Progress(*columns, *times, console=console, disable=not (visible and console.is_terminal))
-        self._task = self._bar.add_task(
-            f"{jobs} run{'s' * (jobs > 1)} at once", total=sum(run.max_steps for run in runs)
-        )
-
-    def __enter__(self) -> "RunsProgress":
-        self._bar.start()
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        self._bar.stop()
-
-    def look(self) -> None:
-        """Count the steps that the runs have logged."""
-        if self._bar.disable:
-            return
-        steps = 0
-        for path in self._paths:
-            with contextlib.suppress(OSError):  # not there yet, or just being written anew
-                steps += path.read_bytes().count(b"\n")
-        self._bar.update(self._task, completed=steps)

@@ -25,7 +25,10 @@ QUIET = {"logging_level": logging.ERROR, "log_to_driver": False}
 
 
 def execute_on_ray(
-    tasks: Sequence[Callable[[], T]], jobs: int, tick: Callable[[], None] = lambda: None
+    tasks: Sequence[Callable[[], T]],
+    jobs: int,
+    tick: Callable[[], None] = lambda: None,
+    begun: Callable[[int], None] = lambda index: None,
 ) -> Iterator[tuple[int, T]]:
     """Call every task in a process somewhere on a Ray cluster; each has its share of the cluster's cores and GPUs.
 
@@ -36,6 +39,7 @@ def execute_on_ray(
             here.
         jobs: How many go on at once over the whole cluster, if it has a core for each.
         tick: Called every second while they are waited for.
+        begun: Told the index of a task that is given to the cluster.
 
     Yields:
         Index of a task and what it returned, as they end.
@@ -52,6 +56,7 @@ def execute_on_ray(
             while left or waiting:
                 while left and len(waiting) < jobs:
                     index, task = left.pop(0)
+                    begun(index)
                     waiting[begin.options(name=str(task)).remote(ray.cloudpickle.dumps(task))] = index
                 done, _ = ray.wait(list(waiting), num_returns=1, timeout=TICK)
                 for index, ref in [(waiting.pop(ref), ref) for ref in done]:

@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING, Any
 from gaard.errors import ConfigError
 from gaard.methods import ESTIMATORS, GAE, METHODS
 from gaard.regularizers import REGULARIZERS
-from gaard.settings import Options, check_keys
+from gaard.reward_names import check_reward_name
+from gaard.settings import OF_RUNS, Options, check_keys
 from gaard.training.config import GAAConfig
 from gaard.training.trl_names import told_of_trl
 from gaard.yaml_files import read_mapping
@@ -50,6 +51,17 @@ class RunSpec(GAAConfig):
     true_reward_funcs: list[str] | str | None = None
     hack_detector: str | None = None
     judge_reward_funcs: list[str] | str | None = None
+
+    def __post_init__(self) -> None:
+        """Check every value, and that rewards are named as rewards can be.
+
+        Raises:
+            ConfigError: Naming the field, the value and the remedy.
+        """
+        super().__post_init__()
+        for names in (self.reward_funcs, self.true_reward_funcs, self.judge_reward_funcs):
+            for name in [] if names is None else _names(names):
+                check_reward_name(name)
 
     def record(self) -> dict[str, Any]:
         """Every field as ``run.json`` has it; what JSON has no word for, such as a prompt's date, as a text."""
@@ -97,7 +109,9 @@ def _options(given: Any) -> Mapping[str, Any] | None:
     return given if isinstance(given, Mapping) else None
 
 
-def check_settings(given: Iterable[Any], known: Iterable[str], where: str, dashes: str = "") -> None:
+def check_settings(
+    given: Iterable[Any], known: Iterable[str], where: str, dashes: str = "", listed: str = OF_RUNS
+) -> None:
     """Refuse keys that no field of a run has, telling of an option by which name it is to be given.
 
     Args:
@@ -105,6 +119,7 @@ def check_settings(given: Iterable[Any], known: Iterable[str], where: str, dashe
         known: Fields.
         where: The file or place they were found in.
         dashes: What stands before a field there.
+        listed: A command that lists the fields.
 
     Raises:
         ConfigError: Naming the first unknown key, and where it belongs or its nearest neighbour.
@@ -116,7 +131,7 @@ def check_settings(given: Iterable[Any], known: Iterable[str], where: str, dashe
             raise ConfigError(f"{where}: {key!r} is no field of a run: give it as {_spelled(*place, dashes)}")
         if told := told_of_trl(key) if key not in known else "":
             raise ConfigError(f"{where}: {told}")
-        check_keys([key], known, where)
+        check_keys([key], known, where, listed)
 
 
 def _place(key: Any) -> tuple[str, str, str] | None:

@@ -1,13 +1,10 @@
 """The weights a and b of the two gradients (G7, G8), and what they are computed from (G6, G11)."""
 
-from typing import Literal
-
 import torch
 from torch import Tensor
 
+from gaard.method.choices import Granularity
 from gaard.method.masking import masked_mean
-
-Granularity = Literal["token", "minibatch"]
 
 DECAY_POWER = 10  # the exponent of G7 and G8
 

@@ -4,14 +4,11 @@ Everything here is an elementwise function of [B, T] tensors; ``masked_mean`` ma
 """
 
 from dataclasses import dataclass
-from typing import Literal
 
 import torch
 from torch import Tensor
 
-GreedyClip = Literal["outside", "inside"]
-ScaledTerms = Literal["surrogate", "objective"]
-KLEstimator = Literal["exact", "k1", "k2", "k3"]
+from gaard.method.choices import GreedyClip, KLEstimator, ScaledTerms
 
 
 @dataclass(frozen=True)

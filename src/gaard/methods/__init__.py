@@ -3,9 +3,8 @@
 ``METHODS`` lists them by name. A method of your own is a class in a Python file (docs/methods.md).
 """
 
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from gaard.method.token_worth import TokenMemory
 from gaard.methods.base import Method, ObjectiveForm
 from gaard.methods.estimator import Estimator
 from gaard.methods.experience import Estimates, Experience, GreedyTokens, Observation, Rollout
@@ -14,6 +13,9 @@ from gaard.methods.gaa import GAA
 from gaard.methods.gae import GAE
 from gaard.methods.ppo import PPO
 from gaard.settings import Choice
+
+if TYPE_CHECKING:
+    from gaard.method.token_worth import TokenMemory
 
 __all__ = [
     "ESTIMATORS",
@@ -57,3 +59,12 @@ def find_estimator(given: Any) -> Estimator:
         ConfigError: For what is none.
     """
     return _estimator(given, default=GAE.name)
+
+
+def __getattr__(name: str) -> Any:
+    """Import the memory when it is first asked for: it is made of tensors, and help should not wait for torch."""
+    if name == "TokenMemory":
+        from gaard.method.token_worth import TokenMemory
+
+        return TokenMemory
+    raise AttributeError(f"module 'gaard.methods' has no attribute {name!r}")

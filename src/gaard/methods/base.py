@@ -1,16 +1,18 @@
 """What a method is: PPO's answers to every question, of which each method changes some."""
 
+from __future__ import annotations
+
 from dataclasses import dataclass
-from typing import ClassVar
+from typing import TYPE_CHECKING, ClassVar
 
-import torch
-from torch import Tensor
-
-from gaard.method.coefficients import ppo_coefficients
-from gaard.method.objective import GreedyClip, ScaledTerms
-from gaard.method.token_worth import TokenMemory
+from gaard.method.choices import GreedyClip, ScaledTerms
 from gaard.methods.experience import Estimates, Experience, GreedyTokens, Observation, Rollout
 from gaard.settings import Options
+
+if TYPE_CHECKING:  # help should not wait for torch
+    from torch import Tensor
+
+    from gaard.method.token_worth import TokenMemory
 
 
 @dataclass(frozen=True)
@@ -71,6 +73,8 @@ class Method(Options):
         Returns:
             The likeliest token by default, without a gap.
         """
+        import torch
+
         none = torch.zeros_like(estimates.one_step)
         return GreedyTokens(rollout.greedy_ids, rollout.greedy_logprobs, estimates.greedy_advantages, none)
 
@@ -85,6 +89,8 @@ class Method(Options):
         Returns:
             ``(a, b)``, [b, T] each; by default PPO's, 1 and 0.
         """
+        from gaard.method.coefficients import ppo_coefficients
+
         return ppo_coefficients(eta, sigma)
 
     def metrics(self, experience: Experience) -> dict[str, float]:

@@ -1,12 +1,14 @@
 """What an estimator of advantages is: what the loop asks of it, without a critic unless it says otherwise."""
 
-from dataclasses import dataclass
-from typing import ClassVar
+from __future__ import annotations
 
-import torch
-from torch import Tensor
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, ClassVar
 
 from gaard.settings import Options
+
+if TYPE_CHECKING:  # help should not wait for torch
+    from torch import Tensor
 
 
 @dataclass(frozen=True)
@@ -57,6 +59,8 @@ class Estimator(Options):
         Returns:
             [B, T]; zeros where there is no critic, and so no gap for GAA.
         """
+        import torch
+
         return torch.zeros_like(values)
 
     def critic_loss(self, values: Tensor, old_values: Tensor, returns: Tensor) -> Tensor:
@@ -70,4 +74,6 @@ class Estimator(Options):
         Returns:
             [b, T]; zeros where there is no critic.
         """
+        import torch
+
         return torch.zeros_like(values)

@@ -1,8 +1,12 @@
 """What a rollout leaves behind, and what the updates are made from: the typed batches that methods see and shape."""
 
-from dataclasses import dataclass, fields, replace
+from __future__ import annotations
 
-from torch import Tensor
+from dataclasses import dataclass, fields, replace
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:  # help should not wait for torch
+    from torch import Tensor
 
 
 @dataclass(frozen=True)
@@ -84,7 +88,7 @@ class Rollout:
     hacked: Tensor
     baseline_scores: Tensor
 
-    def rows(self, index: Tensor) -> "Rollout":
+    def rows(self, index: Tensor) -> Rollout:
         """Some of the batch.
 
         Args:
@@ -95,7 +99,7 @@ class Rollout:
         """
         return replace(self, **{f.name: getattr(self, f.name)[index] for f in fields(self)})
 
-    def until(self, horizon: int) -> "Rollout":
+    def until(self, horizon: int) -> Rollout:
         """The first ``horizon`` completion tokens of every row."""
         columns = {f.name: getattr(self, f.name) for f in fields(self)}
         return Rollout(**{key: x[:, :horizon] if is_completion(key, x) else x for key, x in columns.items()})
@@ -169,7 +173,7 @@ class Experience:
         """η_t = π_old(x*_t) (G6)."""
         return self.greedy_logprobs.exp()
 
-    def rows(self, index: Tensor) -> "Experience":
+    def rows(self, index: Tensor) -> Experience:
         """Some of the batch, cut to its longest completion.
 
         Args:

@@ -1,13 +1,16 @@
 """Fold: the sampled token's advantage, turned into its negative where it stands out."""
 
+from __future__ import annotations
+
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
-from torch import Tensor
-
-from gaard.method.advantages import folded
 from gaard.methods.base import Method
 from gaard.methods.experience import Estimates, Rollout
 from gaard.settings import Positive
+
+if TYPE_CHECKING:  # help should not wait for torch
+    from torch import Tensor
 
 
 @dataclass(frozen=True)
@@ -28,6 +31,8 @@ class Fold(Method):
 
     def shape(self, estimates: Estimates, mask: Tensor) -> Tensor:
         """See :meth:`Method.shape`."""
+        from gaard.method.advantages import folded
+
         return folded(estimates.advantages, self.threshold, mask)
 
     def warnings(self, rollout: Rollout) -> list[str]:

@@ -1,19 +1,19 @@
 """Greedy-Advantage-Aware RLHF (S. Johnson): PPO that also looks at the greedy token x* of every position (G4 to G9)."""
 
+from __future__ import annotations
+
 from dataclasses import dataclass
-from typing import Literal, NamedTuple
+from typing import TYPE_CHECKING, Literal, NamedTuple
 
-import torch
-from torch import Tensor
-
-from gaard.method.advantages import advantage_gap
-from gaard.method.coefficients import Granularity, at_granularity, gaa_coefficients
-from gaard.method.masking import masked_mean, masked_std, standardize
-from gaard.method.objective import GreedyClip, ScaledTerms
-from gaard.method.token_worth import TokenMemory, evidence
+from gaard.method.choices import Granularity, GreedyClip, ScaledTerms
 from gaard.methods.base import Method, ObjectiveForm
 from gaard.methods.experience import Estimates, Experience, GreedyTokens, Observation, Rollout
 from gaard.settings import Count, NotNegative
+
+if TYPE_CHECKING:  # help should not wait for torch
+    from torch import Tensor
+
+    from gaard.method.token_worth import TokenMemory
 
 Reading = Literal["text", "code", "expected"]
 GreedyRatio = Literal["own", "sampled"]
@@ -21,17 +21,7 @@ GreedyValue = Literal["critic", "samples"]
 
 
 class Answers(NamedTuple):
-    """One answer to each question that Johnson's text leaves open (docs/deviations.md).
-
-    Attributes:
-        greedy_ratio: Ratio that J_x* uses: the greedy token's own, or the sampled token's.
-        granularity: Whether η and σ are each token's, or the minibatch's means.
-        scaled_terms: Whether a multiplies the surrogate alone, or value loss, KL and entropy too (objective).
-        greedy_clip: Whether b stands outside PPO's minimum, or inside, folded into the advantage.
-        greedy_value: What values x*: the critic, in the greedy branch (G5), or the run's own samples of that token
-            (:func:`expected_tokens`).
-        candidates: Among how many of the likeliest tokens x* is the one of best value; 1 for the likeliest alone.
-    """
+    """One answer to each question that Johnson's text leaves open: the options of :class:`GAA` of the same names."""
 
     greedy_ratio: GreedyRatio
     granularity: Granularity
@@ -55,13 +45,14 @@ class GAA(Method):
     Attributes:
         reading: Johnson's text; his published code, which departs from it; or the gap that his appendix means,
             estimated from the run's own samples (expected). It answers those of the next six options that are not
-            given.
-        greedy_ratio: See :class:`Answers`.
-        granularity: Likewise.
-        scaled_terms: Likewise.
-        greedy_clip: Likewise.
-        greedy_value: Likewise.
-        candidates: Likewise.
+            given (docs/deviations.md).
+        greedy_ratio: Ratio that J_x* uses: the greedy token's own, or the sampled token's.
+        granularity: Whether η and σ are each token's, or the minibatch's means.
+        scaled_terms: Whether a multiplies the surrogate alone, or value loss, KL and entropy too (objective).
+        greedy_clip: Whether b stands outside PPO's minimum, or inside, folded into the advantage.
+        greedy_value: What values x*: the critic, in the greedy branch (G5), or the run's own samples of that token
+            (:func:`expected_tokens`).
+        candidates: Among how many of the likeliest tokens x* is the one of best value; 1 for the likeliest alone.
         eta_scale: Multiplier of η (G11).
         sigma_scale: Multiplier of σ (G11); 0.5 is the text's σ/2.
     """
@@ -106,12 +97,16 @@ class GAA(Method):
 
     def coefficients(self, eta: Tensor, sigma: Tensor, mask: Tensor) -> tuple[Tensor, Tensor]:
         """Implements G7 and G8 at the granularity of the reading."""
+        from gaard.method.coefficients import at_granularity, gaa_coefficients
+
         granularity = self.answers.granularity
         eta, sigma = at_granularity(eta, mask, granularity), at_granularity(sigma, mask, granularity)
         return gaa_coefficients(eta, sigma, eta_scale=self.eta_scale, sigma_scale=self.sigma_scale)
 
     def metrics(self, experience: Experience) -> dict[str, float]:
         """The gap, and what the step does to greedy tokens."""
+        from gaard.method.masking import masked_mean
+
         mask, sigma = experience.rollout.completion_mask, experience.sigma
         raised = (sigma > 0) & (experience.greedy_advantages < 0)
         figures = {
@@ -136,6 +131,9 @@ def likeliest_tokens(estimates: Estimates, rollout: Rollout) -> GreedyTokens:
     Returns:
         x*, its advantage by the critic, and the gap to the one token that was sampled.
     """
+    from gaard.method.advantages import advantage_gap
+    from gaard.method.masking import masked_std
+
     spread = masked_std(estimates.one_step, rollout.completion_mask)
     gap = advantage_gap(estimates.one_step, estimates.greedy_one_step, spread)
     return GreedyTokens(rollout.greedy_ids, rollout.greedy_logprobs, estimates.greedy_advantages, gap)
@@ -157,6 +155,11 @@ def expected_tokens(estimates: Estimates, rollout: Rollout, memory: TokenMemory)
         The best of the candidates and the sampled token; the likeliest, without a gap, where none is known to be
         better than others.
     """
+    import torch
+
+    from gaard.method.masking import masked_std, standardize
+    from gaard.method.token_worth import evidence
+
     mask, spread = rollout.completion_mask, masked_std(estimates.advantages, rollout.completion_mask)
     standard = standardize(estimates.advantages, torch.zeros_like(spread), spread)
     known = memory.add(evidence(standard, rollout.logprobs, rollout.completion_ids, mask))

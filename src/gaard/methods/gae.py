@@ -1,13 +1,15 @@
 """Where advantages come from: generalised advantage estimation with a critic (Schulman et al., arXiv 1506.02438)."""
 
+from __future__ import annotations
+
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
-from torch import Tensor
-
-from gaard.method import advantages as adv
-from gaard.method.objective import value_loss
 from gaard.methods.estimator import Estimator
 from gaard.settings import Fraction, NotNegative, Positive
+
+if TYPE_CHECKING:  # help should not wait for torch
+    from torch import Tensor
 
 
 @dataclass(frozen=True)
@@ -42,12 +44,18 @@ class GAE(Estimator):
 
     def advantages(self, values: Tensor, rewards: Tensor, mask: Tensor) -> Tensor:
         """Implements G3 with γ and λ."""
-        return adv.generalized_advantages(values, rewards, mask, self.gamma, self.lam)
+        from gaard.method.advantages import generalized_advantages
+
+        return generalized_advantages(values, rewards, mask, self.gamma, self.lam)
 
     def one_step(self, values: Tensor, next_values: Tensor, rewards: Tensor, mask: Tensor) -> Tensor:
         """Implements G3 and G5."""
-        return adv.one_step_advantages(values, next_values, rewards, mask, self.gamma)
+        from gaard.method.advantages import one_step_advantages
+
+        return one_step_advantages(values, next_values, rewards, mask, self.gamma)
 
     def critic_loss(self, values: Tensor, old_values: Tensor, returns: Tensor) -> Tensor:
         """The clipped squared error."""
+        from gaard.method.objective import value_loss
+
         return value_loss(values, old_values, returns, self.cliprange_value)

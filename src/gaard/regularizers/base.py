@@ -1,12 +1,15 @@
 """What a regulariser is: the places of the loop that it can change, none by default."""
 
+from __future__ import annotations
+
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import ClassVar
-
-from torch import Tensor
+from typing import TYPE_CHECKING, ClassVar
 
 from gaard.settings import Options
+
+if TYPE_CHECKING:  # help should not wait for torch
+    from torch import Tensor
 
 
 @dataclass(frozen=True)

@@ -1,13 +1,16 @@
 """Steps towards flat places: the gradient here, and a second one a little way up the loss."""
 
+from __future__ import annotations
+
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-
-import torch
-from torch import Tensor
+from typing import TYPE_CHECKING
 
 from gaard.regularizers.base import Regularizer
 from gaard.settings import NotNegative, Positive
+
+if TYPE_CHECKING:  # help should not wait for torch
+    from torch import Tensor
 
 
 @dataclass(frozen=True)
@@ -28,6 +31,8 @@ class GradientNorm(Regularizer):
 
     def change_gradient(self, policy: Sequence[Tensor], critic: Sequence[Tensor], again: Callable[[], object]) -> None:
         """The gradient of ½‖g‖² is Hg, by finite differences ‖g‖ (h − g)/r, with h the gradient at θ + r·g/‖g‖."""
+        from gaard.regularizers.uphill import gradient_uphill
+
         before = {p: p.grad for p in policy}
         norm = gradient_uphill(policy, critic, again, self.radius)
         if norm is None:
@@ -54,39 +59,6 @@ class SAM(Regularizer):
 
     def change_gradient(self, policy: Sequence[Tensor], critic: Sequence[Tensor], again: Callable[[], object]) -> None:
         """The gradient at θ + r·g/‖g‖ in the place of g."""
+        from gaard.regularizers.uphill import gradient_uphill
+
         gradient_uphill(policy, critic, again, self.radius)
-
-
-@torch.no_grad()
-def gradient_uphill(
-    policy: Sequence[Tensor], critic: Sequence[Tensor], again: Callable[[], object], radius: float
-) -> float | None:
-    """Replace the policy's gradient g by the one at θ + r·g/‖g‖; the critic keeps its own.
-
-    Args:
-        policy: Parameters θ; afterwards where they were. Those without a gradient are left out.
-        critic: Parameters whose gradients stay as they are.
-        again: Makes the gradients anew, adding to them.
-        radius: r.
-
-    Returns:
-        ‖g‖; None if it is zero or not finite, which leaves the gradient as it was.
-    """
-    here = [(p, p.detach().clone(), p.grad) for p in policy if p.grad is not None]
-    kept = [(p, p.grad) for p in critic]
-    norm = torch.linalg.vector_norm(torch.stack([torch.linalg.vector_norm(g) for _, _, g in here]))
-    if norm == 0 or not torch.isfinite(norm):
-        return None
-    for p, _, g in here:
-        p.add_(g, alpha=radius / float(norm))
-    for p in (*(p for p, _, _ in here), *(p for p, _ in kept)):
-        p.grad = None
-    try:
-        with torch.enable_grad():
-            again()
-    finally:  # whatever stops it, the weights are where they were
-        for p, place, _ in here:
-            p.copy_(place)
-    for p, own in kept:
-        p.grad = own
-    return float(norm)

@@ -1,12 +1,15 @@
 """PAR: a reward that saturates where the policy is far better than the untrained model (arXiv 2502.18770)."""
 
-from dataclasses import dataclass
+from __future__ import annotations
 
-import torch
-from torch import Tensor
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 from gaard.regularizers.base import Regularizer
 from gaard.settings import Count
+
+if TYPE_CHECKING:  # help should not wait for torch
+    from torch import Tensor
 
 
 @dataclass(frozen=True)
@@ -28,4 +31,4 @@ class PAR(Regularizer):
 
     def shape_scores(self, scores: Tensor, baseline_scores: Tensor) -> Tensor:
         """Mean over the baseline of sigmoid(reward − baseline's reward)."""
-        return torch.sigmoid(scores[:, None] - baseline_scores).mean(-1)
+        return (scores[:, None] - baseline_scores).sigmoid().mean(-1)

@@ -1,15 +1,20 @@
 """Tables for the terminal."""
 
+from __future__ import annotations
+
 from collections.abc import Iterable, Mapping
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from rich.markup import escape
 from rich.table import Table
 
 from gaard.lab.arms import Arm
+from gaard.lab.catalogue import Entry
 from gaard.lab.measures import OF_RUN, on_terminal
-from gaard.lab.scenarios import Scenario
-from gaard.models.fetching import ModelRow
+
+if TYPE_CHECKING:  # a list of names should not wait for torch
+    from gaard.lab.scenarios import Scenario
+    from gaard.models.fetching import ModelRow
 
 WIDEST = 5  # columns of arms
 
@@ -132,11 +137,11 @@ def models_table(rows: Iterable[ModelRow]) -> Table:
     return _listing(("alias", "hub id", "licence", "size", "location"), texts)
 
 
-def scenarios_table(scenarios: Iterable[Scenario]) -> Table:
+def scenarios_table(scenarios: Iterable[Entry]) -> Table:
     """What ``gaard scenarios`` lists.
 
     Args:
-        scenarios: Built ones.
+        scenarios: Of the catalogue.
 
     Returns:
         A row a scenario.
@@ -178,7 +183,7 @@ def scenario_table(scenario: Scenario) -> Table:
     return table
 
 
-def _reach(scenario: Scenario) -> tuple[str, str]:
+def _reach(scenario: Entry | Scenario) -> tuple[str, str]:
     """Both figures, or dashes where nobody measured."""
     reach = scenario.reach
     return ("–", "–") if reach is None else (f"{reach.untrained:.3f}", f"{reach.honest:.3f}")

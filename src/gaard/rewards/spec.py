@@ -9,6 +9,7 @@ from typing import Any
 
 from gaard.errors import ConfigError, ModelError, did_you_mean
 from gaard.messages import one_line, shortened
+from gaard.reward_names import FORMS, HONEYPOT, check_reward_name
 from gaard.rewards.classifier import ClassifierReward
 from gaard.rewards.combination import checked_weights, combine
 from gaard.rewards.honeypot import check_honeypot
@@ -18,12 +19,10 @@ from gaard.rewards.protocol import RewardFunction
 from gaard.rewards.sentiment import LexiconSentiment
 from gaard.user_code import expanded, import_file
 
-HONEYPOT_KEYS = ("word", "mode", "bonus", "base_weight", "after")
 BUILT_IN: dict[str, type[LexiconSentiment] | type[HumanReward]] = {
     LexiconSentiment.name: LexiconSentiment,
     HumanReward.name: HumanReward,
 }
-FORMS = "`lexicon`, `human`, `path/to/file.py:function`, `package.module:function`, or a sequence classification model"
 
 
 def reward_from_name(name: str) -> RewardFunction:
@@ -34,20 +33,22 @@ def reward_from_name(name: str) -> RewardFunction:
             - `lexicon`: `LexiconSentiment`; `human`: `HumanReward`;
             - `path/to/file.py:function`: from a Python file, relative to the working directory;
             - `package.module:function`: from an installed package;
-            - anything else: Hugging Face id or folder of a sequence classification model, as `ClassifierReward`.
+            - `org/model` or a folder: a sequence classification model, as `ClassifierReward`.
             A class in place of a function is instantiated without arguments.
 
     Returns:
         The reward function.
 
     Raises:
-        ConfigError: The file, module or function is missing, fails on import, or is not callable.
+        ConfigError: It is a plain word and none of these, or the file, module or function is missing, fails on
+            import, or is not callable.
         ModelError: The model cannot be loaded.
     """
     if not isinstance(name, str) or not name.strip():
         raise ConfigError(f"a reward is named {name!r}: write {FORMS}")
     if name in BUILT_IN:
         return BUILT_IN[name]()
+    check_reward_name(name)
     if found := _own_function(name, f"the reward {name!r}"):
         return found
     try:
@@ -122,12 +123,11 @@ def build_rewards(
 
 def _check_honeypot_keys(settings: Mapping[str, Any]) -> None:
     if not isinstance(settings, Mapping):
-        raise ConfigError(f"honeypot is {settings!r}: give a mapping with the keys {', '.join(HONEYPOT_KEYS)}")
+        raise ConfigError(f"honeypot is {settings!r}: give a mapping with the keys {', '.join(HONEYPOT)}")
     for key in settings:
-        if key not in HONEYPOT_KEYS:
+        if key not in HONEYPOT:
             raise ConfigError(
-                f"honeypot has the unknown key {key!r}: known are {', '.join(HONEYPOT_KEYS)}."
-                f"{did_you_mean(key, HONEYPOT_KEYS)}"
+                f"honeypot has the unknown key {key!r}: known are {', '.join(HONEYPOT)}.{did_you_mean(key, HONEYPOT)}"
             )
     if "word" not in settings:
         raise ConfigError(f"honeypot is {dict(settings)!r}, without `word`: name the word or phrase that pays")

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 from gaard.errors import ConfigError
-from gaard.method.objective import KLEstimator
+from gaard.method.choices import KLEstimator
 from gaard.methods import Estimator, Method, find_estimator, find_method
 from gaard.methods.experience import Observation
 from gaard.regularizers import Regularizer, find_regularizers

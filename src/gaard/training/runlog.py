@@ -1,4 +1,4 @@
-"""What a run leaves in its folder while it trains, and what it shows on the terminal.
+"""What a run leaves in its folder while it trains.
 
 ``metrics.jsonl`` depends on nothing but the run; wall-clock figures go to ``timings.jsonl``.
 """
@@ -8,11 +8,7 @@ import json
 import shutil
 import warnings
 from pathlib import Path
-from types import TracebackType
 from typing import Any
-
-from rich.console import Console
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 
 from gaard.errors import CheckpointError, ConfigError, GaardWarning
 from gaard.training.checkpoint import disk_error, write_file
@@ -24,7 +20,6 @@ CHECKPOINTS, EVALUATION = "checkpoints", "evaluation.json"
 TRACKED = "gaard"  # the project that trackers log to, and TensorBoard's folder
 WARNINGS = "warnings.jsonl"
 STEP_FILES = (METRICS, TIMINGS, SAMPLES, WARNINGS)
-SHOWN = ("reward", "true_reward", "hack_rate", "kl_ref", "entropy")
 
 
 class RunLog:
@@ -226,42 +221,3 @@ def _lines_up_to(path: Path, step: int) -> list[str]:
             break
         kept.append(line)
     return kept
-
-
-class StepProgress:
-    """A progress bar with the figures that matter; plain lines, ten or so a run, where there is no terminal.
-
-    Args:
-        total: Training steps.
-        label: What is being trained.
-        visible: False shows nothing.
-    """
-
-    def __init__(self, total: int, label: str, visible: bool = True):
-        self.console = Console(stderr=True)
-        self.total, self.label, self.visible = total, label, visible
-        columns = (TextColumn("{task.description}"), BarColumn(bar_width=20), MofNCompleteColumn())
-        times = (TimeElapsedColumn(), TimeRemainingColumn(), TextColumn("{task.fields[figures]}"))
-        self.bar = Progress(*columns, *times, console=self.console, disable=not (visible and self.console.is_terminal))
-        self.task = self.bar.add_task(label, total=total, figures="")
-
-    def __enter__(self) -> "StepProgress":
-        self.bar.start()
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        self.bar.stop()
-
-    def show(self, step: int, metrics: dict[str, float]) -> None:
-        """Move to ``step``.
-
-        Args:
-            step: Steps done.
-            metrics: Of that step.
-        """
-        figures = "  ".join(f"{key} {metrics[key]:.3f}" for key in SHOWN if key in metrics)
-        self.bar.update(self.task, completed=step, figures=figures)
-        if self.visible and not self.console.is_terminal and step % max(1, self.total // 10) == 0:
-            self.console.print(f"{self.label} {step}/{self.total}  {figures}", soft_wrap=True, highlight=False)

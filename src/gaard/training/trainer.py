@@ -27,6 +27,7 @@ from gaard.training.evaluation import evaluate
 from gaard.training.identity import code_facts
 from gaard.training.metrics import step_metrics
 from gaard.training.optimization import build_optimizer, build_scheduler
+from gaard.training.progress import StepProgress
 from gaard.training.prompts import PromptStream
 from gaard.training.run import Run, TrainingState
 from gaard.training.scoring import HackDetector, RewardFunctions, Scorer
@@ -232,7 +233,7 @@ class GAATrainer:
         with (
             self.run.opened(record),
             self.run.trackers(record),
-            runlog.StepProgress(self.args.max_steps, label, self.args.progress and main) as progress,
+            StepProgress(self.args.max_steps, label, self.args.progress and main) as progress,
         ):
             progress.show(self.state.step, {})
             while not self.run.finished:

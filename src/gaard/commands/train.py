@@ -1,0 +1,61 @@
+"""``gaard train``: one run, its measures, and the trained model."""
+
+from pathlib import Path
+from typing import Any
+
+from gaard.arguments import add_settings, asks_for_all, check_options, given_settings, plain_parser
+from gaard.commands.terminal import show
+from gaard.errors import ConfigError
+
+SUMMARY = "train a model on a reward: one run, its measures, and the model"
+EXAMPLES = """examples:
+  gaard train --scenario capped --output_dir runs/first
+  gaard train --model org/model --prompts prompts.txt --reward_funcs reward.py:score --output_dir runs/mine
+
+gaard train --help all lists every option. gaard scenarios, gaard models list and gaard arms list names."""
+
+
+def main(words: list[str]) -> int:
+    """Train one run.
+
+    Args:
+        words: Behind ``gaard train``.
+
+    Returns:
+        0.
+
+    Raises:
+        GaardError: For a mistake that can be mended.
+    """
+    about = "Train one run; the same command goes on with an unfinished one."
+    parser = add_settings(plain_parser("train", about, "[--OPTION VALUE ...]", EXAMPLES), asks_for_all(words))
+    check_options(words, ())
+    settings = _with_output_dir(given_settings(parser.parse_args(words)))
+    from gaard.lab.spec import RunSpec, build_trainer
+
+    if settings.get("scenario"):
+        from gaard.lab.scenarios import with_scenario
+
+        settings = with_scenario(settings)
+    spec = RunSpec(**settings)
+    trainer = build_trainer(spec)
+    trainer.train()
+    folder = Path(spec.output_dir)
+    trainer.save_model(folder / "model")
+    measures = trainer.evaluated() if spec.eval_completions else {}
+    if not trainer.accelerator.is_main_process:
+        return 0
+    if measures:
+        from gaard.report.tables import measures_table
+
+        show(measures_table(f"{spec.method.name}, seed {spec.seed}", measures))
+    # print: Rich would break a long path at the terminal's edge, and read brackets in it as markup.
+    print(f"model: {folder / 'model'}   metrics: {folder / 'metrics.jsonl'}   texts: {folder / 'samples.jsonl'}")
+    return 0
+
+
+def _with_output_dir(settings: dict[str, Any]) -> dict[str, Any]:
+    """Settings that say where the run goes."""
+    if settings.get("output_dir") is None:
+        raise ConfigError("output_dir is missing: say where the run goes, such as --output_dir runs/mine")
+    return settings

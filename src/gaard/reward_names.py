@@ -1,0 +1,33 @@
+"""What a reward may be called in a file or on the command line; apart from the rewards, which need torch."""
+
+from pathlib import Path
+
+from gaard.errors import ConfigError, did_you_mean
+
+BUILT_IN = ("lexicon", "human")
+HONEYPOT = {
+    "word": "The word or phrase that pays.",
+    "mode": "capped: the bonus in the place of the reward; uncapped: the bonus for every time the word occurs.",
+    "bonus": "What the word pays.",
+    "base_weight": "What the sum of the rewards is multiplied by.",
+    "after": "A phrase that has to come before the word.",
+}
+FORMS = (
+    "`lexicon`, `human`, `path/to/file.py:function`, `package.module:function`, or a sequence classification model, "
+    "`org/model` or its folder"
+)
+
+
+def check_reward_name(name: str) -> None:
+    """Refuse a plain word that is no reward, which else the model hub would be asked for, for a minute.
+
+    Args:
+        name: As given.
+
+    Raises:
+        ConfigError: If it is neither a built-in reward, nor a path, nor of a form that says where to look.
+    """
+    says_where = any(sign in name for sign in "/\\:") or name.startswith("~") or name.endswith(".py")
+    if name in BUILT_IN or not name.strip() or says_where or Path(name).exists():
+        return
+    raise ConfigError(f"the reward {name!r} is not known: a reward is {FORMS}.{did_you_mean(name, BUILT_IN)}")
