@@ -46,3 +46,70 @@ def contrast(one, other):
 
     low, high = sorted((luminance(one), luminance(other)))
     return (high + 0.05) / (low + 0.05)
+
+
+# Every piece of text that can be seen, as [text, left, top, right, bottom], in the page's coordinates.
+TEXT_BOXES = """(root) => {
+    const found = [];
+    const walker = document.createTreeWalker(root, NodeFilter.SHOW_TEXT);
+    for (let node = walker.nextNode(); node; node = walker.nextNode()) {
+        const parent = node.parentElement;
+        if (!node.textContent.trim() || parent.closest("script, style, option, noscript, .skip")) continue;
+        if (!parent.checkVisibility({ visibilityProperty: true, opacityProperty: true })) continue;
+        const range = document.createRange();
+        range.selectNodeContents(node);
+        for (const box of range.getClientRects()) {
+            if (box.width < 1 || box.height < 1) continue;
+            found.push([node.textContent.trim().slice(0, 40), box.left, box.top + scrollY, box.right, box.bottom + scrollY]);
+        }
+    }
+    return found;
+}"""
+CUT_OFF = """() => [...document.querySelectorAll("body *")].filter((element) => {
+    if (element.closest("svg, #tip, .skip") || !element.checkVisibility()) return false;
+    const style = getComputedStyle(element);
+    return element.scrollWidth > element.clientWidth + 1 && style.display !== "inline" && style.overflowX !== "visible"
+        && !["INPUT", "SELECT"].includes(element.tagName);
+}).map((element) => `${element.tagName} ${element.id} ${element.className}`)"""
+# Text of a chart beyond its drawing, which would cut it off.
+BEYOND = """() => [...document.querySelectorAll(".chart svg text")].filter((text) => {
+    const [box, around] = [text.getBoundingClientRect(), text.closest(".chart").getBoundingClientRect()];
+    return box.width > 0 && (box.left < around.left - 1 || box.right > around.right + 1 || box.top < around.top - 1
+        || box.bottom > around.bottom + 1);
+}).map((text) => text.textContent)"""
+SLACK = 2.0  # pixels by which boxes of neighbouring lines may touch: they have room for accents
+
+
+def overprinted(boxes):
+    """Pairs of texts whose boxes overlap by more than some pixels each way."""
+    pairs = []
+    ordered = sorted(boxes, key=lambda box: box[2])
+    for i, (text, left, _, right, bottom) in enumerate(ordered):
+        for other, other_left, other_top, other_right, other_bottom in ordered[i + 1 :]:
+            if other_top >= bottom - SLACK:
+                break
+            wide = min(right, other_right) - max(left, other_left)
+            high = min(bottom, other_bottom) - other_top
+            if wide > SLACK and high > SLACK + 2:
+                pairs.append((text, other))
+    return pairs
+
+
+def draw_all(page):
+    """Scroll through a page, so that all its charts are there."""
+    for chart in page.locator(".chart").all():
+        chart.scroll_into_view_if_needed()
+        expect(chart.locator("svg.main-svg").first).to_be_attached()
+    page.evaluate("window.scrollTo(0, 0)")
+
+
+def check_layout(page, width):
+    """Nothing is wider than the screen, cut off, or printed over other text."""
+    draw_all(page)
+    assert page.evaluate("document.documentElement.scrollWidth") <= width
+    boxes = page.evaluate(TEXT_BOXES.join(["(", ")(document.body)"]))
+    assert len(boxes) > 50
+    assert [box for box in boxes if box[1] < -1 or box[3] > width + 1] == []
+    assert page.evaluate(CUT_OFF) == []
+    assert page.evaluate(BEYOND) == []
+    assert overprinted(boxes) == []

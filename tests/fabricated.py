@@ -45,6 +45,7 @@ def metrics(rng: np.random.Generator, steps: int, looks: bool) -> list[dict[str,
     for step, x in enumerate(rise, 1):
         row = {"step": step, "hack_rate": x, "true_reward": 0.3 - 0.1 * x, "reward": 0.3 + 0.7 * x}
         row |= {"kl_ref": 0.8 * x + rng.uniform(0, 0.01), "entropy": 1.7 - x, "eta": 0.4 + 0.4 * x}
+        row["completion_length"] = 12.0 + 4.0 * x
         rows.append(row | ({"sigma_positive": 0.3 * x} if looks else {}))
     return rows
 

@@ -172,16 +172,10 @@ def _study_of_options(arguments: argparse.Namespace) -> tuple[Any, Path]:
 
 
 def report(words: list[str]) -> int:
-    """``gaard report``: the page of a study, finished or not."""
-    from gaard.arguments import plain_parser
+    """``gaard report``: the page of a study or of one run, finished or not."""
+    from gaard.commands.report import main
 
-    parser = plain_parser("report", "Make the page of a study from its files, also while it runs.")
-    parser.add_argument("folder", type=str, help="of the study, the --out of gaard compare")
-    folder = Path(parser.parse_args(words).folder).expanduser()
-    from gaard.report.page import write_page
-
-    print(write_page(folder))
-    return 0
+    return main(words)
 
 
 def arms(words: list[str]) -> int:

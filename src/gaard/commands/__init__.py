@@ -1,0 +1,1 @@
+"""The commands of ``gaard``, a file each: ``SUMMARY`` in a line, and ``main(words)``, which returns the exit status."""

@@ -1,0 +1,34 @@
+"""``gaard report``: the page of a study or of one run, finished or not."""
+
+from pathlib import Path
+
+SUMMARY = "the page of a study or of one run, finished or not"
+
+
+def main(words: list[str]) -> int:
+    """Write the page, once or until there is nothing more to come.
+
+    Args:
+        words: What stands behind ``gaard report``.
+
+    Returns:
+        Exit status 0.
+    """
+    from gaard.arguments import plain_parser
+
+    parser = plain_parser("report", "Make the page of a study or of one run from its files, also while it trains.")
+    parser.add_argument("folder", type=str, help="of the study or run: the --out of gaard compare, or output_dir")
+    parser.add_argument(
+        "--watch", action="store_true", help="write it again every few seconds until all is done; it reloads itself"
+    )
+    arguments = parser.parse_args(words)
+    folder = Path(arguments.folder).expanduser()
+    from gaard.report.page import PAGE, watch_page, write_page
+
+    if not arguments.watch:
+        print(write_page(folder))
+        return 0
+    # At once, so that it can be opened while the command goes on.
+    print(f"{folder / PAGE} is written again every few seconds until all is done; Ctrl-C stops that", flush=True)
+    watch_page(folder)
+    return 0
