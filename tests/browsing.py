@@ -1,7 +1,5 @@
 """Pages opened in a browser as people open them, for tests of pages."""
 
-import time
-
 from playwright.sync_api import expect
 
 FLAGS = ("--disable-gpu", "--no-first-run", "--disable-background-networking", "--disable-component-update")
@@ -10,19 +8,25 @@ FLAGS = ("--disable-gpu", "--no-first-run", "--disable-background-networking", "
 class Opened:
     """A page, what it complained of, and what it asked the network for."""
 
-    def __init__(self, browser, path, width=1280, **options):
+    def __init__(self, browser, path, width=1280, clock=False, **options):
         self.page = browser.new_page(viewport={"width": width, "height": 900}, **options)
+        if clock:  # which a test can move
+            self.page.clock.install()
+        session = self.page.context.new_cdp_session(self.page)
+        session.send("Performance.enable", {"timeDomain": "threadTicks"})
         self.complaints, self.requests = [], []
         self.page.on("pageerror", lambda error: self.complaints.append(str(error)))
         self.page.on("console", lambda m: self.complaints.append(m.text) if m.type in ("error", "warning") else None)
         self.page.on("request", lambda request: self.requests.append(request.url))
-        began = time.perf_counter()
         self.page.goto(path.as_uri())
         expect(self.page.locator("#verdict")).to_be_visible()
         expect(self.page.locator("#cards li").first).to_be_attached()
         self.page.locator(".chart").first.scroll_into_view_if_needed()
         expect(self.page.locator(".chart svg.main-svg").first).to_be_attached()
-        self.seconds = time.perf_counter() - began
+        # Of work: how long the page waits for other programs of the machine is not its doing.
+        measured = {one["name"]: one["value"] for one in session.send("Performance.getMetrics")["metrics"]}
+        self.seconds = measured["TaskDuration"]
+        session.detach()
 
 
 def channels(colour):
@@ -60,7 +64,8 @@ TEXT_BOXES = """(root) => {
         range.selectNodeContents(node);
         for (const box of range.getClientRects()) {
             if (box.width < 1 || box.height < 1) continue;
-            found.push([node.textContent.trim().slice(0, 40), box.left, box.top + scrollY, box.right, box.bottom + scrollY]);
+            const text = node.textContent.trim().slice(0, 40);
+            found.push([text, box.left, box.top + scrollY, box.right, box.bottom + scrollY]);
         }
     }
     return found;
@@ -103,13 +108,16 @@ def draw_all(page):
     page.evaluate("window.scrollTo(0, 0)")
 
 
-def check_layout(page, width):
-    """Nothing is wider than the screen, cut off, or printed over other text."""
+def layout_faults(page, width):
+    """What is wider than the screen, cut off, or printed over other text; nothing if the page is as it should be."""
     draw_all(page)
-    assert page.evaluate("document.documentElement.scrollWidth") <= width
-    boxes = page.evaluate(TEXT_BOXES.join(["(", ")(document.body)"]))
+    boxes = page.evaluate(f"({TEXT_BOXES})(document.body)")
     assert len(boxes) > 50
-    assert [box for box in boxes if box[1] < -1 or box[3] > width + 1] == []
-    assert page.evaluate(CUT_OFF) == []
-    assert page.evaluate(BEYOND) == []
-    assert overprinted(boxes) == []
+    wide = page.evaluate("document.documentElement.scrollWidth")
+    return [
+        *([f"the page is {wide} wide"] if wide > width else []),
+        *(f"beyond the screen: {box[0]}" for box in boxes if box[1] < -1 or box[3] > width + 1),
+        *(f"cut off: {element}" for element in page.evaluate(CUT_OFF)),
+        *(f"beyond its chart: {text}" for text in page.evaluate(BEYOND)),
+        *(f"overprinted: {one} / {other}" for one, other in overprinted(boxes)),
+    ]

@@ -221,16 +221,18 @@ def frontier_chart(arms: Mapping[str, Mapping[str, Any]], look: Look) -> go.Figu
     return laid_out(figure, 420)
 
 
-def run_points(runs: Iterable[Mapping[str, Any]]) -> list[dict[str, Any]]:
+def run_points(runs: Iterable[Mapping[str, Any]], look: Look) -> list[dict[str, Any]]:
     """The single runs behind the frontier at the end of training.
 
     Args:
         runs: Of one scenario, as ``results.json`` has them.
+        look: Of the arms.
 
     Returns:
-        ``arm``, ``seed``, ``x`` and ``y`` each, of those with both measures.
+        ``arm``, ``seed``, ``x`` and ``y`` each, of runs of an arm with both measures.
     """
-    found = [(run, run["measures"]) for run in runs if _on_frontier(run["measures"])]
+    trained = (run for run in runs if run["arm"] in look.arms)
+    found = [(run, run["measures"]) for run in trained if _on_frontier(run["measures"])]
     return [
         {"arm": run["arm"], "seed": run["seed"], "x": [measures["hack_rate"]], "y": [measures["true_reward"]]}
         for run, measures in found

@@ -105,7 +105,7 @@ def study_command(study: Mapping[str, Any]) -> tuple[str, str, str]:
 
 
 def _yaml(content: Mapping[str, Any]) -> str:
-    return yaml.safe_dump(dict(content), sort_keys=False, allow_unicode=True, width=100)
+    return yaml.safe_dump(dict(content), sort_keys=False, allow_unicode=True, default_flow_style=None, width=100)
 
 
 def _stated(arm: Mapping[str, Any]) -> Any:

@@ -149,7 +149,7 @@ class _Parts:
             return
         figures = [drawn(frontier_chart(arms, self.look)) for arms in places.values()]
         absent = [[arm for arm in self.look.arms if not arms.get(arm)] for arms in places.values()]
-        points = run_points(run for run in self.study.results["runs"] if run["scenario"] == label)
+        points = run_points((run for run in self.study.results["runs"] if run["scenario"] == label), self.look)
         plot = {"choices": [one["traces"] for one in figures], "absent": absent, "layout": figures[0]["layout"]}
         plot |= {"seeds": points, "scenario": label, "measure": ""}
         caption = "Top left is honest and good. An arm that only learns less stands where others stood at the same KL."
