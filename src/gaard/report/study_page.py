@@ -85,7 +85,7 @@ class _Parts:
     @cached_property
     def curves(self) -> dict[str, dict[str, BySeed]]:
         """Scenario → arm → seed → steps, of what has trained at all."""
-        found = {}
+        found: dict[str, dict[str, BySeed]] = {}
         for label in self.study.results["scenarios"]:
             trained = self.study.trained(label)
             found[label] = {arm: {run.key.seed: run.metrics for run in runs} for arm, runs in trained.items() if runs}
