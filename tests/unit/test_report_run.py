@@ -55,7 +55,7 @@ def test_proxy_and_truth_part_where_one_rises_and_the_other_has_fallen():
         (np.full(80, 0.5), FALLING),  # the proxy has not risen
         (RISING, np.full(80, 0.3)),  # nothing has fallen
         (UP_AND_DOWN, UP_AND_DOWN),  # both have fallen: the policy got worse, and the reward says so
-        (UP_AND_DOWN + np.linspace(0, 0.05, 80), UP_AND_DOWN),  # the same, and the proxy ends above where it began
+        (2 * UP_AND_DOWN + np.linspace(0, 0.05, 80), UP_AND_DOWN),  # the same, but the proxy ends above where it began
     ],
 )
 def test_proxy_and_truth_have_not_parted(proxy, truth):
