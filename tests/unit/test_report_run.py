@@ -17,7 +17,7 @@ from gaard.lab.study import read_study
 from gaard.report import page as pages
 from gaard.report.facts import study_command, study_facts, train_command
 from gaard.report.page import watch_page, write_page
-from gaard.report.parting import parting
+from gaard.report.parting import first_parting, parting
 from gaard.report.run_files import read_run_files
 from gaard.report.run_page import run_document, run_verdict
 from gaard.report.study_files import read_study_files
@@ -44,7 +44,10 @@ def test_proxy_and_truth_part_where_one_rises_and_the_other_has_fallen():
     assert found.step == pytest.approx(24, abs=4)  # the last step of the window around step 20
     assert found.proxy == pytest.approx((RISING[:8].mean(), RISING[-8:].mean()), abs=0.02)
     assert found.truth == pytest.approx((0.39, UP_AND_DOWN[-8:].mean()), abs=0.02)
-    assert "the true reward fell from 0.405 to 0.301 since step 25" in found.in_words()
+    assert (
+        "by step 80 the proxy had risen from 0.322 to 0.868, while the true reward had fallen from 0.405 to 0.301"
+        in found.in_words()
+    )
     assert parting(steps_of(RISING, FALLING)) is not None
 
 
@@ -61,6 +64,19 @@ def test_proxy_and_truth_part_where_one_rises_and_the_other_has_fallen():
 def test_proxy_and_truth_have_not_parted(proxy, truth):
     for seen in range(1, 81):  # whoever watches looks many times
         assert parting(steps_of(proxy, truth)[:seen]) is None
+
+
+def test_an_alarm_that_was_raised_stays():
+    back = np.concatenate([UP_AND_DOWN, np.linspace(0.3, 0.5, 80)])  # the true reward comes back
+    rows = steps_of(np.linspace(0.3, 0.9, 160), back)
+    assert parting(rows) is None
+    found = first_parting(rows)
+    assert parting(rows[: found.seen - 1]) is None
+    assert found == parting(rows[: found.seen])
+    assert 25 < found.seen < 80
+    assert first_parting(rows[:20]) is first_parting([]) is None
+    rows[3]["reward"] = float("nan")  # of one step
+    assert first_parting(rows) is not None
 
 
 def test_a_little_of_each_is_noise_and_few_steps_or_no_truth_say_nothing():
