@@ -38,7 +38,8 @@ class Parting:
         proxy, truth = ("from {:.3f} to {:.3f}".format(*pair) for pair in (self.proxy, self.truth))
         return (
             f"Proxy and true reward have parted: by step {self.seen} the proxy had risen {proxy}, while the true "
-            f"reward had fallen {truth} since step {self.step}. The policy is likely to exploit the reward: read its texts."
+            f"reward had fallen {truth} since step {self.step}. The policy is likely to exploit the reward: read its "
+            "texts."
         )
 
 
