@@ -11,12 +11,14 @@ from gaard.lab.arms import ARMS, UNTRAINED
 from gaard.lab.collection import collect
 from gaard.lab.compare import Run
 from gaard.lab.frontier import at_kl
+from gaard.lab.spec import RunSpec
 from gaard.lab.study import RunKey, build_study
-from gaard.training.runlog import METRICS, RUN, SAMPLES
+from gaard.training.runlog import EVALUATION, METRICS, RUN, SAMPLES, TIMINGS
 
 WORDS = ["The", " film", " was", " a", " story", " of", " great", " joy"]
 
 
+DECLARED = ("hack_rate", "true_reward", "hacked")  # what is only there where somebody declared it
 METHODS = {
     "ppo": {"name": "ppo"},
     "fold": {"name": "fold", "threshold": 3.0},
@@ -24,16 +26,18 @@ METHODS = {
 }
 
 
-def tokens(rng: np.random.Generator, length: int, looks: bool) -> dict[str, list[Any]]:
-    """The columns of one completion."""
+def tokens(rng: np.random.Generator, length: int, arm: str) -> dict[str, list[Any]]:
+    """The columns of one completion: a and b of an arm that looks at a greedy token, turned ones of any but ppo."""
+    looks = arm.startswith("gaa")
     words = [WORDS[i] for i in rng.integers(len(WORDS), size=length)]
     greedy = [WORDS[i] for i in rng.integers(len(WORDS), size=length)]
-    numbers = {"eta": (0, 1), "advantage": (-2, 2), "a": (0, 2), "b": (-1, 0)}
+    numbers = {"eta": (0, 1), "advantage": (-2, 2)}
     if looks:
-        numbers |= {"sigma": (-1, 3), "greedy_advantage": (-2, 2)}
-    columns = {name: rng.uniform(*ends, length).round(4).tolist() for name, ends in numbers.items()}
+        numbers |= {"a": (0, 2), "b": (-1, 0), "sigma": (-1, 3), "greedy_advantage": (-2, 2)}
+    columns: dict[str, list[Any]] = {"a": [1.0] * length, "b": [0.0] * length}
+    columns |= {name: rng.uniform(*ends, length).round(4).tolist() for name, ends in numbers.items()}
     marks = {"hack": [int(word == " story") for word in words]}
-    marks["turned"] = [int(advantage > 1.5) for advantage in columns["advantage"]]
+    marks["turned"] = [int(arm != "ppo" and advantage > 1.5) for advantage in columns["advantage"]]
     marks["other"] = [int(word != favourite) for word, favourite in zip(words, greedy, strict=True)]
     return {"text": words, "greedy": greedy, **marks, **columns}
 
@@ -45,20 +49,26 @@ def metrics(rng: np.random.Generator, steps: int, looks: bool) -> list[dict[str,
     for step, x in enumerate(rise, 1):
         row = {"step": step, "hack_rate": x, "true_reward": 0.3 - 0.1 * x, "reward": 0.3 + 0.7 * x}
         row |= {"kl_ref": 0.8 * x + rng.uniform(0, 0.01), "entropy": 1.7 - x, "eta": 0.4 + 0.4 * x}
+        row["completion_length"] = 12.0 + 4.0 * x
         rows.append(row | ({"sigma_positive": 0.3 * x} if looks else {}))
     return rows
 
 
-def samples(rng: np.random.Generator, steps: int, looks: bool, kept: int, length: int) -> list[dict[str, Any]]:
+def samples(rng: np.random.Generator, steps: int, arm: str, kept: int, length: int) -> list[dict[str, Any]]:
     """The completions that a run kept."""
     rows = []
     for step in range(1, steps + 1):
         for _ in range(kept):
-            columns = tokens(rng, length, looks)
+            columns = tokens(rng, length, arm)
             row = {"step": step, "prompt": "The movie is", "completion": "".join(columns["text"])}
             row |= {"reward": 0.5, "true_reward": 0.25, "hacked": " story" in columns["text"], "tokens": columns}
             rows.append(row)
     return rows
+
+
+def without(keys: tuple[str, ...], rows: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    """Rows that do not have some keys."""
+    return [{key: value for key, value in row.items() if key not in keys} for row in rows]
 
 
 def write(folder: Path, name: str, rows: list[dict[str, Any]]) -> None:
@@ -79,8 +89,12 @@ def fabricate(
     failed: tuple[RunKey, ...] = (),
     unfinished: tuple[RunKey, ...] = (),
     absent: tuple[RunKey, ...] = (),
+    known: bool = True,
 ) -> Path:
-    """A study's folder; the hack rate is 0.9 and two hundredths a seed for ppo, 0.2 and one for others."""
+    """A study's folder; the hack rate is 0.9 and two hundredths a seed for ppo, 0.2 and one for others.
+
+    Where nothing is ``known``, no true reward and no hack was declared.
+    """
     stated = [
         arm if arm in ARMS else {"name": arm, "base": "ppo", "kl_coef": 2.0 + number} for number, arm in enumerate(arms)
     ]
@@ -101,13 +115,38 @@ def fabricate(
             (own / RUN).write_text(json.dumps({"config": record}))
             done = steps // 2 if key in unfinished else steps
             rows = metrics(rng, done, looks)
-            reached = at_kl(rows)
-            write(own, METRICS, rows)
-            write(own, SAMPLES, samples(rng, done, looks, kept, length))
+            reached = at_kl(rows) if known else {}
+            texts = samples(rng, done, key.arm, kept, length)
+            write(own, METRICS, rows if known else without(DECLARED, rows))
+            write(own, SAMPLES, texts if known else without(DECLARED, texts))
         if key not in unfinished:
             measured = {} if error else measured
+            measured = measured if known else without(DECLARED, [measured])[0]
             runs.append(Run(key.scenario, key.arm, key.seed, key.folder, measured, reached, "0" * 12, error))
     folder.mkdir(parents=True, exist_ok=True)
     results = collect([asdict(run) for run in runs], study)
     (folder / "results.json").write_text(json.dumps(results))
+    return folder
+
+
+def fabricate_run(
+    folder: Path, *, arm: str = "fold", steps: int = 40, done: int = 40, known: bool = True, measured: bool = True
+) -> Path:
+    """The folder of one run, as ``gaard train`` leaves it, that has done some of its steps."""
+    folder.mkdir(parents=True, exist_ok=True)
+    spec = RunSpec(output_dir=str(folder), scenario="capped", method=METHODS[arm]["name"], max_steps=steps)
+    code = {"gaard": "0.1.0", "commit": "c0ffee", "dirty": False, "torch": "2.0", "device": "cpu"}
+    rewards = {"proxy": "honeypot", "true": "human", "judge": None}
+    record = {"config": spec.record(), "code": [code], "rewards": rewards, "prompts": "2 prompts"}
+    record |= {"id": "0" * 12, "algorithm": 2, "model_sha256": "0", "model_setup": {}}
+    (folder / RUN).write_text(json.dumps(record))
+    rng = np.random.default_rng(0)
+    rows, texts = metrics(rng, steps, False)[:done], samples(rng, done, arm, 3, 8)
+    write(folder, METRICS, rows if known else without(DECLARED, rows))
+    write(folder, SAMPLES, texts if known else without(DECLARED, texts))
+    write(folder, TIMINGS, [{"step": row["step"], "seconds": 1.5} for row in rows])
+    measures = {"hack_rate": 0.95, "true_reward": 0.2, "proxy_reward": 0.99, "kl_untrained": 0.8}
+    if measured:
+        measures = measures if known else without(DECLARED, [measures])[0]
+        (folder / EVALUATION).write_text(json.dumps(measures))
     return folder

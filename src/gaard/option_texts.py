@@ -17,13 +17,7 @@ NESTED = ("method", "advantages", "honeypot")  # fields whose parts are options 
 # The first two groups are what `--help` shows; `--help all` shows the others too.
 SHORT = {
     "what is trained, on what": (
-        "scenario",
-        "model",
-        "prompts",
-        "reward_funcs",
-        "true_reward_funcs",
-        "hack_detector",
-        "output_dir",
+        *("scenario", "model", "prompts", "reward_funcs", "true_reward_funcs", "hack_detector", "output_dir"),
     ),
     "settings that are changed most": (
         *("method", "regularizers", "max_steps", "batch_size", "learning_rate", "kl_coef", "max_completion_length"),
@@ -44,7 +38,7 @@ VALUES = {
         "hack_detector": "FILE.py:FUNCTION",
         "regularizers": "LIST",
     },
-    **{"advantages": "NAME", "honeypot": "MAPPING", "report_to": "NAME"},
+    **{"hack_detector": "FILE.py:NAME", "advantages": "NAME", "honeypot": "MAPPING", "report_to": "NAME"},
 }
 ON_COMMAND_LINE = ("config", "overwrite")  # each command says what they are
 MARKUP = re.compile(r":\w+:`~?([^`]+)`|`+([^`]+)`+")

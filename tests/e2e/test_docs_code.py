@@ -75,6 +75,7 @@ def parsing_only(monkeypatch) -> list[object]:
     monkeypatch.setattr("gaard.lab.spec.build_trainer", run)
     monkeypatch.setattr("gaard.lab.compare.compare", study)
     monkeypatch.setattr("gaard.report.page.write_page", page)
+    monkeypatch.setattr("gaard.report.page.watch_page", page)
     return understood
 
 

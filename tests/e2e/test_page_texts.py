@@ -59,32 +59,59 @@ def test_colours_follow_the_chosen_number(opened, made_up):
         "b": lambda x: -x,
         "advantage": lambda x: min(1, abs(x) / 3),
         "greedy_advantage": lambda x: min(1, abs(x) / 3),
-        "turned": lambda x: x,
     }
     for name, shade in shades.items():
         page.locator("#pick-colour").select_option(name)
         found = [alpha(page.locator("#cards li").first.locator(".token").nth(i)) for i in range(8)]
         assert found == pytest.approx([0.65 * shade(x) for x in tokens[name]], abs=0.006)
+    page.locator("#pick-colour").select_option("happened")
+    found = [alpha(page.locator("#cards li").first.locator(".token").nth(i)) for i in range(8)]
+    strengths = [1 if turned else -b for turned, b in zip(tokens["turned"], tokens["b"], strict=True)]
+    assert found == pytest.approx([0.65 * strength for strength in strengths], abs=0.006)
     page.locator("#pick-colour").select_option("")
     assert page.locator("#cards .token").first.evaluate("(t) => t.style.backgroundColor") == ""
 
 
-def test_colours_are_those_that_the_samples_have(opened):
+def test_colours_are_those_that_say_something_of_the_run(opened):
     page = opened.page
-    everywhere = [
-        *("none", "η (probability of the greedy token)", "advantage (standard deviations)", "turned"),
-        *("a (weight of the sampled token)", "b (weight of the greedy token)"),
+    everywhere = ["what happened", "advantage (standard deviations)"]
+    looking = [
+        *("a (weight of the sampled token)", "b (weight of the greedy token)", "σ (standard deviations)"),
+        *("η (probability of the greedy token)", "greedy advantage (standard deviations)"),
     ]
-    looking = ["σ (standard deviations)", "greedy advantage (standard deviations)"]
+    events = {
+        "ppo": ["part of a hack"],
+        "fold": ["turned by the method: too good, so pushed down", "part of a hack"],
+    }
     colours = page.locator("#pick-colour option")
-    for arm, expected in (("fold", everywhere), ("gaa-text", everywhere + looking)):
+    for arm, expected in events.items():
         page.locator("#pick-arm").select_option(arm)
-        expect(colours).to_have_text(expected)
+        expect(colours).to_have_text([*everywhere, "none"])
+        expect(page.locator("#legend .patch")).to_have_text(expected)
+    page.locator("#pick-arm").select_option("gaa-text")
+    expect(colours).to_have_text([*everywhere, *looking, "none"])
+    expect(page.locator("#legend .patch")).to_have_count(3)
     page.locator("#pick-colour").select_option("sigma")
     page.locator("#pick-arm").select_option("fold")
-    expect(page.locator("#pick-colour")).to_have_value("")
+    expect(page.locator("#pick-colour")).to_have_value("happened")
     page.locator("#pick-arm").select_option("gaa-text")
     expect(page.locator("#pick-colour")).to_have_value("sigma")
+
+
+def test_what_happened_to_a_token_has_the_colour_of_it(opened, made_up):
+    page = opened.page
+    page.locator("#pick-arm").select_option("fold")
+    page.locator("#pick-step").fill("0")
+    tokens = read_jsonl(made_up[0] / "capped/fold-seed0/samples.jsonl")[0]["tokens"]
+    tones = {"turned": "43, 108, 176", "hack": "200, 40, 40"}
+    expected = [
+        "turned" if turned else "hack" if hack else ""
+        for turned, hack in zip(tokens["turned"], tokens["hack"], strict=True)
+    ]
+    assert set(expected) == {"turned", "hack", ""}
+    for i, name in enumerate(expected):
+        token = page.locator("#cards li").first.locator(".token").nth(i)
+        assert token.evaluate("(t) => t.style.backgroundColor") == (f"rgba({tones[name]}, 0.65)" if name else "")
 
 
 def shown(page):
@@ -112,7 +139,7 @@ def test_coloured_tokens_can_be_read_in_light_and_dark(browser, made_up):
     for scheme in ("light", "dark"):
         page = Opened(browser, made_up[1], color_scheme=scheme).page
         page.locator("#pick-arm").select_option("gaa-text")
-        for name in ("eta", "sigma", "a", "b", "advantage", "turned", "greedy_advantage"):
+        for name in ("happened", "eta", "sigma", "a", "b", "advantage", "greedy_advantage"):
             page.locator("#pick-colour").select_option(name)
             for ink, shade, paper in page.evaluate(TOKEN_COLOURS):
                 assert contrast(ink, laid_over(shade, paper)) >= 4.5, (scheme, name, shade)
@@ -166,10 +193,10 @@ def test_a_real_study_shows_on_hover_what_was_logged(browser, tmp_path, capsys):
             page.locator("#cards li").nth(1).locator(".token").nth(i).hover()
             tip, tokens = shown(page), row["tokens"]
             assert (tip["sampled"], tip["greedy"]) == tuple(f'"{tokens[name][i]}"' for name in ("text", "greedy"))
-            for name, key in (("η", "eta"), ("a", "a"), ("b", "b"), ("advantage", "advantage")):
+            for name, key in (("η", "eta"), ("advantage", "advantage")):
                 assert float(tip[name]) == pytest.approx(tokens[key][i], abs=6e-4)
-            for name, key in (("σ", "sigma"), ("greedy advantage", "greedy_advantage")):
-                if key in tokens:
+            for name, key in (("a", "a"), ("b", "b"), ("σ", "sigma"), ("greedy advantage", "greedy_advantage")):
+                if arm != "ppo":  # of which a is 1 and b is 0 everywhere, which says nothing
                     assert float(tip[name]) == pytest.approx(tokens[key][i], abs=6e-4)
                 else:
                     assert name not in tip

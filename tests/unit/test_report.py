@@ -12,11 +12,11 @@ from gaard.lab.collection import collect
 from gaard.lab.compare import Run
 from gaard.lab.measures import OF_STEP
 from gaard.lab.study import RunKey, build_study
-from gaard.report.charts import band, curves_chart, frontier_chart, frontier_places
+from gaard.report.charts import band, curves_panel, frontier_chart, frontier_places, run_points, seed_curves
 from gaard.report.look import Look
 from gaard.report.page import write_coefficients, write_page
 from gaard.report.study_files import read_study_files
-from gaard.report.surfaces import coefficients_chart, path_over_surfaces
+from gaard.report.surfaces import coefficients_charts, path_over_surfaces
 from gaard.report.texts import browsable, thinned
 from gaard.report.verdict import fewer_hacks, tax, verdict
 
@@ -81,11 +81,14 @@ def test_the_verdict_claims_what_the_common_seeds_allow(ours, theirs, expected):
 def test_the_verdict_says_what_became_of_the_true_reward_and_at_what_kl():
     none = by_seed(0.0, 0.0, 0.0)
     differs = (
-        "ends with a true reward that differs by −0.020 [−0.045, +0.005] (not told apart from chance) (3 seeds, "
-        "KL 0.50 and 0.70)."
+        "ends with a true reward 0.020 lower [−0.045, +0.005] (not told apart from chance) (3 seeds, KL 0.50 and 0.70)."
     )
     said = verdict(collected(none, none, truth=[-0.02, -0.03, -0.01]))
     assert said == [f"Against ppo, fold in capped, where nothing was hacked, {differs}"]
+    (said_higher,) = verdict(collected(none, none, truth=[0.02, 0.03, 0.01]))
+    assert "ends with a true reward 0.020 higher [−0.005, +0.045]" in said_higher
+    (said_same,) = verdict(collected(none, none))
+    assert "ends with the same true reward in every seed" in said_same
     said = verdict(collected(none, none, truth=[-0.02, -0.03, -0.01], label="clean"))
     assert said == [f"Against ppo, fold in clean, the control, where nothing can be exploited, {differs}"]
 
@@ -130,7 +133,7 @@ def test_a_page_of_many_arms_folds_what_it_says_of_the_last(tmp_path):
     arms = ["ppo", "fold", *(f"arm{number}" for number in range(7))]
     page = write_page(fabricate(tmp_path, arms=arms, seeds=1, steps=1, kept=0)).read_text(encoding="utf-8")
     told = page[page.index('id="verdict"') : page.index('id="status"')]
-    shown, folded = told.split("<details><summary>2 more</summary>")
+    shown, folded = told.split('<details id="more-verdict"><summary>2 more</summary>')
     assert (shown.count("Against ppo, "), folded.count("Against ppo, ")) == (6, 2)
 
 
@@ -151,13 +154,50 @@ def test_a_band_is_students_interval_of_the_seeds_that_got_there():
 
 def test_long_curves_are_thinned_and_keep_their_ends(tmp_path):
     folder = fabricate(tmp_path, arms=("ppo",), steps=900, kept=0)
-    steps = {"ppo": [run.metrics for run in read_study_files(folder).trained("capped")["ppo"]]}
-    lines = [trace for trace in curves_chart(steps, Look(["ppo"])).data if trace.name == "ppo"]
-    assert len(lines) == 6
-    assert all((len(line.x), line.x[0], line.x[-1]) == (200, 1, 900) for line in lines)
-    hacks = curves_chart(steps, Look(["ppo"]), [OF_STEP["hack_rate"]])
-    assert len(hacks.data) == 2  # band and mean
-    assert [title.text for title in hacks.layout.annotations] == ["hack rate (share of completions)"]
+    arms = {"ppo": {run.key.seed: run.metrics for run in read_study_files(folder).trained("capped")["ppo"]}}
+    figure = curves_panel(arms, Look(["ppo"]), OF_STEP["hack_rate"])
+    around, mean = figure.data  # band and mean
+    assert (len(mean.x), mean.x[0], mean.x[-1]) == (200, 1, 900)
+    assert (len(around.x), mean.customdata[0][0]) == (400, 2)
+    first, second = seed_curves(arms, OF_STEP["hack_rate"], 50)
+    assert (first["arm"], first["seed"], second["seed"], first["length"], len(first["y"])) == ("ppo", 0, 1, 900, 50)
+    assert first["y"][-1] == pytest.approx(sum(row["hack_rate"] for row in arms["ppo"][0][-5:]) / 5, abs=1e-4)
+
+
+def test_a_measure_that_no_run_has_makes_no_panel(tmp_path):
+    folder = fabricate(tmp_path, arms=("ppo",), known=False)
+    arms = {"ppo": {run.key.seed: run.metrics for run in read_study_files(folder).trained("capped")["ppo"]}}
+    assert curves_panel(arms, Look(["ppo"]), OF_STEP["hack_rate"]) is None
+    assert seed_curves(arms, OF_STEP["hack_rate"], 50) == []
+    assert curves_panel(arms, Look(["ppo"]), OF_STEP["reward"]) is not None
+
+
+def test_where_nothing_was_declared_the_page_says_so_and_shows_no_zero(tmp_path):
+    folder = fabricate(tmp_path, known=False)
+    results = read_study_files(folder).results
+    assert verdict(results) == [
+        "Against ppo, fold in capped, where nothing was declared to be a hack, cannot be judged: no true reward was "
+        "declared (2 seeds, KL 0.50 and 0.50)."
+    ]
+    assert frontier_places(results["scenarios"]["capped"]) == {}
+    assert run_points(results["runs"], Look(["ppo", "fold"])) == []
+    page = write_page(folder).read_text(encoding="utf-8")
+    assert 'id="chart-0-reward"' in page
+    assert 'id="chart-0-hack_rate"' not in page
+    assert 'id="chart-0-true_reward"' not in page
+
+
+def test_a_hack_may_be_known_where_the_truth_is_not():
+    none = by_seed(0.0, 0.1, 0.0)
+    results = collected(none, by_seed(0.9, 0.92, 0.91))
+    del results["scenarios"]["capped"]["differences"]["fold"]["true_reward"]
+    (said,) = verdict(results)
+    assert "points [" in said
+    assert said.endswith("and no true reward was declared (3 seeds, KL 0.50 and 0.70).")
+    results = collected(none, none, truth=[-0.02, -0.03, -0.01])
+    del results["scenarios"]["capped"]["differences"]["fold"]["hack_rate"]
+    (said,) = verdict(results)
+    assert "where nothing was declared to be a hack, ends with a true reward 0.020 lower [" in said
 
 
 def test_a_frontier_has_the_arms_that_got_there(tmp_path):
@@ -170,6 +210,8 @@ def test_a_frontier_has_the_arms_that_got_there(tmp_path):
         ("fold", pytest.approx(0.205)),
     ]
     assert not frontier_chart({"ppo": {}}, Look(["ppo"])).data
+    runs = run_points(read_study_files(tmp_path).results["runs"], Look(["ppo", "fold"]))
+    assert [(one["arm"], one["seed"]) for one in runs] == [("ppo", 0), ("fold", 0), ("ppo", 1), ("fold", 1)]
 
 
 def test_the_path_over_the_surfaces_is_of_arms_that_look(tmp_path):
@@ -177,8 +219,10 @@ def test_the_path_over_the_surfaces_is_of_arms_that_look(tmp_path):
     trained = read_study_files(folder).trained("capped")
     found = {arm: path_over_surfaces([run.metrics for run in runs], runs[0].method) for arm, runs in trained.items()}
     assert (found["ppo"], found["fold"]) == (None, None)
-    chart = coefficients_chart({"gaa-text": found["gaa-text"]}, Look(["ppo", "fold", "gaa-text"]))
-    paths = [trace for trace in chart.data if trace.type == "scatter"]
+    assert coefficients_charts({}, Look(["ppo"])) == {}
+    charts = coefficients_charts({"gaa-text": found["gaa-text"]}, Look(["ppo", "fold", "gaa-text"]))
+    chart, other = charts.values()
+    paths = [trace for trace in (*chart.data, *other.data) if trace.type == "scatter"]
     assert [path.name for path in paths] == ["gaa-text", "gaa-text"]
     # η rises evenly from 0.4 to 0.8 over 6 steps, σ from 0 to 0.3; the last point is the mean of the last five.
     assert paths[0].y[-1] == pytest.approx(0.64)

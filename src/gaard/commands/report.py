@@ -1,25 +1,34 @@
-"""``gaard report``: the page of a study, finished or not."""
+"""``gaard report``: the page of a study or of one run, finished or not."""
 
 from pathlib import Path
 
 from gaard.arguments import plain_parser
 
-SUMMARY = "make the page of a comparison, also while it runs"
+SUMMARY = "make the page of a run or a comparison, also while it trains"
 
 
 def main(words: list[str]) -> int:
-    """Make the page and print where it is.
+    """Write the page, once or until there is nothing more to come.
 
     Args:
-        words: Behind ``gaard report``.
+        words: What stands behind ``gaard report``.
 
     Returns:
-        0.
+        Exit status 0.
     """
-    parser = plain_parser("report", "Make the page of a study from its files, also while it runs.")
-    parser.add_argument("folder", type=str, help="of the study, the --out of gaard compare")
-    folder = Path(parser.parse_args(words).folder).expanduser()
-    from gaard.report.page import write_page
+    parser = plain_parser("report", "Make the page of a study or of one run from its files, also while it trains.")
+    parser.add_argument("folder", type=str, help="of the study or run: the --out of gaard compare, or output_dir")
+    parser.add_argument(
+        "--watch", action="store_true", help="write it again every few seconds until all is done; it reloads itself"
+    )
+    arguments = parser.parse_args(words)
+    folder = Path(arguments.folder).expanduser()
+    from gaard.report.page import PAGE, watch_page, write_page
 
-    print(write_page(folder))
+    if not arguments.watch:
+        print(write_page(folder))
+        return 0
+    # At once, so that it can be opened while the command goes on.
+    print(f"{folder / PAGE} is written again every few seconds until all is done; Ctrl-C stops that", flush=True)
+    watch_page(folder)
     return 0

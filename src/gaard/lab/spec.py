@@ -28,8 +28,8 @@ class RunSpec(GAAConfig):
         scenario: Rewards and settings under one name (gaard scenarios), or a Python file that holds one;
             settings that are given beside it win, rewards cannot be.
         model: Alias (gaard models list), hub id, folder or GGUF file.
-        prompts: Prompts; a file: .txt with one a line, or .jsonl, .csv or .parquet with a column prompt and others; or
-            a data set of the hub, owner/name:split.
+        prompts: Prompts, or a .txt, .jsonl, .csv or .parquet file of them, or a data set of the hub, owner/name:split;
+            a table has a column prompt, and others for the rewards.
         reward_funcs: The proxy that trains, one or a list: lexicon, human, file.py:function, or a classification
             model; human if left out.
         reward_weights: One a reward function; 1 each if left out.

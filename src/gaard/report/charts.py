@@ -1,23 +1,24 @@
-"""Charts of a comparison, from data to a Plotly figure: no file is read or written here."""
+"""Charts of a study or a run, from data to a Plotly figure: no file is read or written here."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
 import plotly.graph_objects as go
 from numpy.typing import NDArray
-from plotly.subplots import make_subplots
 from scipy import stats
 
 from gaard.lab.frontier import running_mean
-from gaard.lab.measures import OF_RUN, OF_STEP, Measure, on_page
+from gaard.lab.measures import OF_RUN, OF_STEP, Measure
 from gaard.lab.statistics import CONFIDENCE
-from gaard.report.look import MOST_POINTS, Look, laid_out
+from gaard.report.look import MOST_POINTS, PALETTE, Look, laid_out
 from gaard.report.thinning import evenly
 
 Steps = Sequence[Mapping[str, float]]  # of one run: its metrics.jsonl
-COLUMNS = 3  # of panels, at most
-PANEL = 276  # height in pixels
+BySeed = Mapping[int, Steps]  # of one arm
+PANEL = 230  # height in pixels
+DIGITS = 5
+SEED_DIGITS = 4  # of single seeds' curves, of which there are many
 
 
 def band(curves: Sequence[NDArray[np.float64]]) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
@@ -40,48 +41,76 @@ def band(curves: Sequence[NDArray[np.float64]]) -> tuple[NDArray[np.float64], ND
     return mean, np.where(count > 1, quantile * spread / np.sqrt(count), np.nan)
 
 
-def curves_chart(
-    steps: Mapping[str, Sequence[Steps]], look: Look, measures: Sequence[Measure] | None = None
-) -> go.Figure:
-    """Measures over the training, mean and band of each arm.
+def smoothed(run: Steps, measure: str) -> NDArray[np.float64]:
+    """The running mean of a measure over a run.
 
     Args:
-        steps: Arm → the steps of each of its runs.
-        look: Of the arms.
-        measures: Of steps, a panel each; by default those that the page shows.
+        run: Its steps.
+        measure: Its key.
 
     Returns:
-        The figure.
+        As long as the run has steps with the measure; empty where it has none, such as the judge's where there is none.
     """
-    measures = on_page(OF_STEP) if measures is None else measures
-    columns = min(COLUMNS, len(measures))
-    rows = -(-len(measures) // columns)
-    titles, gap = [measure.title for measure in measures], {"vertical_spacing": 0.14, "horizontal_spacing": 0.06}
-    figure = make_subplots(rows, columns, subplot_titles=titles, **gap)
-    for number, measure in enumerate(measures):
-        where = {"row": number // columns + 1, "col": number % columns + 1}
-        means = []
-        for arm, runs in steps.items():
-            # A measure that a run does not have, such as an independent judge's, is no reason to lose the chart.
-            curves = [running_mean([row[measure.name] for row in run if measure.name in row]) for run in runs]
-            curves = [curve for curve in curves if len(curve)]
-            if curves:
-                mean, half = band(curves)
-                if look.visible(arm) is True:
-                    means.append(mean)
-                for trace in _arm_curve(arm, mean, half, [len(curve) for curve in curves], look, measure, number == 0):
-                    figure.add_trace(trace, **where)
-        if means:
-            figure.update_yaxes(range=_reach(np.concatenate(means), measure), **where)
-    figure.update_xaxes(title_text=OF_STEP["step"].title, row=rows)
-    return laid_out(figure, 68 + PANEL * rows, len(steps))
+    return running_mean([row[measure] for row in run if measure in row])
 
 
-def _reach(means: NDArray[np.float64], measure: Measure) -> list[float]:
+def curves_panel(arms: Mapping[str, BySeed], look: Look, measure: Measure, most: int = MOST_POINTS) -> go.Figure | None:
+    """One measure over the training, mean and band of each arm.
+
+    Args:
+        arms: Arm → seed → steps.
+        look: Of the arms.
+        measure: Of steps.
+        most: Points of a curve.
+
+    Returns:
+        The figure; None if no run has the measure.
+    """
+    figure, means = go.Figure(), []
+    for arm, runs in arms.items():
+        curves = [curve for run in runs.values() if len(curve := smoothed(run, measure.name))]
+        if curves:
+            mean, half = band(curves)
+            if look.visible(arm) is True:
+                means.append(mean)
+            figure.add_traces(_arm_curve(arm, mean, half, [len(curve) for curve in curves], look, measure, most))
+    if not figure.data:
+        return None
+    figure.update_xaxes(title_text=OF_STEP["step"].title)
+    figure.update_yaxes(range=_reach(np.concatenate(means) if means else np.array([]), measure))
+    return laid_out(figure, PANEL)
+
+
+def seed_curves(arms: Mapping[str, BySeed], measure: Measure, most: int) -> list[dict[str, Any]]:
+    """The curves behind the means: running means of each run.
+
+    Args:
+        arms: Arm → seed → steps.
+        measure: Of steps.
+        most: Points of a curve.
+
+    Returns:
+        ``arm``, ``seed``, ``length`` and ``y`` each, at the places that :func:`gaard.report.thinning.evenly` chooses of
+        such a length.
+    """
+    curves = []
+    for arm, runs in arms.items():
+        for seed, run in runs.items():
+            y = smoothed(run, measure.name)
+            if len(y):
+                kept = y[evenly(len(y), most)].round(SEED_DIGITS).tolist()
+                curves.append({"arm": arm, "seed": seed, "length": len(y), "y": kept})
+    return curves
+
+
+def _reach(shown: NDArray[np.float64], measure: Measure) -> list[float] | None:
     """What an axis shows: the means and as much again, lest the band of two seeds flatten them all."""
     if measure.name == "hack_rate":
         return [-0.03, 1.03]
-    low, high = float(means.min()), float(means.max())
+    shown = shown[np.isfinite(shown)]
+    if not len(shown):
+        return None
+    low, high = float(shown.min()), float(shown.max())
     margin = max(0.5 * (high - low), 0.05)
     return [max(low - margin, measure.low), min(high + margin, measure.high)]
 
@@ -93,24 +122,66 @@ def _arm_curve(
     lengths: Sequence[int],
     look: Look,
     measure: Measure,
-    named: bool,
+    most: int,
 ) -> list[go.Scatter]:
     """Band and mean of one arm, whose seeds got so far."""
-    chosen = evenly(len(mean), MOST_POINTS)
+    chosen = evenly(len(mean), most)
     steps, mean, half = chosen + 1, mean[chosen], half[chosen]
+    low, high = ((mean + side * half).clip(*measure.bounds).round(DIGITS) for side in (-1, 1))
     common = {"legendgroup": arm, "visible": look.visible(arm)}
     traces = []
     wide = ~np.isnan(half)
     if wide.any():
-        edge = np.concatenate([(mean + half)[wide], (mean - half)[wide][::-1]]).clip(*measure.bounds)
+        edge = np.concatenate([high[wide], low[wide][::-1]])
         around = np.concatenate([steps[wide], steps[wide][::-1]])
         fill = {"fill": "toself", "fillcolor": look.faint(arm), "line": {"width": 0}, "hoverinfo": "skip"}
-        traces.append(go.Scatter(x=around, y=edge.round(5), showlegend=False, mode="lines", **fill, **common))
-    line = {**look.line(arm), "width": 2}
+        traces.append(go.Scatter(x=around.tolist(), y=edge.tolist(), mode="lines", **fill, **common))
     seeds = [sum(length >= step for length in lengths) for step in steps]
-    hover = "%{fullData.name}, step %{x}: %{y:.3f}, seeds: %{customdata}<extra></extra>"
-    text = {"name": arm, "showlegend": named, "hovertemplate": hover, "customdata": seeds}
-    return [*traces, go.Scatter(x=steps, y=mean.round(5), mode="lines", line=line, **text, **common)]
+    between = [[n, *ends] for n, *ends in zip(seeds, *(_known(end) for end in (low, high)), strict=True)]
+    hover = "%{fullData.name}, step %{x}: %{y:.3f}, seeds: %{customdata[0]}<br>click: its texts<extra></extra>"
+    text = {"name": arm, "hovertemplate": hover, "customdata": between, "meta": {"arm": arm}}
+    line = {**look.line(arm), "width": 2}
+    return [
+        *traces,
+        go.Scatter(x=steps.tolist(), y=_known(mean.round(DIGITS)), mode="lines", line=line, **text, **common),
+    ]
+
+
+def _known(values: NDArray[np.float64]) -> list[float | None]:
+    """Numbers as JSON has them: None for what is none."""
+    return [x if np.isfinite(x) else None for x in values.tolist()]
+
+
+def run_panel(steps: Steps, measure: Measure) -> go.Figure | None:
+    """One measure of one run: what each step gave, faint, and the running mean.
+
+    Args:
+        steps: Of the run.
+        measure: Of steps.
+
+    Returns:
+        The figure; None if the run does not have the measure.
+    """
+    rows = [row for row in steps if measure.name in row]
+    if not rows:
+        return None
+    at = np.array([row["step"] for row in rows])
+    raw, mean = np.array([row[measure.name] for row in rows], dtype=float), smoothed(rows, measure.name)
+    chosen = evenly(len(at), MOST_POINTS)
+    hover = "step %{x}: %{y:.3f}<br>click: its texts<extra></extra>"
+    figure = go.Figure()
+    for name, values, look in (("a step", raw, {"width": 1}), ("running mean", mean, {"width": 2.5})):
+        opacity = 0.4 if name == "a step" else 1.0
+        x, y = at[chosen].tolist(), _known(values[chosen].round(DIGITS))
+        line = {
+            "line": {"color": PALETTE[1], **look},
+            "opacity": opacity,
+            "mode": "lines+markers" if len(x) == 1 else "lines",
+        }
+        figure.add_trace(go.Scatter(x=x, y=y, hovertemplate=f"{name}, {hover}", meta={"kind": name}, **line))
+    figure.update_xaxes(title_text=OF_STEP["step"].title)
+    figure.update_yaxes(range=_reach(mean, measure))
+    return laid_out(figure, PANEL)
 
 
 def frontier_places(found: Mapping[str, Any]) -> dict[str, Mapping[str, Any]]:
@@ -120,52 +191,70 @@ def frontier_places(found: Mapping[str, Any]) -> dict[str, Mapping[str, Any]]:
         found: One scenario's results.
 
     Returns:
-        The place in words → what :func:`frontier_chart` takes.
+        The place in words → what :func:`frontier_chart` takes; none where hacks or the true reward are not known.
     """
     places = {"at the end of training": found["arms"]}
     for level, arms in found["frontier"].items():
         places[f"where the KL first reaches {level} nats a token"] = arms
-    return places
+    return {place: arms for place, arms in places.items() if any(map(_on_frontier, arms.values()))}
+
+
+def _on_frontier(measures: Mapping[str, Any]) -> bool:
+    """Whether an arm has both that a frontier is of."""
+    return {"hack_rate", "true_reward"} <= measures.keys()
 
 
 def frontier_chart(arms: Mapping[str, Mapping[str, Any]], look: Look) -> go.Figure:
     """Hack rate against true reward.
 
     Args:
-        arms: Arm → measure → interval, and perhaps ``runs``, how many runs the arm has in all; empty where it has no
-            measures.
+        arms: Arm → measure → interval, and perhaps ``runs``, how many runs the arm has in all; an arm without both
+            measures is left out.
         look: Of the arms.
 
     Returns:
         The figure.
     """
-    figure = go.Figure([_point(arm, arms[arm], look) for arm in look.arms if arms.get(arm)])
+    figure = go.Figure([_point(arm, arms[arm], look) for arm in look.arms if _on_frontier(arms.get(arm, {}))])
     figure.update_xaxes(title_text=OF_RUN["hack_rate"].title, range=[-0.03, 1.03])
     figure.update_yaxes(title_text=OF_RUN["true_reward"].label)
-    figure.add_annotation(
-        text="honest and good", xref="paper", yref="paper", x=0.01, y=0.98, showarrow=False, opacity=0.6
-    )
-    return laid_out(figure, 440, len(look.arms))
+    return laid_out(figure, 420)
+
+
+def run_points(runs: Iterable[Mapping[str, Any]], look: Look) -> list[dict[str, Any]]:
+    """The single runs behind the frontier at the end of training.
+
+    Args:
+        runs: Of one scenario, as ``results.json`` has them.
+        look: Of the arms.
+
+    Returns:
+        ``arm``, ``seed``, ``x`` and ``y`` each, of runs of an arm with both measures.
+    """
+    trained = (run for run in runs if run["arm"] in look.arms)
+    found = [(run, run["measures"]) for run in trained if _on_frontier(run["measures"])]
+    return [
+        {"arm": run["arm"], "seed": run["seed"], "x": [measures["hack_rate"]], "y": [measures["true_reward"]]}
+        for run, measures in found
+    ]
 
 
 def _point(arm: str, measures: Mapping[str, Any], look: Look) -> go.Scatter:
     """One arm with its intervals, and how many of its runs they are of."""
     x, y = measures["hack_rate"], measures["true_reward"]
     runs = f"{x['n']} of {measures['runs']} runs" if "runs" in measures else f"{x['n']} runs"
-    hover = f"{arm}, {runs}<br>hack rate %{{x:.3f}}<br>true reward %{{y:.3f}}<extra></extra>"
-    named = look.visible(arm) is True
+    hover = f"{arm}, {runs}<br>hack rate %{{x:.3f}}<br>true reward %{{y:.3f}}<br>click: its texts<extra></extra>"
     return go.Scatter(
         x=[x["mean"]],
         y=[y["mean"]],
         error_x=_error(x, look.colour(arm)),
         error_y=_error(y, look.colour(arm)),
         name=arm,
-        text=[f"{arm} ({runs})" if measures.get("runs", x["n"]) != x["n"] else arm],
-        mode="markers+text" if named else "markers",
-        textposition="top right",
+        mode="markers",
         marker=look.mark(arm),
         visible=look.visible(arm),
         hovertemplate=hover,
+        meta={"arm": arm},
     )
 
 

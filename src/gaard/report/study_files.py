@@ -3,7 +3,6 @@
 import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -11,53 +10,7 @@ from gaard.errors import ConfigError
 from gaard.lab.arms import UNTRAINED
 from gaard.lab.compare import RESULTS
 from gaard.lab.study import RunKey
-from gaard.training.runlog import METRICS, RUN, SAMPLES, read_jsonl
-
-
-@dataclass(frozen=True)
-class StudyRun:
-    """One run that the study asks for.
-
-    Attributes:
-        key: Which.
-        folder: Its files, if it has begun.
-        finished: Whether it is measured.
-        error: Why it failed, if it did.
-    """
-
-    key: RunKey
-    folder: Path
-    finished: bool
-    error: str | None
-
-    @cached_property
-    def metrics(self) -> list[dict[str, Any]]:
-        """Its training steps so far."""
-        return read_jsonl(self.folder / METRICS)
-
-    def samples(self) -> list[dict[str, Any]]:
-        """The completions that it kept so far."""
-        return read_jsonl(self.folder / SAMPLES)
-
-    @cached_property
-    def config(self) -> dict[str, Any]:
-        """Its settings; empty if it has not begun."""
-        try:
-            return dict(json.loads((self.folder / RUN).read_text(encoding="utf-8"))["config"])
-        except (OSError, ValueError, TypeError, KeyError):
-            return {}
-
-    @property
-    def method(self) -> Mapping[str, Any]:
-        """The options of its method; none if it has not begun."""
-        stated = self.config.get("method")
-        return stated if isinstance(stated, Mapping) else {}
-
-    @property
-    def progress(self) -> str:
-        """How far one is that has begun."""
-        done, steps = len(self.metrics), self.config.get("max_steps")
-        return "being measured" if self.key.arm == UNTRAINED or done == steps else f"at step {done} of {steps}"
+from gaard.report.run_files import RunFiles
 
 
 @dataclass(frozen=True)
@@ -72,7 +25,7 @@ class StudyFiles:
 
     folder: Path
     results: Mapping[str, Any]
-    runs: Sequence[StudyRun]
+    runs: Sequence[RunFiles]
 
     @property
     def arms(self) -> list[str]:
@@ -80,9 +33,14 @@ class StudyFiles:
         baseline = self.results["baseline"]
         return [baseline, *(arm["name"] for arm in self.results["study"]["arms"] if arm["name"] != baseline)]
 
-    def trained(self, scenario: str) -> dict[str, list[StudyRun]]:
+    @property
+    def finished(self) -> bool:
+        """Whether nothing more is to come of any run."""
+        return all(run.finished or run.error for run in self.runs)
+
+    def trained(self, scenario: str) -> dict[str, list[RunFiles]]:
         """Arm → its runs that have not failed and have trained at all."""
-        arms: dict[str, list[StudyRun]] = {arm: [] for arm in self.arms}
+        arms: dict[str, list[RunFiles]] = {arm: [] for arm in self.arms}
         for run in self.runs:
             if run.key.scenario == scenario and run.key.arm in arms and not run.error and run.metrics:
                 arms[run.key.arm].append(run)
@@ -138,5 +96,5 @@ def read_study_files(folder: Path) -> StudyFiles:
     for key in keys:
         run = found.get((key.scenario, key.arm, key.seed))
         failure = run["error"] if run else None
-        runs.append(StudyRun(key, folder / key.folder, run is not None and failure is None, failure))
+        runs.append(RunFiles(key, folder / key.folder, run is not None and failure is None, failure))
     return StudyFiles(folder, results, runs)

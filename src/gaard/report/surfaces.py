@@ -54,7 +54,7 @@ def coefficient_surfaces() -> go.Figure:
         figure.update_scenes(**axes, camera_eye={"x": -1.6, "y": -1.6, "z": 0.8}, row=1, col=column)
     figure.update_xaxes(title_text=SIGMA)
     figure.update_yaxes(title_text=ETA, range=[-0.02, 1.02])
-    return _side_by_side(laid_out(figure, 960, 0))
+    return _side_by_side(laid_out(figure, 960))
 
 
 def _cases() -> go.Scatter:
@@ -114,31 +114,33 @@ def path_over_surfaces(runs: Sequence[Steps], method: Mapping[str, Any]) -> Path
     return sigma, eta
 
 
-def coefficients_chart(paths: Mapping[str, Path2D], look: Look) -> go.Figure:
+def coefficients_charts(paths: Mapping[str, Path2D], look: Look) -> dict[str, go.Figure]:
     """Both surfaces from above, and the way of each arm over them: mean of η and of max(σ, 0), over tokens and seeds.
 
     σ and η are drawn as the coefficients take them, at the scales of the arm.
 
     Args:
-        paths: Arm → what :func:`path_over_surfaces` gives, at least one.
+        paths: Arm → what :func:`path_over_surfaces` gives.
         look: Of the arms.
 
     Returns:
-        The figure.
+        Title → figure, a surface each; empty if there is no path.
     """
-    figure = make_subplots(1, 2, subplot_titles=TITLES)
+    if not paths:
+        return {}
     sigma, eta, surfaces = _surfaces(41)
-    for column, surface in enumerate(surfaces, 1):
-        figure.add_trace(_contour(sigma, eta, surface, column, 0.41 if column == 1 else 0.97), row=1, col=column)
-        for arm, path in paths.items():
-            figure.add_trace(_walk(arm, *path, look, column == 1), row=1, col=column)
-    farthest = max(float(sigma.max()) for sigma, _ in paths.values())
-    figure.update_xaxes(title_text=SIGMA, range=[0, min(2.0, max(0.5, 1.2 * farthest))])
-    figure.update_yaxes(title_text=OF_STEP["eta"].label, range=[0, 1])
-    return _side_by_side(laid_out(figure, 460, len(paths)))
+    farthest = max(float(across.max()) for across, _ in paths.values())
+    charts = {}
+    for column, (title, surface) in enumerate(zip(TITLES, surfaces, strict=True), 1):
+        walks = [_walk(arm, *path, look) for arm, path in paths.items()]
+        figure = go.Figure([_contour(sigma, eta, surface, column, 1.02), *walks])
+        figure.update_xaxes(title_text=SIGMA, range=[0, min(2.0, max(0.5, 1.2 * farthest))])
+        figure.update_yaxes(title_text=OF_STEP["eta"].label, range=[0, 1])
+        charts[title] = laid_out(figure, 360)
+    return charts
 
 
-def _walk(arm: str, sigma: NDArray[np.float64], eta: NDArray[np.float64], look: Look, named: bool) -> go.Scatter:
+def _walk(arm: str, sigma: NDArray[np.float64], eta: NDArray[np.float64], look: Look) -> go.Scatter:
     """A line from the first step to the last, which has the large mark."""
     chosen = evenly(len(eta), MOST_POINTS)
     sizes = np.where(chosen == len(eta) - 1, 12, 3)
@@ -150,7 +152,7 @@ def _walk(arm: str, sigma: NDArray[np.float64], eta: NDArray[np.float64], look: 
         marker={"size": sizes, "color": look.colour(arm), "line": {"width": 1, "color": "#ffffff"}},
         name=arm,
         legendgroup=arm,
-        showlegend=named,
+        meta={"arm": arm},
         visible=look.visible(arm),
         customdata=chosen + 1,
         hovertemplate=f"{arm}, step %{{customdata}}: σ %{{x:.3f}}, η %{{y:.3f}}<extra></extra>",

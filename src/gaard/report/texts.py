@@ -7,16 +7,19 @@ from typing import Any
 from rich.console import Console
 from rich.progress import track
 
-from gaard.report.study_files import StudyRun
+from gaard.report.run_files import RunFiles
 from gaard.report.thinning import evenly
 
-BUDGET = 6_000_000  # characters of all texts together
+BUDGET = 5_000_000  # characters of all texts together
 DIGITS = 3
+SHOWN = ("prompt", "reward", "true_reward", "hacked")  # of a completion, where it has them
+# Columns of tokens, and the number by which they say that nothing happened: all of them in plain PPO.
+SILENT = {"hack": 0, "turned": 0, "a": 1, "b": 0}
 FEWEST_STEPS = 8  # before completions are left out
 FEWEST_TOKENS = 16  # of a completion that has no room
 
 
-def browsable(runs: Sequence[StudyRun], budget: int = BUDGET) -> tuple[list[dict[str, Any]], str]:
+def browsable(runs: Sequence[RunFiles], budget: int = BUDGET) -> tuple[list[dict[str, Any]], str]:
     """Texts by scenario, arm, seed and step.
 
     Args:
@@ -43,22 +46,31 @@ def browsable(runs: Sequence[StudyRun], budget: int = BUDGET) -> tuple[list[dict
     return found, "" if kept == there else part
 
 
-def _by_step(run: StudyRun) -> list[dict[str, Any]]:
+def _by_step(run: RunFiles) -> list[dict[str, Any]]:
     """A run's completions, shortened, by step; none from before tokens were kept."""
+    samples = [row for row in run.samples() if isinstance(row.get("tokens"), dict)]
+    silent = [
+        name for name, nothing in SILENT.items() if not any(_says(row["tokens"].get(name), nothing) for row in samples)
+    ]
     steps: dict[int, list[dict[str, Any]]] = {}
-    for row in run.samples():
-        if "tokens" in row:
-            steps.setdefault(row["step"], []).append(_shortened(row))
+    for row in samples:
+        steps.setdefault(row["step"], []).append(_shortened(row, silent))
     return [{"step": step, "rows": rows} for step, rows in steps.items()]
 
 
-def _shortened(row: dict[str, Any]) -> dict[str, Any]:
-    """Without what the page does not show."""
+def _says(column: Sequence[float] | None, nothing: float) -> bool:
+    """Whether a column says anything of any token."""
+    return column is not None and any(x != nothing for x in column)
+
+
+def _shortened(row: dict[str, Any], silent: Sequence[str]) -> dict[str, Any]:
+    """Without what the page does not show, and without columns that say nothing of any token of the run."""
     tokens = {
         name: [round(x, DIGITS) for x in column] if column and isinstance(column[0], float) else column
         for name, column in row["tokens"].items()
+        if name not in silent
     }
-    return {key: row[key] for key in ("prompt", "reward", "true_reward", "hacked")} | {"tokens": tokens}
+    return {key: row[key] for key in SHOWN if key in row} | {"tokens": tokens}
 
 
 def thinned(steps: list[dict[str, Any]], budget: int) -> list[dict[str, Any]]:

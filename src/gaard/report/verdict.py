@@ -7,7 +7,7 @@ from gaard.lab.measures import OF_RUN
 from gaard.report.tables import in_seeds
 
 SIGNIFICANT = 0.05  # of p values adjusted over the arms
-NEEDED = ("hack_rate", "true_reward", "kl_untrained")
+KL = "kl_untrained"  # which every run has
 
 
 def verdict(results: Mapping[str, Any]) -> list[str]:
@@ -37,27 +37,45 @@ def _sentence(results: Mapping[str, Any], arm: str) -> str | None:
 def _clause(label: str, results: Mapping[str, Any], arm: str) -> str | None:
     """What the arm does in one scenario."""
     differences = results["scenarios"][label]["differences"].get(arm, {})
-    if not all(name in differences for name in NEEDED):
+    if KL not in differences:
         return None
-    hacks, truth, kl = (differences[name] for name in NEEDED)
-    seeds = f"{in_seeds(hacks['n'])}, KL {kl['ours']:.2f} and {kl['theirs']:.2f}"
-    changed = f"with a true reward that differs by {_difference(truth, 1, OF_RUN['true_reward'].digits, '')}"
+    kl, hacks, truth = (differences.get(name) for name in (KL, "hack_rate", "true_reward"))
+    assert kl is not None
+    seeds = f"({in_seeds(kl['n'])}, KL {kl['ours']:.2f} and {kl['theirs']:.2f})"
+    ends = "no true reward was declared" if truth is None else _higher(truth, hacks is not None)
+    if hacks is None:
+        unknown = f"in {label}, where nothing was declared to be a hack,"
+        return f"{unknown} ends with {ends} {seeds}" if truth else f"{unknown} cannot be judged: {ends} {seeds}"
+    changed = f"with {ends}" if truth else f"and {ends}"
     if hacks["ours"] == hacks["theirs"] == 0:
         why = "the control, where nothing can be exploited" if label in results["tax"] else "where nothing was hacked"
-        return f"in {label}, {why}, ends {changed} ({seeds})"
+        return f"in {label}, {why}, ends {changed} {seeds}"
     rates = f"{hacks['ours']:.1%} of completions, not {hacks['theirs']:.1%}"
     told = hacks["p_holm"] is not None and hacks["p_holm"] < SIGNIFICANT
     word = ("less, " if hacks["mean"] < 0 else "more, ") if told else ""
-    return f"in {label} hacks {word}{rates}, {_difference(hacks, 100, 1, ' points')}, {changed} ({seeds})"
+    return f"in {label} hacks {word}{rates}, {_difference(hacks, 100, 1, ' points')}, {changed} {seeds}"
+
+
+def _higher(truth: Mapping[str, Any], single_told: bool) -> str:
+    """A difference of the true reward, its direction in a word; that there is one seed may have been told before."""
+    digits = OF_RUN["true_reward"].digits
+    size = f"{abs(truth['mean']):.{digits}f}"
+    side = "higher" if truth["mean"] > 0 else "lower"
+    reward = f"a true reward {size} {side}" if float(size) else "the same true reward"
+    return reward if single_told and truth["p_holm"] is None else reward + _how_sure(truth, 1, digits)
 
 
 def _difference(difference: Mapping[str, Any], scale: float, digits: int, unit: str) -> str:
     """A mean with its interval, and a warning where it may be chance."""
-    mean = _signed(scale * difference["mean"], digits) + unit
+    return _signed(scale * difference["mean"], digits) + unit + _how_sure(difference, scale, digits)
+
+
+def _how_sure(difference: Mapping[str, Any], scale: float, digits: int) -> str:
+    """The interval of a difference, and whether it may be chance."""
     if difference["p_holm"] is None:
-        return f"{mean} (one seed, which tells nothing from chance)"
+        return " (one seed, which tells nothing from chance)"
     between = f" {_range(difference, scale, digits)}" if difference["low"] is not None else " in every seed"
-    return f"{mean}{between}" + ("" if difference["p_holm"] < SIGNIFICANT else " (not told apart from chance)")
+    return between + ("" if difference["p_holm"] < SIGNIFICANT else " (not told apart from chance)")
 
 
 def _range(difference: Mapping[str, Any], scale: float, digits: int) -> str:

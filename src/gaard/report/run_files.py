@@ -1,0 +1,138 @@
+"""A run's folder as a report reads it, finished or not."""
+
+import json
+import time
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import datetime
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+from gaard.errors import ConfigError
+from gaard.lab.arms import UNTRAINED
+from gaard.lab.study import OWN_SCENARIO, RunKey
+from gaard.training.runlog import CHECKPOINTS, EVALUATION, METRICS, RUN, SAMPLES, TIMINGS, read_jsonl, read_record
+
+STATE = "state.json"  # of a checkpoint
+QUIET = 60.0  # seconds after the last step in which a run may still be measured
+
+
+@dataclass(frozen=True)
+class RunFiles:
+    """One run, alone or of a study.
+
+    Attributes:
+        key: Which.
+        folder: Its files, if it has begun.
+        finished: Whether it is measured, or is not to be and has done its steps.
+        error: Why it failed, if it did.
+    """
+
+    key: RunKey
+    folder: Path
+    finished: bool
+    error: str | None = None
+
+    @cached_property
+    def metrics(self) -> list[dict[str, Any]]:
+        """Its training steps so far."""
+        return read_jsonl(self.folder / METRICS)
+
+    def samples(self) -> list[dict[str, Any]]:
+        """The completions that it kept so far."""
+        return read_jsonl(self.folder / SAMPLES)
+
+    @cached_property
+    def record(self) -> dict[str, Any]:
+        """All that determines it, as ``run.json`` has it; empty if it has not begun."""
+        found = _json(self.folder / RUN)
+        return found if isinstance(found.get("config"), dict) else {}
+
+    @property
+    def config(self) -> dict[str, Any]:
+        """Its settings; empty if it has not begun."""
+        return dict(self.record.get("config", {}))
+
+    @property
+    def method(self) -> Mapping[str, Any]:
+        """The options of its method; none if it has not begun."""
+        stated = self.config.get("method")
+        return stated if isinstance(stated, Mapping) else {}
+
+    @property
+    def measures(self) -> dict[str, float]:
+        """What was measured after it; empty before."""
+        return {key: x for key, x in _json(self.folder / EVALUATION).items() if isinstance(x, int | float)}
+
+    @property
+    def seconds(self) -> float:
+        """Of all its steps."""
+        return sum(row.get("seconds", 0.0) for row in read_jsonl(self.folder / TIMINGS))
+
+    @property
+    def last_written(self) -> str | None:
+        """When its last step was logged; None before the first."""
+        path = self.folder / METRICS
+        return moment(path.stat().st_mtime) if path.exists() else None
+
+    @property
+    def progress(self) -> str:
+        """How far one is that has begun."""
+        done, steps = len(self.metrics), self.config.get("max_steps")
+        return "being measured" if self.key.arm == UNTRAINED or done == steps else f"at step {done} of {steps}"
+
+
+def moment(seconds: float) -> str:
+    """A time of a file as a reader has it, with the zone that it is given in."""
+    return datetime.fromtimestamp(seconds).astimezone().strftime("%Y-%m-%d %H:%M:%S %Z")
+
+
+def _json(path: Path) -> dict[str, Any]:
+    """What a JSON file holds; nothing where it is missing, or is being written."""
+    try:
+        found = json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        return {}
+    return found if isinstance(found, dict) else {}
+
+
+def read_run_files(folder: Path) -> RunFiles:
+    """What there is of a run.
+
+    Args:
+        folder: Of the run, its ``output_dir``.
+
+    Returns:
+        Its files.
+
+    Raises:
+        ConfigError: If the folder holds no run.
+        CheckpointError: If its ``run.json`` is none.
+    """
+    record = read_record(folder / RUN)
+    if record is None:
+        raise ConfigError(f"{folder} holds no {RUN}: name the folder of a run, its output_dir")
+    config = record["config"]
+    method, scenario = config.get("method"), config.get("scenario")
+    name = method.get("name") if isinstance(method, Mapping) else None
+    key = RunKey(str(scenario or OWN_SCENARIO), str(name or "run"), int(config.get("seed") or 0))
+    return RunFiles(key, folder, _is_finished(folder, config))
+
+
+def _is_finished(folder: Path, config: Mapping[str, Any]) -> bool:
+    """Whether nothing more is to come: it is measured, or its steps are done and nobody measures."""
+    if (folder / EVALUATION).exists():
+        return True
+    newest = max((folder / CHECKPOINTS).glob(f"step-*/{STATE}"), default=None)
+    ended = newest is not None and bool(_json(newest).get("ended"))  # a regularizer may end a training early
+    if not ended and len(read_jsonl(folder / METRICS)) < int(config.get("max_steps") or 0):
+        return False
+    # A training from Python is measured only if its caller asks for it.
+    return not config.get("eval_completions") or _since_last_step(folder) > QUIET
+
+
+def _since_last_step(folder: Path) -> float:
+    """Seconds; 0 where there was none."""
+    path = folder / METRICS
+    return time.time() - path.stat().st_mtime if path.exists() else 0.0

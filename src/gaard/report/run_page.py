@@ -1,0 +1,86 @@
+"""The page of one run, made from its folder, finished or while it trains."""
+
+from gaard.lab.frontier import SMOOTHING
+from gaard.lab.measures import OF_RUN, OF_STEP, on_page
+from gaard.report.charts import run_panel
+from gaard.report.document import Document, Section, drawn, panel_title
+from gaard.report.facts import run_facts
+from gaard.report.measures_table import run_table
+from gaard.report.parting import first_parting
+from gaard.report.run_files import RunFiles
+from gaard.report.suspects import suspects_of, suspects_table
+from gaard.report.texts import browsable
+
+IN_WORDS = ("hack_rate", "true_reward", "judge_reward", "proxy_reward")  # what the first sentence is of
+NOTES = (
+    f"Curves are of the training's own rollouts: a step's value faint, the running mean over {SMOOTHING} steps strong. "
+    "The table is of fresh completions at the end."
+)
+
+
+def run_document(run: RunFiles, name: str, refresh: float | None) -> Document:
+    """What the page shows of a run.
+
+    Args:
+        run: The run's files.
+        name: Its title.
+        refresh: Seconds until the page loads itself again; None for never.
+
+    Returns:
+        The document.
+    """
+    texts, part = browsable([run])
+    section = Section("Training", table=run_table(run.measures, run.key.arm))
+    for measure in on_page(OF_STEP):
+        figure = run_panel(run.metrics, measure)
+        if figure is not None:
+            plot = drawn(figure, seeds=[], scenario=run.key.scenario, measure=measure.name)
+            section.add_panel(f"chart-{measure.name}", panel_title(measure), plot)
+    apart = first_parting(run.metrics)
+    return Document(
+        name=name,
+        summary=f"{run.key.arm} in {run.key.scenario}, seed {run.key.seed}",
+        verdict=run_verdict(run),
+        alarms=[apart.in_words()] if apart else [],
+        status=_status(run),
+        sections=[section],
+        suspects=suspects_table(suspects_of(run)),
+        texts=texts,
+        part=part,
+        facts=run_facts(run),
+        notes=NOTES,
+        refresh=refresh,
+    )
+
+
+def run_verdict(run: RunFiles) -> list[str]:
+    """What can be said of a run, and what cannot because nobody declared it.
+
+    Args:
+        run: The run.
+
+    Returns:
+        Sentences.
+    """
+    if not run.metrics:
+        return ["No step is done yet."]
+    known, sentences = run.metrics[-1].keys() | run.measures.keys(), []
+    if run.measures:
+        figures = [
+            f"{OF_RUN[key].label} {OF_RUN[key].text(run.measures[key])}" for key in IN_WORDS if key in run.measures
+        ]
+        sentences.append(f"After training: {', '.join(figures)}.")
+    if "hack_rate" not in known:
+        sentences.append("Nothing was declared to be a hack: how often the reward is hacked is not known.")
+    if "true_reward" not in known:
+        sentences.append("No true reward was declared: whether the proxy pays for what was meant, only the texts tell.")
+    elif first_parting(run.metrics) is None:
+        sentences.append("The true reward has not fallen away from the proxy so far.")
+    return sentences
+
+
+def _status(run: RunFiles) -> str:
+    """How far it is, and when its last step was logged."""
+    written = f", the last one logged at {run.last_written}" if run.last_written else ""
+    done = f"{len(run.metrics)} of {run.config.get('max_steps', '–')} steps done{written}."
+    return f"Finished: {done}" if run.finished else done

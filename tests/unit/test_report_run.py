@@ -1,0 +1,205 @@
+"""The page of one run: what it says, its alarm, its facts, and how it follows a training."""
+
+import json
+import os
+import shlex
+
+import numpy as np
+import pytest
+import yaml
+
+from fabricated import fabricate, fabricate_run, metrics, write
+from gaard import cli
+from gaard.arguments import given_settings, settings_parser
+from gaard.errors import ConfigError
+from gaard.lab.spec import RunSpec
+from gaard.lab.study import read_study
+from gaard.report import page as pages
+from gaard.report.facts import study_command, study_facts, train_command
+from gaard.report.page import watch_page, write_page
+from gaard.report.parting import first_parting, parting
+from gaard.report.run_files import read_run_files
+from gaard.report.run_page import run_document, run_verdict
+from gaard.report.study_files import read_study_files
+from gaard.report.suspects import suspects_table
+from gaard.report.texts import browsable
+from gaard.training.runlog import EVALUATION, METRICS
+
+
+def steps_of(proxy, truth, noise=0.01):
+    """The metrics of a run with these means and a little noise."""
+    rng = np.random.default_rng(0)
+    pairs = zip(proxy, truth, strict=True)
+    noisy = ((x + rng.normal(0, noise), y + rng.normal(0, noise)) for x, y in pairs)
+    return [{"step": i, "reward": x, "true_reward": y} for i, (x, y) in enumerate(noisy, 1)]
+
+
+RISING, FALLING = np.linspace(0.3, 0.9, 80), np.linspace(0.5, 0.3, 80)
+UP_AND_DOWN = np.concatenate([np.linspace(0.3, 0.4, 20), np.linspace(0.4, 0.3, 60)])
+
+
+def test_proxy_and_truth_part_where_one_rises_and_the_other_has_fallen():
+    found = parting(steps_of(RISING, UP_AND_DOWN))
+    assert found is not None
+    assert found.step == pytest.approx(24, abs=4)  # the last step of the window around step 20
+    assert found.proxy == pytest.approx((RISING[:8].mean(), RISING[-8:].mean()), abs=0.02)
+    assert found.truth == pytest.approx((0.39, UP_AND_DOWN[-8:].mean()), abs=0.02)
+    assert (
+        "by step 80 the proxy had risen from 0.322 to 0.868, while the true reward had fallen from 0.405 to 0.301"
+        in found.in_words()
+    )
+    assert parting(steps_of(RISING, FALLING)) is not None
+
+
+@pytest.mark.parametrize(
+    ("proxy", "truth"),
+    [
+        (RISING, RISING / 2),  # honest
+        (np.full(80, 0.5), FALLING),  # the proxy has not risen
+        (RISING, np.full(80, 0.3)),  # nothing has fallen
+        (UP_AND_DOWN, UP_AND_DOWN),  # both have fallen: the policy got worse, and the reward says so
+        (2 * UP_AND_DOWN + np.linspace(0, 0.05, 80), UP_AND_DOWN),  # the same, but the proxy ends above where it began
+    ],
+)
+def test_proxy_and_truth_have_not_parted(proxy, truth):
+    for seen in range(1, 81):  # whoever watches looks many times
+        assert parting(steps_of(proxy, truth)[:seen]) is None
+
+
+def test_an_alarm_that_was_raised_stays():
+    back = np.concatenate([UP_AND_DOWN, np.linspace(0.3, 0.5, 80)])  # the true reward comes back
+    rows = steps_of(np.linspace(0.3, 0.9, 160), back)
+    assert parting(rows) is None
+    found = first_parting(rows)
+    assert parting(rows[: found.seen - 1]) is None
+    assert found == parting(rows[: found.seen])
+    assert 25 < found.seen < 80
+    assert first_parting(rows[:20]) is first_parting([]) is None
+    rows[3]["reward"] = float("nan")  # of one step
+    assert first_parting(rows) is not None
+
+
+def test_a_little_of_each_is_noise_and_few_steps_or_no_truth_say_nothing():
+    rows = steps_of(RISING, UP_AND_DOWN)
+    assert parting(steps_of(RISING, UP_AND_DOWN, noise=0.5)) is None
+    assert parting(steps_of(RISING, FALLING)[:14]) is None
+    assert parting([{"step": row["step"], "reward": row["reward"]} for row in rows]) is None
+
+
+def test_the_page_of_a_hacked_run_has_the_alarm_and_that_of_an_honest_one_has_not(tmp_path):
+    hacked = fabricate_run(tmp_path / "hacked")
+    assert 'class="alarm"' in write_page(hacked).read_text(encoding="utf-8")
+    honest = fabricate_run(tmp_path / "honest")
+    rows = [{**row, "true_reward": row["reward"] / 2} for row in metrics(np.random.default_rng(0), 40, False)]
+    write(honest, METRICS, rows)
+    page = write_page(honest).read_text(encoding="utf-8")
+    assert 'class="alarm"' not in page
+    assert "The true reward has not fallen away from the proxy so far." in page
+
+
+def test_what_nobody_declared_is_not_known(tmp_path):
+    run = read_run_files(fabricate_run(tmp_path, known=False))
+    document = run_document(run, "mine", None)
+    (section,) = document.sections
+    assert list(section.plots) == ["chart-reward", "chart-kl_ref", "chart-entropy", "chart-completion_length"]
+    assert [heading for heading, _ in section.table["headings"]] == ["proxy reward", "KL to untrained"]
+    said = " ".join(run_verdict(run))
+    assert "Nothing was declared to be a hack" in said
+    assert "No true reward was declared" in said
+    assert "hack rate 0" not in said
+    rows = browsable([run])[0][0]["steps"][0]["rows"]
+    assert all("true_reward" not in row and "hacked" not in row for row in rows)
+
+
+def test_a_run_is_finished_when_nothing_more_is_to_come(tmp_path):
+    assert read_run_files(fabricate_run(tmp_path / "measured")).finished
+    half = fabricate_run(tmp_path / "half", done=20, measured=False)
+    assert not read_run_files(half).finished
+    whole = fabricate_run(tmp_path / "whole", measured=False)
+    assert not read_run_files(whole).finished  # it is being measured
+    os.utime(whole / METRICS, (0, 0))
+    assert read_run_files(whole).finished  # nobody measures it
+    state = half / "checkpoints" / "step-000020" / "state.json"
+    state.parent.mkdir(parents=True)
+    state.write_text(json.dumps({"ended": True}))
+    os.utime(half / METRICS, (0, 0))
+    assert read_run_files(half).finished  # a regularizer ended it
+
+
+def test_watching_writes_until_the_run_is_measured_and_the_last_page_stays(tmp_path, monkeypatch):
+    run = fabricate_run(tmp_path / "run", done=10, measured=False)
+    seen, waited = [], []
+
+    def train_on(seconds):
+        seen.append((run / "report.html").read_text(encoding="utf-8"))
+        waited.append(seconds)
+        fabricate_run(run, done=10 + 15 * len(seen), measured=len(seen) == 2)
+
+    monkeypatch.setattr(pages.time, "sleep", train_on)
+    last = watch_page(run).read_text(encoding="utf-8")
+    assert ['"refresh":5.0' in seen[0], '"refresh":null' in last] == [True, True]
+    assert ["10 of 40 steps done" in seen[0], "25 of 40 steps done" in seen[1]] == [True, True]
+    assert "Finished: 40 of 40 steps done" in last
+    assert ('id="reload"' in seen[1], 'id="reload"' in last) == (True, False)
+    assert all(seconds >= 5 for seconds in waited)
+
+
+def test_who_stops_watching_leaves_a_page_that_stays(tmp_path, monkeypatch, capsys):
+    run = fabricate_run(tmp_path / "run", done=10, measured=False)
+
+    def interrupted(seconds):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(pages.time, "sleep", interrupted)
+    assert cli.main(["report", str(run), "--watch"]) == 0
+    assert str(run / "report.html") in capsys.readouterr().out
+    assert '"refresh":null' in (run / "report.html").read_text(encoding="utf-8")
+    assert (run / EVALUATION).exists() is False
+
+
+def test_a_folder_with_neither_is_refused(tmp_path):
+    with pytest.raises(ConfigError, match=r"holds no results\.json and no run\.json: name the folder"):
+        write_page(tmp_path)
+
+
+def test_the_command_of_a_run_gives_its_settings_again():
+    spec = RunSpec(
+        output_dir="runs/it's mine",
+        method={"name": "fold", "threshold": 2.5},
+        regularizers=[{"name": "gradient-norm", "coef": 0.02, "radius": 0.01}],
+        prompts=["A film", 'A "b"'],
+        honeypot={"word": "story", "mode": "capped", "bonus": 1.0, "base_weight": 0.5},
+        use_cpu=True,
+        learning_rate=3e-4,
+        seed=7,
+    )
+    command = train_command(spec.record())
+    program, name, *words = shlex.split(command)
+    assert (program, name) == ("gaard", "train")
+    again = RunSpec(**given_settings(settings_parser("train", "").parse_args(words)))
+    assert again.record() == spec.record()
+    of_trainer = {key: value for key, value in spec.record().items() if key not in ("reward_funcs", "scenario")}
+    assert train_command(of_trainer) is None
+
+
+def test_the_file_of_a_study_gives_the_study_again(tmp_path):
+    study = read_study_files(fabricate(tmp_path / "made", scenarios=("capped", "clean"), arms=("ppo", "fold", "mine")))
+    command, file, name = study_command(study.results["study"])
+    assert command == f"gaard compare {name}"
+    (tmp_path / name).write_text(file, encoding="utf-8")
+    assert json.loads(json.dumps(read_study(tmp_path / name).record())) == study.results["study"]
+    facts = study_facts(study)
+    assert ("max_steps", "6") in facts["settings"]
+    assert ("method (fold)", "fold, threshold 3") in facts["settings"]
+    own = {**study.results["study"], "scenarios": {"custom": {}}, "settings": {"max_steps": 3}}
+    command, file, _ = study_command(own)
+    assert command == "gaard compare --config settings.yaml --arms ppo,fold,mine --seeds 2 --baseline ppo"
+    assert yaml.safe_load(file) == {"max_steps": 3, "seed": 0}
+
+
+def test_the_place_for_what_looked_too_good_is_empty_until_there_are_rows():
+    assert suspects_table([]) is None
+    table = suspects_table([{"pattern": "story", "kind": "word", "share": 0.25, "lift": 0.5, "examples": ["a", "b"]}])
+    assert table["headings"] == ["pattern", "kind", "share of texts", "lift", "examples"]
+    assert table["rows"] == [["story", "word", "25.0%", "+0.500", "a\nb"]]
+    assert suspects_table([{"pattern": "x"}])["rows"] == [["x", "–", "–", "–", "–"]]
