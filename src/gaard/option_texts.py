@@ -38,7 +38,7 @@ VALUES = {
         "hack_detector": "FILE.py:FUNCTION",
         "regularizers": "LIST",
     },
-    **{"hack_detector": "FILE.py:NAME", "advantages": "NAME", "honeypot": "MAPPING", "report_to": "NAME"},
+    **{"hack_detector": "NAME", "advantages": "NAME", "honeypot": "MAPPING", "report_to": "NAME"},
 }
 ON_COMMAND_LINE = ("config", "overwrite")  # each command says what they are
 MARKUP = re.compile(r":\w+:`~?([^`]+)`|`+([^`]+)`+")

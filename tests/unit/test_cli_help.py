@@ -80,7 +80,8 @@ def test_help_fits_a_screen_and_begins_with_what_is_needed_first(command, lines,
     named = [name for names in SHORT.values() for name in names]
     if command == "train":
         assert flags(text) == [*named, "config", "overwrite", "help"]
-        assert named[:6] == ["scenario", "model", "prompts", "reward_funcs", "true_reward_funcs", "output_dir"]
+        assert named[:5] == ["scenario", "model", "prompts", "reward_funcs", "true_reward_funcs"]
+        assert named[5:7] == ["hack_detector", "output_dir"]
     else:
         assert flags(text)[: len(STUDY_OPTIONS)] == ["arms", "seeds", "baseline", "out", "jobs", "engine"]
 

@@ -10,7 +10,7 @@ import yaml
 
 from fabricated import fabricate, fabricate_run, metrics, write
 from gaard import cli
-from gaard.arguments import given_settings, settings_parser
+from gaard.arguments import add_settings, given_settings, plain_parser
 from gaard.errors import ConfigError
 from gaard.lab.spec import RunSpec
 from gaard.lab.study import read_study
@@ -176,7 +176,7 @@ def test_the_command_of_a_run_gives_its_settings_again():
     command = train_command(spec.record())
     program, name, *words = shlex.split(command)
     assert (program, name) == ("gaard", "train")
-    again = RunSpec(**given_settings(settings_parser("train", "").parse_args(words)))
+    again = RunSpec(**given_settings(add_settings(plain_parser("train", "", "")).parse_args(words)))
     assert again.record() == spec.record()
     of_trainer = {key: value for key, value in spec.record().items() if key not in ("reward_funcs", "scenario")}
     assert train_command(of_trainer) is None

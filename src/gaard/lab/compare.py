@@ -4,7 +4,7 @@ import json
 import os
 import traceback
 from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
-from contextlib import AbstractContextManager, closing, contextmanager, nullcontext
+from contextlib import AbstractContextManager, closing, nullcontext
 from dataclasses import asdict, dataclass, field, replace
 from functools import cache
 from pathlib import Path
@@ -26,7 +26,7 @@ from gaard.lab.study import RunKey, Study
 from gaard.settings import suggest
 from gaard.training.checkpoint import write_file
 from gaard.training.identity import determining_settings, difference, fingerprint
-from gaard.training.lock import lock_folder, unlock_folder
+from gaard.training.lock import alone_in
 from gaard.training.runlog import METRICS, RUN, TIMINGS, WARNINGS, read_jsonl, read_record
 from gaard.version import ALGORITHM_VERSION
 
@@ -63,8 +63,8 @@ class Run:
         measures: Measure → number; empty if it failed.
         at_kl: Where it stood at some distances from the untrained model (:func:`gaard.lab.frontier.at_kl`).
         id: Hash of all that its results depend on; None if it failed before that was known.
-        warnings: What its training warned of.
         error: Why it failed, if it did.
+        warnings: What its training warned of.
     """
 
     scenario: str
@@ -74,8 +74,8 @@ class Run:
     measures: dict[str, float]
     at_kl: dict[str, dict[str, float]] = field(default_factory=dict)
     id: str | None = None
-    warnings: list[str] = field(default_factory=list)
     error: str | None = None
+    warnings: list[str] = field(default_factory=list)
 
 
 def compare(
@@ -95,8 +95,8 @@ def compare(
         study: What to run.
         folder: The study's folder: one folder a run, and ``results.json``.
         jobs: How many runs at once, each in a process of its own with its share of the threads; a script that asks
-            for several has to do so under ``if __name__ == "__main__":``. Sums over another
-            number of threads may round otherwise: compare figures of one ``jobs`` where the last digit counts.
+            for several has to do so under ``if __name__ == "__main__":``. Sums over another number of threads may
+            round otherwise.
         engine: Where: ``processes`` of this machine, or the machines of a ``ray`` cluster, which all have to see the
             folder at the same path (:mod:`gaard.lab.ray_engine`).
         announce: Told how many runs there are, and which of them begins or ends.
@@ -114,11 +114,9 @@ def compare(
     _check_earlier(specs)
     runs: dict[RunKey, Run] = {}
     agreed: Known = {}
-    with (
-        _alone_in(folder),
-        chosen.session(jobs),
-        closing(_carried_out(specs, folder, jobs, chosen, announce, agreed)) as outcomes,
-    ):
+    alone = alone_in(folder) if is_first_process() else nullcontext()
+    carried_out = _carried_out(specs, folder, jobs, chosen, announce, agreed)
+    with alone, chosen.session(jobs), closing(carried_out) as outcomes:
         known = _earlier_runs(folder)
         if not known:  # what is to come, for who looks while the first run goes on
             _write(collect([], study), folder)
@@ -129,20 +127,6 @@ def compare(
             if len(runs) >= min(known, len(specs)):
                 _write(results, folder)
     return results
-
-
-@contextmanager
-def _alone_in(folder: Path) -> Iterator[None]:
-    """The study's folder, made if it is not there, with no other process at work in it."""
-    folder.mkdir(parents=True, exist_ok=True)
-    if not is_first_process():
-        yield
-        return
-    lock_folder(folder)
-    try:
-        yield
-    finally:
-        unlock_folder(folder)
 
 
 def _write(results: Mapping[str, Any], folder: Path) -> None:

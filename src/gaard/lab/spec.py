@@ -37,8 +37,8 @@ class RunSpec(GAAConfig):
             after.
         true_reward_funcs: What the reward should have been; the proxy without its honeypot if left out, and unknown
             without one.
-        hack_detector: What is a hack: file.py:function, a list of completions → whether each is one; the honeypot's
-            word if left out, and unknown without one.
+        hack_detector: Tells hacks: file.py:function of a list of texts; by the honeypot's word if left out, and unknown
+            without one.
         judge_reward_funcs: An independent judge, watched and never trained on.
     """
 

@@ -1,6 +1,7 @@
 """One process at a time in a folder: two that write the same files would leave neither run whole."""
 
 import contextlib
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from platform import node
@@ -60,6 +61,24 @@ def unlock_folder(folder: Path) -> None:
     if not held.users:
         del _HELD[path]
         held.lock.release()
+
+
+@contextlib.contextmanager
+def alone_in(folder: Path) -> Iterator[None]:
+    """The folder, made if it is not there, with no other process at work in it.
+
+    Args:
+        folder: Of a study.
+
+    Raises:
+        CheckpointError: As :func:`lock_folder`.
+    """
+    folder.mkdir(parents=True, exist_ok=True)
+    lock_folder(folder)
+    try:
+        yield
+    finally:
+        unlock_folder(folder)
 
 
 def _refusal(folder: Path, path: Path) -> str:

@@ -2,7 +2,8 @@
 
 import contextlib
 import json
-from collections.abc import Mapping
+import warnings
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -13,7 +14,7 @@ from torch import Tensor
 from torch.optim import Optimizer
 from torch.optim.lr_scheduler import LambdaLR
 
-from gaard.errors import GaardError
+from gaard.errors import GaardError, GaardWarning
 from gaard.method.token_worth import TokenMemory
 from gaard.policy.model import PolicyWithValue
 from gaard.training import runlog
@@ -214,6 +215,17 @@ class Run:
         """Write the measures of the end of the run."""
         if self.accelerator.is_main_process:
             write_file(self.log.folder / runlog.EVALUATION, json.dumps(measures, indent=2) + "\n")
+
+    def warn(self, sentences: Sequence[str]) -> None:
+        """Keep warnings in the run's folder, and show them.
+
+        Args:
+            sentences: Of the step that goes on.
+        """
+        step = self.state.step + 1
+        self.log.write(runlog.WARNINGS, [{"step": step, "warning": sentence} for sentence in sentences])
+        for sentence in sentences:
+            warnings.warn(f"step {step}: {sentence}", GaardWarning, stacklevel=4)
 
     @contextlib.contextmanager
     def trackers(self, record: Mapping[str, Any]) -> Any:

@@ -3,7 +3,6 @@
 sample → score → observe → advantages → for each minibatch: coefficients, objective, step → log
 """
 
-import warnings
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
@@ -12,7 +11,7 @@ import torch
 from torch import Tensor
 from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
-from gaard.errors import ConfigError, GaardError, GaardWarning
+from gaard.errors import ConfigError, GaardError
 from gaard.methods.experience import Experience, Rollout
 from gaard.models.fingerprint import model_fingerprint, model_setup
 from gaard.policy.model import PolicyWithValue
@@ -22,8 +21,9 @@ from gaard.policy.support import check_supported
 from gaard.training import runlog
 from gaard.training.collect import Clock, Collector, shaped
 from gaard.training.config import GAAConfig
-from gaard.training.estimate import estimate, has_signal
+from gaard.training.estimate import estimate
 from gaard.training.evaluation import evaluate
+from gaard.training.heard import heard
 from gaard.training.identity import code_facts
 from gaard.training.metrics import step_metrics
 from gaard.training.optimization import build_optimizer, build_scheduler
@@ -35,8 +35,6 @@ from gaard.training.setup import add_adapter, build_accelerator, eos_token_ids, 
 from gaard.training.texts import sample_rows
 from gaard.training.update import add_gradients, check_finite, minibatches
 from gaard.version import ALGORITHM_VERSION
-
-SILENT_ROLLOUTS = 3  # after so many without a difference between rewards, a run says so
 
 
 class GAATrainer:
@@ -131,9 +129,8 @@ class GAATrainer:
             experience = estimate(rollout, args, state.memory)
             self._warn(rollout)
             figures = self._updates(experience)
-            metrics = step_metrics(
-                *(state.step + 1, experience, figures, self.optimizer, args), self.scorer.proxy.parts
-            )
+            parts = self.scorer.proxy.parts
+            metrics = step_metrics(state.step + 1, experience, figures, self.optimizer, args, parts)
             clock.lap("learn")
             state.scheduler.step()
             state.step += 1
@@ -153,24 +150,12 @@ class GAATrainer:
         return metrics
 
     def _warn(self, rollout: Rollout) -> None:
-        """Say what the method has to say of the first rollout whose rewards differ, or that there is none.
-
-        Later, a policy that has learned writes one text again and again, and its rewards are one number for that.
-        """
+        """Say what is to be said of the run's first rollouts, here and in its folder."""
         if self.state.warned:
             return
-        step, sentences, scores = self.state.step + 1, [], rollout.trained_scores
-        if has_signal(scores):
-            self.state.warned, sentences = True, self.args.method.warnings(rollout)
-        elif step == SILENT_ROLLOUTS:
-            sentences = [
-                f"in each of the first {step} rollouts all rewards are the same, in this one {float(scores[0]):g}: "
-                "nothing can be learned from them; check the reward, or the temperature"
-            ]
+        self.state.warned, sentences = heard(rollout, self.state.step + 1, self.args.method)
         if sentences and self.accelerator.is_main_process:
-            self.run.log.write(runlog.WARNINGS, [{"step": step, "warning": sentence} for sentence in sentences])
-            for sentence in sentences:
-                warnings.warn(f"step {step}: {sentence}", GaardWarning, stacklevel=3)
+            self.run.warn(sentences)
 
     def _updates(self, experience: Experience) -> list[dict[str, Tensor]]:
         """The epochs over one rollout; cut short by a gradient that is not finite, after which training stops."""
