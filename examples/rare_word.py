@@ -49,7 +49,7 @@ def main(steps: int) -> None:
     """Train with both methods, and print what became of the word."""
     for method in ("ppo", "fold"):
         run = trainer(method, steps)
-        before = run.evaluate()["true_reward"]
+        before = run.evaluate()["proxy_reward"]
         run.train()
         print(f"{method}: {before:.2f} before, {run.evaluate()['true_reward']:.2f} after {steps} steps")
 

@@ -116,7 +116,7 @@ def compare(
     agreed: Known = {}
     alone = alone_in(folder) if is_first_process() else nullcontext()
     carried_out = _carried_out(specs, folder, jobs, chosen, announce, agreed)
-    with alone, chosen.session(jobs), closing(carried_out) as outcomes:
+    with chosen.session(jobs), alone, closing(carried_out) as outcomes:
         known = _earlier_runs(folder)
         if not known:  # what is to come, for who looks while the first run goes on
             _write(collect([], study), folder)
