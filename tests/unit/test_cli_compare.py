@@ -8,6 +8,7 @@ import pytest
 
 from commands import SETTINGS, refused
 from gaard import cli
+from gaard.commands.compare import _study_of_options
 from gaard.methods import RECOMMENDED
 from gaard.training.trainer import GAATrainer
 
@@ -150,9 +151,7 @@ def test_a_comparison_has_one_folder(capsys, tmp_path, monkeypatch):
 
 
 def test_what_is_compared_by_default_is_the_safeguard_to_try_first(capsys):
-    study, _ = cli._study_of_options(
-        Namespace(arms=None, seeds=1, baseline=None, out=None, config=None, scenario="capped")
-    )
+    study, _ = _study_of_options(Namespace(arms=None, seeds=1, baseline=None, out=None, config=None, scenario="capped"))
     assert [arm.name for arm in study.arms] == ["ppo", RECOMMENDED]
     with pytest.raises(SystemExit):
         cli.main(["compare", "--help"])

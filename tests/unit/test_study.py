@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 from gaard import cli
+from gaard.commands.compare import _study_of_file
 from gaard.errors import ConfigError
 from gaard.lab.scenarios import find_scenario
 from gaard.lab.spec import layered
@@ -249,9 +250,9 @@ def test_the_folder_of_a_study_has_its_name(tmp_path, monkeypatch):
     names = {"01-main/study.yaml": "runs/01-main", "mine.yaml": "runs/mine"}
     given = dict.fromkeys(("arms", "seeds", "baseline", "out", "overwrite"))
     for file, folder in names.items():
-        study, found = cli._study_of_file(Namespace(study=f"~/{file}", **given))
+        study, found = _study_of_file(Namespace(study=f"~/{file}", **given))
         assert (len(study.arms), found) == (2, Path(folder))
-    _, found = cli._study_of_file(Namespace(study="~/mine.yaml", **given | {"out": "~/out"}))
+    _, found = _study_of_file(Namespace(study="~/mine.yaml", **given | {"out": "~/out"}))
     assert found == tmp_path / "out"
 
 
