@@ -72,9 +72,8 @@ class StepBar:
         """Columns that are left beside the bar; negative where not even that fits."""
         table = self.bar.make_tasks_table(self.bar.tasks)
         endless = self.console.options.update(width=10 * self.console.width)
-        return (
-            self.console.width - Measurement.get(self.console, endless, table).maximum - 1
-        )  # an empty column takes one
+        taken = Measurement.get(self.console, endless, table).maximum + 1  # Rich gives one to the empty figures
+        return self.console.width - taken
 
     def _tell(self, step: int, figures: Iterable[str]) -> None:
         """A line at the start and for every tenth of the steps."""
