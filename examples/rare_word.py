@@ -51,7 +51,7 @@ def main(steps: int) -> None:
         run = trainer(method, steps)
         before = run.evaluate()["proxy_reward"]
         run.train()
-        print(f"{method}: {before:.2f} before, {run.evaluate()['true_reward']:.2f} after {steps} steps")
+        print(f"{method}: {before:.2f} before, {run.evaluate()['proxy_reward']:.2f} after {steps} steps")
 
 
 if __name__ == "__main__":
