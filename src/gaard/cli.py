@@ -8,6 +8,7 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from gaard.commands import find
 from gaard.errors import ConfigError, GaardError
 from gaard.version import __version__
 
@@ -250,6 +251,7 @@ COMMANDS = {
     "train": train,
     "compare": compare,
     "report": report,
+    "find": find.main,
     "scenarios": scenarios,
     "arms": arms,
     "coefficients": coefficients,

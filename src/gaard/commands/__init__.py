@@ -1,0 +1,1 @@
+"""The commands of ``gaard``, a module each."""
