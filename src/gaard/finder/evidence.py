@@ -46,17 +46,10 @@ def evidence(found: Occurrences, step: np.ndarray, reward: np.ndarray) -> Eviden
     """
     patterns, steps = len(found.patterns), int(step.max()) + 1
     reward = reward - reward.mean()  # sums of squares then lose fewer digits
-    size, total, square = (np.bincount(step, weight, steps) for weight in (np.ones_like(reward), reward, reward**2))
-    # A cell is a pattern in a step that has it.
-    keys, cell = np.unique(found.pattern * steps + step[found.text], return_inverse=True)
-    pattern, own = np.divmod(keys, steps)
-    paid = reward[found.text]
-    has, has_total, has_square = (np.bincount(cell, weight) for weight in (np.ones_like(paid), paid, paid**2))
-    lacks = size[own] - has
-    both = lacks > 0
-    lacks_mean = np.divide(total[own] - has_total, lacks, where=both, out=np.zeros_like(lacks))
-    lacks_scatter = np.where(both, square[own] - has_square - lacks * lacks_mean**2, 0.0)
+    size, total, square = sums = _sums(step, reward, steps)
     scatter = square - total**2 / size
+    pattern, own, has, lacks, gaps, lacks_scatter = _cells(found, step, reward, sums)
+    both = lacks > 0
 
     def over(values: np.ndarray) -> np.ndarray:
         """Summed over the cells with and without the pattern."""
@@ -68,7 +61,7 @@ def evidence(found: Occurrences, step: np.ndarray, reward: np.ndarray) -> Eviden
 
     with np.errstate(divide="ignore", invalid="ignore"):
         weight = over(has * lacks / size[own])
-        gap = over(has * lacks / size[own] * (has_total / has - lacks_mean)) / weight
+        gap = over(has * lacks / size[own] * gaps) / weight
         freedom = over(size[own] - 1) - 1
         # Few steps with the pattern may happen to be quiet ones: the whole run's scatter is asked as well.
         error = np.fmax(
@@ -83,3 +76,30 @@ def evidence(found: Occurrences, step: np.ndarray, reward: np.ndarray) -> Eviden
         quantile = student.isf(FAMILY / max(1, patterns), np.where(freedom > 0, freedom, np.nan))
         at_least = (gap - quantile * error) / spread
     return Evidence(gap, error, spread, at_least)
+
+
+def _sums(group: np.ndarray, reward: np.ndarray, groups: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Number, sum and sum of squares of the pay in each group."""
+    number, total, square = (np.bincount(group, weight, groups) for weight in (np.ones_like(reward), reward, reward**2))
+    return number, total, square
+
+
+def _cells(
+    found: Occurrences, step: np.ndarray, reward: np.ndarray, sums: tuple[np.ndarray, np.ndarray, np.ndarray]
+) -> tuple[np.ndarray, ...]:
+    """Each pattern in each step that has it.
+
+    Returns:
+        The pattern; the step; how many texts have the pattern and lack it; how much more those that have it are paid;
+        the squares of the others' pay around its mean. The last two are 0 where no text lacks it.
+    """
+    size, total, square = sums
+    keys, cell = np.unique(found.pattern * len(size) + step[found.text], return_inverse=True)
+    pattern, own = np.divmod(keys, len(size))
+    has, has_total, has_square = _sums(cell, reward[found.text], len(keys))
+    lacks = size[own] - has
+    both = lacks > 0
+    lacks_mean = np.divide(total[own] - has_total, lacks, where=both, out=np.zeros_like(lacks))
+    gaps = np.where(both, has_total / has - lacks_mean, 0.0)
+    scatter = np.where(both, square[own] - has_square - lacks * lacks_mean**2, 0.0)
+    return pattern, own, has, lacks, gaps, scatter
