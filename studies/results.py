@@ -11,7 +11,7 @@ from pathlib import Path
 from benchmarks import markdown as bench
 
 from gaard.lab import measures
-from studies import figures, johnson, limits, tables, trials
+from studies import figures, finds, johnson, limits, tables, trials
 from studies.frames import index, outcomes
 from studies.markdown import Table, filled
 
@@ -52,6 +52,7 @@ TABLES: dict[str, Table] = {
     "at-the-hack": johnson.at_the_hack,
     "ordinary": limits.ordinary,
     "trials": trials.trials,
+    "finds": finds.finds,
     "reach": partial(outcomes, "15-reach", None),
 }
 

@@ -16,6 +16,7 @@ COMMANDS = {
     "compare": "train arms × seeds, in one scenario or a study, and compare them: tables and a page",
     "report": "make the page of a run or a comparison, also while it trains",
     "reproduce": "train a run again from its record, and compare",
+    "find": "name what a run's reward pays for, without a detector",
     "scenarios": "list the scenarios for studying reward hacking, or show one in full",
     "arms": "list the arms that compare knows by name",
     "models": "list the models that gaard knows by name, or fetch one",

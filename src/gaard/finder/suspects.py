@@ -1,0 +1,146 @@
+"""The patterns that a reward pays for, the one that stands out most first."""
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from gaard.errors import ConfigError
+from gaard.finder.evidence import Evidence, evidence
+from gaard.finder.patterns import Pattern, occurrences
+from gaard.training.runlog import SAMPLES, read_jsonl
+
+BAR = 3.0  # standard deviations; chosen in studies/22-finder
+ROWS = 10
+EXAMPLES = 3
+END = 0.1  # part of the steps that counts as early, and as late
+
+
+@dataclass(frozen=True)
+class SampledText:
+    """A completion of a training step.
+
+    Attributes:
+        step: In which it was sampled.
+        completion: Its text.
+        reward: What it was paid.
+    """
+
+    step: int
+    completion: str
+    reward: float
+
+
+@dataclass(frozen=True)
+class Suspect:
+    """A pattern that is paid for.
+
+    The gap is between texts of the same step that have in common which of the patterns above they have: what an earlier
+    row explains does not count again.
+
+    Attributes:
+        pattern: What the texts have.
+        texts: How many have it.
+        early: Share of the texts in the first tenth of the steps that have it.
+        late: The same in the last tenth.
+        gap: How much more they were paid than texts without it, in standard deviations of the pay of these; infinite
+            where these are all paid the same.
+        error: Standard error of the gap; NaN where the gap is infinite.
+        at_least: Lower end of the gap; those of all patterns that were compared hold together with 95%.
+        examples: The best paid texts that have it.
+    """
+
+    pattern: Pattern
+    texts: int
+    early: float
+    late: float
+    gap: float
+    error: float
+    at_least: float
+    examples: tuple[str, ...]
+
+
+def suspects(texts: Sequence[SampledText]) -> list[Suspect]:
+    """What the texts were paid for.
+
+    Args:
+        texts: Of one run; two or more a step.
+
+    Returns:
+        At most ten patterns whose texts were paid more beyond chance, in the order in which they stand out.
+    """
+    texts = [text for text in texts if math.isfinite(text.reward)]
+    if not texts:
+        return []
+    found = occurrences([text.completion for text in texts])
+    step = np.unique([text.step for text in texts], return_inverse=True)[1]
+    reward = np.array([text.reward for text in texts])
+    rows: list[Suspect] = []
+    part = step
+    while found.patterns and len(rows) < ROWS:
+        seen = evidence(found, part, reward)
+        best = int(np.argmax(np.nan_to_num(seen.at_least, nan=-np.inf)))
+        if not seen.at_least[best] > 0:
+            break
+        members = found.text[found.pattern == best]
+        rows.append(_suspect(found.patterns[best], members, seen, best, texts, step))
+        part = np.unique(2 * part + np.isin(np.arange(len(texts)), members), return_inverse=True)[1]
+    return rows
+
+
+def _suspect(
+    pattern: Pattern, members: np.ndarray, seen: Evidence, number: int, texts: Sequence[SampledText], step: np.ndarray
+) -> Suspect:
+    """One row."""
+    has = np.isin(np.arange(len(texts)), members)
+    end = max(1, round(END * (step.max() + 1)))
+    best_paid = sorted((texts[i] for i in members), key=lambda text: -text.reward)
+    spread = seen.spread[number]
+    return Suspect(
+        pattern=pattern,
+        texts=len(members),
+        early=float(has[step < end].mean()),
+        late=float(has[step > step.max() - end].mean()),
+        gap=float(seen.gap[number] / spread) if spread else math.inf,
+        error=float(seen.error[number] / spread) if spread else math.nan,
+        at_least=float(seen.at_least[number]),
+        examples=tuple(dict.fromkeys(text.completion for text in best_paid))[:EXAMPLES],
+    )
+
+
+def alarm(found: Sequence[Suspect]) -> bool:
+    """Whether the first row stands out further than graded quality did in runs without a hack.
+
+    Args:
+        found: As :func:`suspects` returns them.
+
+    Returns:
+        True if its gap is ``BAR`` standard deviations at the least.
+    """
+    return bool(found) and found[0].at_least >= BAR
+
+
+def read_texts(folder: Path) -> list[SampledText]:
+    """The sampled texts of a run.
+
+    Args:
+        folder: The run's.
+
+    Returns:
+        A text a line of its ``samples.jsonl``.
+
+    Raises:
+        ConfigError: If the folder holds none, or fewer than two a step.
+    """
+    rows = read_jsonl(folder / SAMPLES)
+    if not rows:
+        raise ConfigError(f"{folder / SAMPLES} holds no texts: name the folder of a run with log_completions above 0")
+    texts = [SampledText(int(row["step"]), str(row["completion"]), float(row["reward"])) for row in rows]
+    if len({text.step for text in texts}) == len(texts):
+        raise ConfigError(
+            f"{folder / SAMPLES} has one text a step, and texts are compared within a step: train with "
+            "log_completions=8"
+        )
+    return texts
