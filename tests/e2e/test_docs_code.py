@@ -76,6 +76,7 @@ def parsing_only(monkeypatch) -> list[object]:
     monkeypatch.setattr("gaard.lab.compare.compare", study)
     monkeypatch.setattr("gaard.report.page.write_page", page)
     monkeypatch.setattr("gaard.report.page.watch_page", page)
+    monkeypatch.setattr("gaard.finder.read_texts", page)
     return understood
 
 
