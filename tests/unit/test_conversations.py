@@ -6,7 +6,7 @@ from gaard import GAAConfig, GAATrainer
 from gaard.errors import ConfigError
 from gaard.rewards import honeypot
 from gaard.training.prompts import PromptStream
-from tiny import WORDS, tiny_lm, word_tokenizer
+from tiny import WORDS, chat_tokenizer, tiny_lm, word_tokenizer
 
 TEMPLATE = (
     "<s>{% for m in messages %} {{ m.role }} {{ m.content }}{% endfor %}"
@@ -16,21 +16,15 @@ ASKED = [{"role": "user", "content": "w1 w2"}]
 BEGUN = [*ASKED, {"role": "assistant", "content": "w3"}]
 
 
-def chat_tokenizer():
-    tokenizer = word_tokenizer([*WORDS, "user", "assistant"])
-    tokenizer.chat_template = TEMPLATE
-    return tokenizer
-
-
 def trainer(tmp_path, reward, prompts=(ASKED,), **options):
     rows = [{"prompt": prompt, "answer": i} for i, prompt in enumerate(prompts)]
     settings = {"max_steps": 1, "batch_size": 4, "num_mini_batches": 1, "max_completion_length": 4, "progress": False}
     args = GAAConfig(output_dir=str(tmp_path), use_cpu=True, **settings)
-    return GAATrainer(tiny_lm(vocab_size=39), reward, args, rows, processing_class=chat_tokenizer(), **options)
+    return GAATrainer(tiny_lm(vocab_size=39), reward, args, rows, processing_class=chat_tokenizer(TEMPLATE), **options)
 
 
 def test_the_template_renders_up_to_where_the_assistant_speaks_or_goes_on():
-    tokenizer = chat_tokenizer()
+    tokenizer = chat_tokenizer(TEMPLATE)
     stream = PromptStream([{"prompt": ASKED}, {"prompt": BEGUN}], tokenizer)
     assert stream.texts == ["<s> user w1 w2 assistant", "<s> user w1 w2 assistant w3"]
     assert [ids.count(tokenizer.bos_token_id) for ids in stream.ids] == [1, 1]
@@ -64,11 +58,11 @@ def test_a_function_of_trls_gets_messages_and_gaards_own_get_text(tmp_path):
 )
 def test_what_is_no_conversation_is_refused(prompts, words):
     with pytest.raises(ConfigError, match=words):
-        PromptStream([{"prompt": prompt} for prompt in prompts], chat_tokenizer())
+        PromptStream([{"prompt": prompt} for prompt in prompts], chat_tokenizer(TEMPLATE))
 
 
 def test_a_template_that_refuses_and_a_model_without_one_are_named():
-    tokenizer = chat_tokenizer()
+    tokenizer = chat_tokenizer(TEMPLATE)
     tokenizer.chat_template = "{{ raise_exception('no system') }}"
     with pytest.raises(ConfigError, match=r"train_dataset\[0\]\['prompt'\]: the chat template refuses it: no system"):
         PromptStream([{"prompt": ASKED}], tokenizer)

@@ -1,9 +1,9 @@
 """``gaard check``: a look before training."""
 
-import sys
 from typing import TYPE_CHECKING
 
 from gaard.arguments import add_settings, asks_for_all, check_options, given_settings, plain_parser
+from gaard.commands.terminal import show
 
 if TYPE_CHECKING:
     from rich.table import Table
@@ -45,21 +45,14 @@ def main(words: list[str]) -> int:
         raise ConfigError(f"--completions {count}: give 2 or more, since rewards are compared with one another")
     spec = RunSpec(**{"output_dir": "unused", **with_scenario(settings)})
     findings = check(spec, count)
-    _show(findings)
+    show(_table(findings), WIDE)
     problems = sum(one.severity == "problem" for one in findings)
     print("no problem found" if not problems else f"{problems} problem{'s' if problems > 1 else ''} found")
     return PROBLEMS if problems else 0
 
 
-def _show(findings: "list[Finding]") -> None:
-    """Print the findings, the gravest first."""
-    from rich.console import Console
-
-    Console(width=None if sys.stdout.isatty() else WIDE).print(_table(findings))
-
-
 def _table(findings: "list[Finding]") -> "Table":
-    """A row a finding."""
+    """A row a finding, the gravest first."""
     from rich.markup import escape
     from rich.table import Table
 

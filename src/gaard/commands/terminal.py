@@ -9,8 +9,8 @@ if TYPE_CHECKING:
 WIDE = 200  # columns
 
 
-def show(table: "Table") -> None:
-    """Print a table; into a file or a pipe as wide as it is, where 80 columns would cut its numbers off."""
+def show(table: "Table", wide: int = WIDE) -> None:
+    """Print a table; into a file or a pipe of so many columns, where 80 would cut its numbers off."""
     from rich.console import Console
 
-    Console(width=None if sys.stdout.isatty() else WIDE).print(table)
+    Console(width=None if sys.stdout.isatty() else wide).print(table)

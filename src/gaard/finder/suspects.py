@@ -3,6 +3,7 @@
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import compress
 from pathlib import Path
 
 import numpy as np
@@ -84,23 +85,22 @@ def suspects(texts: Sequence[SampledText]) -> list[Suspect]:
         best = int(np.argmax(np.nan_to_num(seen.at_least, nan=-np.inf)))
         if not seen.at_least[best] > 0:
             break
-        members = found.text[found.pattern == best]
-        rows.append(_suspect(found.patterns[best], members, seen, best, texts, step))
-        part = np.unique(2 * part + np.isin(np.arange(len(texts)), members), return_inverse=True)[1]
+        has = np.isin(np.arange(len(texts)), found.text[found.pattern == best])
+        rows.append(_suspect(found.patterns[best], has, seen, best, texts, step))
+        part = np.unique(2 * part + has, return_inverse=True)[1]
     return rows
 
 
 def _suspect(
-    pattern: Pattern, members: np.ndarray, seen: Evidence, number: int, texts: Sequence[SampledText], step: np.ndarray
+    pattern: Pattern, has: np.ndarray, seen: Evidence, number: int, texts: Sequence[SampledText], step: np.ndarray
 ) -> Suspect:
-    """One row."""
-    has = np.isin(np.arange(len(texts)), members)
+    """One row; ``has`` tells which texts have the pattern."""
     end = max(1, round(END * (step.max() + 1)))
-    best_paid = sorted((texts[i] for i in members), key=lambda text: -text.reward)
+    best_paid = sorted(compress(texts, has), key=lambda text: -text.reward)
     spread = seen.spread[number]
     return Suspect(
         pattern=pattern,
-        texts=len(members),
+        texts=int(has.sum()),
         early=float(has[step < end].mean()),
         late=float(has[step > step.max() - end].mean()),
         gap=float(seen.gap[number] / spread) if spread else math.inf,

@@ -28,9 +28,9 @@ def running_mean(values: Sequence[float] | NDArray[np.float64], window: int = SM
     return np.array([np.mean(values[max(0, stop - window) : stop]) for stop in range(1, len(values) + 1)])
 
 
-def knows_hacks(row: Mapping[str, float]) -> bool:
-    """Whether a run's steps tell both what was meant and what is a hack."""
-    return all(name in row for name in AT_EQUAL_KL)
+def knows_hacks(measures: Mapping[str, Any]) -> bool:
+    """Whether a step, a run or an arm has both that a frontier is of."""
+    return all(name in measures for name in AT_EQUAL_KL)
 
 
 def at_kl(rows: Sequence[Mapping[str, float]]) -> dict[str, dict[str, float]]:

@@ -5,15 +5,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from rich.console import Console
-from rich.progress import track
-
 from gaard.errors import ConfigError
 from gaard.lab.spec import RunSpec, build_trainer, read_config
-from gaard.training.identity import determining, difference
+from gaard.training.identity import determining, difference, made_by
+from gaard.training.progress import StepProgress
 from gaard.training.runlog import METRICS, RUN, read_jsonl, read_record
-
-ASKED = ("command", "date")  # of a run's code: who asked, and when
 
 
 @dataclass(frozen=True)
@@ -58,12 +54,12 @@ def reproduce(folder: Path, again: Path) -> Reproduction:
     if record is None or not rows:
         raise ConfigError(f"{folder} holds no run with steps: give the output_dir of gaard train")
     trainer = build_trainer(RunSpec(output_dir=str(again), **read_config(folder / RUN)))
-    with trainer.run.opened(trainer.record()):
-        for _ in track(range(trainer.state.step, len(rows)), "steps", console=Console(stderr=True)):
-            trainer.training_step()
+    with trainer.run.opened(trainer.record()), StepProgress(len(rows), f"{folder.name} again") as progress:
+        while trainer.state.step < len(rows):
+            progress.show(trainer.state.step + 1, trainer.training_step())
     new = read_record(again / RUN) or {}
     first, largest = compared(rows, read_jsonl(again / METRICS))
-    code = [{k: v for k, v in one["code"][-1].items() if k not in ASKED} for one in (record, new)]
+    code = [made_by(one["code"][-1]) for one in (record, new)]
     changed = difference(*map(determining, (record, new)))
     return Reproduction(len(rows), changed, difference(*code), first, largest)
 

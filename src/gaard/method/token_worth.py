@@ -77,6 +77,11 @@ def evidence(advantages: Tensor, logprobs: Tensor, ids: Tensor, mask: Tensor) ->
     return Evidence(tokens, *_sums(torch.stack([others * own, others**2]), place, len(tokens)))
 
 
+def _none_known() -> Evidence:
+    numbers = torch.zeros(0, dtype=torch.float64)
+    return Evidence(numbers.long(), numbers, numbers)
+
+
 @dataclass
 class TokenMemory:
     """What the rollouts of a run have said of tokens, the last ones most.
@@ -85,7 +90,7 @@ class TokenMemory:
         known: All of it; on the CPU before the first rollout.
     """
 
-    known: Evidence = field(default_factory=lambda: _none_known())
+    known: Evidence = field(default_factory=_none_known)
 
     def add(self, batch: Evidence) -> Evidence:
         """Let what was known fade by a fifth, and add what a batch says.
@@ -111,11 +116,6 @@ class TokenMemory:
         """Undo :meth:`plain`."""
         like = _none_known()._asdict()
         self.known = Evidence(**{name: torch.tensor(plain[name], dtype=x.dtype) for name, x in like.items()})
-
-
-def _none_known() -> Evidence:
-    numbers = torch.zeros(0, dtype=torch.float64)
-    return Evidence(numbers.long(), numbers, numbers)
 
 
 def _sums(x: Tensor, place: Tensor, size: int) -> Tensor:

@@ -8,7 +8,7 @@ import plotly.graph_objects as go
 from numpy.typing import NDArray
 from scipy import stats
 
-from gaard.lab.frontier import running_mean
+from gaard.lab.frontier import knows_hacks, running_mean
 from gaard.lab.measures import OF_RUN, OF_STEP, Measure
 from gaard.lab.statistics import CONFIDENCE
 from gaard.report.look import MOST_POINTS, PALETTE, Look, laid_out
@@ -196,12 +196,7 @@ def frontier_places(found: Mapping[str, Any]) -> dict[str, Mapping[str, Any]]:
     places = {"at the end of training": found["arms"]}
     for level, arms in found["frontier"].items():
         places[f"where the KL first reaches {level} nats a token"] = arms
-    return {place: arms for place, arms in places.items() if any(map(_on_frontier, arms.values()))}
-
-
-def _on_frontier(measures: Mapping[str, Any]) -> bool:
-    """Whether an arm has both that a frontier is of."""
-    return {"hack_rate", "true_reward"} <= measures.keys()
+    return {place: arms for place, arms in places.items() if any(map(knows_hacks, arms.values()))}
 
 
 def frontier_chart(arms: Mapping[str, Mapping[str, Any]], look: Look) -> go.Figure:
@@ -215,7 +210,7 @@ def frontier_chart(arms: Mapping[str, Mapping[str, Any]], look: Look) -> go.Figu
     Returns:
         The figure.
     """
-    figure = go.Figure([_point(arm, arms[arm], look) for arm in look.arms if _on_frontier(arms.get(arm, {}))])
+    figure = go.Figure([_point(arm, arms[arm], look) for arm in look.arms if knows_hacks(arms.get(arm, {}))])
     figure.update_xaxes(title_text=OF_RUN["hack_rate"].title, range=[-0.03, 1.03])
     figure.update_yaxes(title_text=OF_RUN["true_reward"].label)
     return laid_out(figure, 420)
@@ -232,7 +227,7 @@ def run_points(runs: Iterable[Mapping[str, Any]], look: Look) -> list[dict[str, 
         ``arm``, ``seed``, ``x`` and ``y`` each, of runs of an arm with both measures.
     """
     trained = (run for run in runs if run["arm"] in look.arms)
-    found = [(run, run["measures"]) for run in trained if _on_frontier(run["measures"])]
+    found = [(run, run["measures"]) for run in trained if knows_hacks(run["measures"])]
     return [
         {"arm": run["arm"], "seed": run["seed"], "x": [measures["hack_rate"]], "y": [measures["true_reward"]]}
         for run, measures in found

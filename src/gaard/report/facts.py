@@ -8,7 +8,7 @@ from typing import Any
 import yaml
 
 from gaard.lab.arms import ARMS, UNTRAINED
-from gaard.lab.spec import RunSpec
+from gaard.lab.spec import OF_FOLDERS, RunSpec
 from gaard.lab.study import OWN_SCENARIO
 from gaard.report.run_files import RunFiles
 from gaard.report.study_files import StudyFiles
@@ -69,7 +69,7 @@ def train_command(config: Mapping[str, Any]) -> str | None:
     words = ["gaard", "train"]
     for key, default in usual.items():
         value = config[key]
-        if value != default and key not in ("overwrite", "accept_changed_rewards"):
+        if value != default and key not in OF_FOLDERS:
             words += [f"--{key}", _option(value)]
     return shlex.join(words)
 

@@ -12,6 +12,7 @@ from typing import Any
 from gaard.errors import ConfigError
 from gaard.lab.arms import UNTRAINED
 from gaard.lab.study import OWN_SCENARIO, RunKey
+from gaard.report.parting import Parting, first_parting
 from gaard.training.runlog import CHECKPOINTS, EVALUATION, METRICS, RUN, SAMPLES, TIMINGS, read_jsonl, read_record
 
 STATE = "state.json"  # of a checkpoint
@@ -38,6 +39,11 @@ class RunFiles:
     def metrics(self) -> list[dict[str, Any]]:
         """Its training steps so far."""
         return read_jsonl(self.folder / METRICS)
+
+    @cached_property
+    def parting(self) -> Parting | None:
+        """Where its proxy and true reward were first seen to part."""
+        return first_parting(self.metrics)
 
     def samples(self) -> list[dict[str, Any]]:
         """The completions that it kept so far."""

@@ -6,7 +6,6 @@ from gaard.report.charts import run_panel
 from gaard.report.document import Document, Section, drawn, panel_title
 from gaard.report.facts import run_facts
 from gaard.report.measures_table import run_table
-from gaard.report.parting import first_parting
 from gaard.report.run_files import RunFiles
 from gaard.report.suspects import suspects_of, suspects_table
 from gaard.report.texts import browsable
@@ -36,12 +35,11 @@ def run_document(run: RunFiles, name: str, refresh: float | None) -> Document:
         if figure is not None:
             plot = drawn(figure, seeds=[], scenario=run.key.scenario, measure=measure.name)
             section.add_panel(f"chart-{measure.name}", panel_title(measure), plot)
-    apart = first_parting(run.metrics)
     return Document(
         name=name,
         summary=f"{run.key.arm} in {run.key.scenario}, seed {run.key.seed}",
         verdict=run_verdict(run),
-        alarms=[apart.in_words()] if apart else [],
+        alarms=[run.parting.in_words()] if run.parting else [],
         status=_status(run),
         sections=[section],
         suspects=suspects_table(suspects_of(run)),
@@ -74,7 +72,7 @@ def run_verdict(run: RunFiles) -> list[str]:
         sentences.append("Nothing was declared to be a hack: how often the reward is hacked is not known.")
     if "true_reward" not in known:
         sentences.append("No true reward was declared: whether the proxy pays for what was meant, only the texts tell.")
-    elif first_parting(run.metrics) is None:
+    elif run.parting is None:
         sentences.append("The true reward has not fallen away from the proxy so far.")
     return sentences
 

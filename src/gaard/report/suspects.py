@@ -16,7 +16,7 @@ def suspects_of(run: RunFiles) -> list[dict[str, Any]]:
         run: The run.
 
     Returns:
-        None yet: there is no finder.
+        None yet: the page does not ask :mod:`gaard.finder`.
     """
     return []
 

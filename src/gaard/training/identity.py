@@ -101,10 +101,9 @@ def code_facts(device: torch.device) -> dict[str, Any]:
     }
 
 
-def same_code(facts: Mapping[str, Any], others: Mapping[str, Any]) -> bool:
-    """Whether two of :func:`code_facts` are of one code and machine, whatever was asked of it and when."""
-    asked = {"command", "date"}
-    return {k: v for k, v in facts.items() if k not in asked} == {k: v for k, v in others.items() if k not in asked}
+def made_by(facts: Mapping[str, Any]) -> dict[str, Any]:
+    """Of :func:`code_facts` what tells code and machine, without what was asked of them and when."""
+    return {key: value for key, value in facts.items() if key not in ("command", "date")}
 
 
 def _checkout(package: Path) -> dict[str, Any]:

@@ -12,7 +12,7 @@ from typing import Any
 
 from gaard.errors import CheckpointError, ConfigError, GaardWarning
 from gaard.training.checkpoint import disk_error, write_file
-from gaard.training.identity import DETERMINING, determining, difference, fingerprint, same_code
+from gaard.training.identity import DETERMINING, determining, difference, fingerprint, made_by
 from gaard.version import __version__
 
 RUN, METRICS, TIMINGS, SAMPLES = "run.json", "metrics.jsonl", "timings.jsonl", "samples.jsonl"
@@ -73,7 +73,8 @@ class RunLog:
                 earlier = [*existing.get("earlier_rewards", []), existing["rewards"]]
                 existing = {**existing, "id": record["id"], "rewards": record["rewards"], "earlier_rewards": earlier}
             self._check_same(existing, record)
-            new = [facts for facts in record["code"] if not any(same_code(facts, old) for old in existing["code"])]
+            known = [made_by(facts) for facts in existing["code"]]
+            new = [facts for facts in record["code"] if made_by(facts) not in known]
             record = {**existing, "code": [*existing["code"], *new]}
         write_file(path, json.dumps(record, indent=2) + "\n")
 

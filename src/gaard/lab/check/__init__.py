@@ -37,14 +37,23 @@ def check(spec: runs.RunSpec, completions: int = COMPLETIONS) -> list[Finding]:
         ConfigError: For settings, prompts or rewards that cannot be used.
         ModelError: For a model that cannot be loaded or trained.
     """
-    dataset = read_prompts(spec.prompts)
-    if count := conversations(dataset):
-        _, tokenizer = load_model_and_tokenizer(spec.model)
-        if not tokenizer.chat_template:
-            return [unrendered(count, len(dataset))]
     with tempfile.TemporaryDirectory(prefix="gaard-check-") as folder:
-        trainer = runs.build_trainer(costs.trial(spec, folder))
+        try:
+            trainer = runs.build_trainer(costs.trial(spec, folder))
+        except GaardError:
+            if found := _unrendered(spec):
+                return [found]
+            raise
         return list(_findings(trainer, completions, spec.max_steps, measured=True))
+
+
+def _unrendered(spec: runs.RunSpec) -> Finding | None:
+    """Conversations for a model without a chat template, if that may be why there is no trainer."""
+    dataset = read_prompts(spec.prompts)
+    count = conversations(dataset)
+    if not count or load_model_and_tokenizer(spec.model)[1].chat_template:
+        return None
+    return unrendered(count, len(dataset))
 
 
 def check_trainer(trainer: GAATrainer, completions: int = COMPLETIONS) -> list[Finding]:
