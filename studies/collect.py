@@ -1,7 +1,8 @@
 """From a study's folder to its record: `python -m studies.collect RUNS_FOLDER STUDY`, after `gaard compare STUDY.yaml`.
 
 It writes `runs.parquet` beside the study, and, where they are asked for, `steps.parquet`, the curves of every run, and
-`samples.parquet`, what is known of the tokens of the hack in the texts that the runs kept.
+`samples.parquet`, what is known of the tokens of the hack in the texts that the runs kept. A record can be made in
+parts, some seeds at a time: runs that are not in the folder stay in it.
 """
 
 import argparse
@@ -64,6 +65,12 @@ def samples(folder: Path, runs: pl.DataFrame) -> pl.DataFrame:
     return pl.DataFrame(rows, {**WHICH, "step": pl.Int32, **SAMPLE})
 
 
+def merged(before: pl.DataFrame, now: pl.DataFrame) -> pl.DataFrame:
+    """A recorded table with the rows of further runs; those of a run that was made again replace its old ones."""
+    whole = pl.concat([before.join(now, on=list(WHICH), how="anti"), now])
+    return whole.sort("seed", maintain_order=True)
+
+
 def _folders(folder: Path, runs: pl.DataFrame) -> Iterator[tuple[dict[str, Any], Path]]:
     """Which run, and its folder, of those that trained."""
     for run in runs.filter(pl.col("arm") != "untrained").to_dicts():
@@ -79,8 +86,10 @@ def main(folder: Path, study: Path, with_steps: bool, with_samples: bool) -> Non
     if with_samples:
         tables["samples"] = samples(folder, runs)
     for name, table in tables.items():
-        table.write_parquet(study / f"{name}.parquet", compression="zstd", compression_level=19)
-        print(f"{study / name}.parquet: {table.height} rows")
+        path = study / f"{name}.parquet"
+        whole = merged(pl.read_parquet(path), table) if path.exists() else table
+        whole.write_parquet(path, compression="zstd", compression_level=19)
+        print(f"{path}: {whole.height} rows")
 
 
 if __name__ == "__main__":

@@ -64,3 +64,22 @@ def test_the_command_writes_what_is_asked_for(folder, tmp_path, capsys):
     collect.main(folder, study, with_steps=True, with_samples=False)
     assert sorted(path.name for path in study.iterdir()) == ["runs.parquet", "steps.parquet"]
     assert "runs.parquet: 3 rows" in capsys.readouterr().out
+
+
+def test_a_record_can_be_made_in_parts(folder, tmp_path):
+    study = tmp_path / "study"
+    study.mkdir()
+    collect.main(folder, study, with_steps=True, with_samples=False)
+    runs = pl.read_parquet(folder / "runs.parquet")
+    again = runs.filter(arm="fold").with_columns(true_reward=pl.lit(0.75))
+    more = runs.filter(arm="untrained").with_columns(seed=pl.lit(1, pl.Int64))
+    pl.concat([more, again]).write_parquet(folder / "runs.parquet")
+    collect.main(folder, study, with_steps=True, with_samples=False)
+    found = pl.read_parquet(study / "runs.parquet")
+    assert sorted(found.select("seed", "arm", "true_reward").rows()) == [
+        (0, "fold", 0.75),
+        (0, "resets", 0.5),
+        (0, "untrained", 0.5),
+        (1, "untrained", 0.5),
+    ]
+    assert pl.read_parquet(study / "steps.parquet").height == 4
