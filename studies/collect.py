@@ -18,7 +18,7 @@ from gaard.lab.measures import OF_RUN
 WHICH = {"scenario": pl.String, "arm": pl.String, "seed": pl.Int64}
 STEP = {"reward": pl.Float32, "true_reward": pl.Float32, "hack_rate": pl.Float32, "kl_ref": pl.Float32}
 STEP |= {"entropy": pl.Float32}
-AT_THE_HACK = ("sigma", "a", "b")
+AT_THE_HACK = ("sigma", "a", "b", "advantage", "greedy_advantage")
 SAMPLE = {"hacked": pl.Boolean, "tokens": pl.Int32, "turned": pl.Int32, "greedy": pl.List(pl.Boolean)}
 SAMPLE |= dict.fromkeys(AT_THE_HACK, pl.List(pl.Float32))
 FOLDER = "folder"
@@ -51,7 +51,10 @@ def steps(folder: Path, runs: pl.DataFrame) -> pl.DataFrame:
 
 
 def samples(folder: Path, runs: pl.DataFrame) -> pl.DataFrame:
-    """A row a text that was kept: whether it hacks, how many of its tokens were turned, and its tokens of the hack."""
+    """A row a text that was kept: whether it hacks, how many of its tokens were turned, and its tokens of the hack.
+
+    Of scenarios in which some text hacks.
+    """
     rows = []
     for which, own in _folders(folder, runs):
         for line in (own / "samples.jsonl").open(encoding="utf-8"):
@@ -62,7 +65,7 @@ def samples(folder: Path, runs: pl.DataFrame) -> pl.DataFrame:
             known = {name: [tokens[name][place] for place in at] if name in tokens else [] for name in AT_THE_HACK}
             counts = {"tokens": len(tokens["hack"]), "turned": int(sum(tokens.get("turned", ())))}
             rows.append({**which, "step": row["step"], "hacked": row["hacked"], **counts, "greedy": greedy, **known})
-    return pl.DataFrame(rows, {**WHICH, "step": pl.Int32, **SAMPLE})
+    return pl.DataFrame(rows, {**WHICH, "step": pl.Int32, **SAMPLE}).filter(pl.col("hacked").any().over("scenario"))
 
 
 def merged(before: pl.DataFrame, now: pl.DataFrame) -> pl.DataFrame:

@@ -11,7 +11,7 @@ from pathlib import Path
 from benchmarks import markdown as bench
 
 from gaard.lab import measures
-from studies import figures, finds, johnson, limits, tables, trials
+from studies import expected, figures, finds, johnson, limits, tables, trials
 from studies.frames import index, outcomes
 from studies.markdown import Table, filled
 
@@ -51,6 +51,14 @@ TABLES: dict[str, Table] = {
     "ablations": partial(johnson.each_run, "13-gaa-ablations", score=False),
     "at-the-hack": johnson.at_the_hack,
     "ordinary": limits.ordinary,
+    "cutoffs-expected": expected.cutoffs,
+    "outcomes-expected": partial(expected.outcomes, expected.MAIN),
+    "honeypots-again": partial(expected.outcomes, expected.HONEYPOTS_AGAIN),
+    "smollm2-again": partial(expected.outcomes, expected.LARGER, (*expected.FIGURES, "seconds_per_step")),
+    "controls": partial(expected.outcomes, "20-controls"),
+    "sizes-again": partial(expected.outcomes, "23-sizes-again"),
+    "which-method": expected.which_method,
+    "at-the-hack-expected": expected.at_the_hack,
     "trials": trials.trials,
     "finds": finds.finds,
     "reach": partial(outcomes, "15-reach", None),

@@ -53,7 +53,8 @@ def test_tokens_of_the_hack(folder):
     assert found == [
         {
             **{"scenario": "dark", "arm": "fold", "seed": 0, "step": 1, "hacked": True, "tokens": 3, "turned": 2},
-            **{"greedy": [True, False], "sigma": [0.0, 1.5], "a": [], "b": []},
+            **{"greedy": [True, False], "sigma": [0.0, 1.5]},
+            **{name: [] for name in ("a", "b", "advantage", "greedy_advantage")},
         }
     ]
 
