@@ -15,6 +15,7 @@ from gaard.models.loading import load_model_and_tokenizer
 from gaard.training import collect
 
 POCKET, SHAPE, SMOLLM2 = "pocket", "GPT-2-small shape", "SmolLM2-135M"
+METHODS = {"gaa": {"name": "gaa", "reading": "text"}, "expected": {"name": "gaa", "reading": "expected"}}
 
 
 def load(model: str) -> tuple[PreTrainedModel, PreTrainedTokenizerBase]:
@@ -50,23 +51,23 @@ def trivial_reward(completions: list[str], **columns: Any) -> list[float]:
     return [sum(letter in "aeiou" for letter in text) / max(1, len(text)) for text in completions]
 
 
-def trainer(model: str, method: str) -> GAATrainer:
+def trainer(model: str, way: str) -> GAATrainer:
     """A trainer whose steps can be called one by one.
 
     Args:
         model: One of the names above.
-        method: Of ``GAAConfig``.
+        way: A method's name, or one of ``METHODS``.
 
     Returns:
         The trainer.
     """
-    return trainer_of(*load(model), method)
+    return trainer_of(*load(model), way)
 
 
-def trainer_of(lm: PreTrainedModel, tokenizer: PreTrainedTokenizerBase, method: str, **options: Any) -> GAATrainer:
+def trainer_of(lm: PreTrainedModel, tokenizer: PreTrainedTokenizerBase, way: str, **options: Any) -> GAATrainer:
     """As :func:`trainer`, of a loaded model, with further settings of ``GAAConfig``."""
     settings: dict[str, Any] = dict(
-        method=method,
+        method=METHODS.get(way, way),
         batch_size=BATCH,
         max_completion_length=TOKENS,
         num_ppo_epochs=EPOCHS,

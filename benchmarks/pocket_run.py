@@ -7,7 +7,7 @@ from pathlib import Path
 
 import torch
 
-from benchmarks.models import check_named, greedy_looks, scratch
+from benchmarks.models import METHODS, check_named, greedy_looks, scratch
 from gaard.lab.scenarios import with_scenario
 from gaard.lab.spec import RunSpec, build_trainer
 
@@ -20,11 +20,17 @@ def main(threads: str, method: str, out: str) -> None:
 
     Args:
         threads: Of this process.
-        method: Of ``GAAConfig``.
+        method: A method's name, or one of ``METHODS``.
         out: Path of the JSON.
     """
     torch.set_num_threads(int(threads))
-    options = {"scenario": "capped", "method": method, "max_steps": STEPS, "save_steps": 10**6, "progress": False}
+    options = {
+        "scenario": "capped",
+        "method": METHODS.get(method, method),
+        "max_steps": STEPS,
+        "save_steps": 10**6,
+        "progress": False,
+    }
     trainer = build_trainer(RunSpec(**with_scenario({**options, **SETTINGS, "output_dir": scratch()})))
     check_named(method, greedy_looks(trainer.train))
     seconds = [step["seconds"] for step in trainer.run.log.read("timings.jsonl")[WARM_UP:]]

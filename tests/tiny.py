@@ -16,6 +16,7 @@ from transformers import (
 
 VOCABULARY = 37
 EOS = 3
+TEXT = {"name": "gaa", "reading": "text"}  # what looks at the greedy branch
 
 
 def tiny_config(architecture: str, vocab_size: int = VOCABULARY):
@@ -102,7 +103,7 @@ def tiny_trainer(
     torch.manual_seed(0)
     lm = AutoModelForCausalLM.from_config(tiny_config("gpt2"), attn_implementation="sdpa").to(dtype)
     settings: dict[str, Any] = dict(
-        method="gaa",
+        method=TEXT,
         max_steps=4,
         batch_size=16,
         num_mini_batches=2,

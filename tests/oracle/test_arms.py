@@ -74,7 +74,8 @@ def test_a_random_token_is_drawn_from_the_policy():
 
 def test_a_random_token_takes_the_greedy_ones_place_and_the_first_rollout_stays(tmp_path):
     greedy, random = (
-        rolled_out(tiny_trainer(tmp_path / str(i), method=m)) for i, m in enumerate((GAA(), RandomToken()))
+        rolled_out(tiny_trainer(tmp_path / str(i), method=m))
+        for i, m in enumerate((GAA(reading="text"), RandomToken(reading="text")))
     )
     assert torch.equal(greedy.completion_ids, random.completion_ids)
     assert not torch.equal(greedy.greedy_ids, random.greedy_ids)
@@ -83,7 +84,9 @@ def test_a_random_token_takes_the_greedy_ones_place_and_the_first_rollout_stays(
 
 
 def test_the_token_of_best_value_takes_the_greedy_ones_place_and_the_first_rollout_stays(tmp_path):
-    greedy, best = (rolled_out(tiny_trainer(tmp_path / kind.__name__, method=kind())) for kind in (GAA, BestOfEight))
+    greedy, best = (
+        rolled_out(tiny_trainer(tmp_path / kind.__name__, method=kind(reading="text"))) for kind in (GAA, BestOfEight)
+    )
     assert torch.equal(greedy.completion_ids, best.completion_ids)
     mask = best.completion_mask & ~last_token_mask(best.completion_mask)
     differ = (best.greedy_ids != greedy.greedy_ids) & mask

@@ -20,7 +20,7 @@ from gaard.policy.branch import best_by_value, greedy_values
 from gaard.training.config import GAAConfig
 from gaard.training.estimate import estimate
 from gaard.training.runlog import read_jsonl
-from tiny import VOCABULARY, tiny_trainer, words_reward
+from tiny import TEXT, VOCABULARY, tiny_trainer, words_reward
 
 
 @pytest.mark.parametrize(
@@ -176,12 +176,12 @@ def test_a_fold_is_measured_from_the_median_or_from_0_where_that_is_higher(advan
 
 
 def test_a_rollouts_dead_zone_is_of_its_own_spread_of_gaps():
-    plain = estimate(rollout(), GAAConfig("x", method="gaa"))
+    plain = estimate(rollout(), GAAConfig("x", method=TEXT))
     mask = plain.rollout.completion_mask
     gaps = plain.sigma[mask].tolist()
     mean = sum(gaps) / len(gaps)
     spread = (sum((gap - mean) ** 2 for gap in gaps) / len(gaps)) ** 0.5
-    found = estimate(rollout(), GAAConfig("x", method=Both(spreads=0.7)))
+    found = estimate(rollout(), GAAConfig("x", method=Both(reading="text", spreads=0.7)))
     assert found.sigma[mask].tolist() == pytest.approx([max(gap - 0.7 * spread, 0.0) for gap in gaps])
     assert {gap > 0 for gap in found.sigma[mask].tolist()} == {True, False}
     assert torch.equal(found.advantages, plain.advantages)
@@ -189,9 +189,9 @@ def test_a_rollouts_dead_zone_is_of_its_own_spread_of_gaps():
 
 @pytest.mark.parametrize("whiten", [True, False])
 def test_a_rollouts_fold_leaves_the_critic_and_the_gap_alone(whiten):
-    plain = estimate(rollout(), GAAConfig("x", method="gaa", whiten_advantages=whiten))
+    plain = estimate(rollout(), GAAConfig("x", method=TEXT, whiten_advantages=whiten))
     mask = plain.rollout.completion_mask
-    found = estimate(rollout(), GAAConfig("x", method=Both(fold=0.3), whiten_advantages=whiten))
+    found = estimate(rollout(), GAAConfig("x", method=Both(reading="text", fold=0.3), whiten_advantages=whiten))
     expected = folded(plain.advantages, 0.3, mask)
     torch.testing.assert_close(found.advantages[mask], expected[mask], rtol=0, atol=0)
     turned = (found.advantages * plain.advantages)[mask] < 0

@@ -10,6 +10,7 @@ import torch
 from gaard import GAAConfig
 from gaard.methods import Rollout
 from gaard.training.estimate import estimate
+from tiny import TEXT
 
 LENGTHS = (5, 1, 3, 4)
 POISON = 1e6
@@ -83,7 +84,7 @@ def test_equals_loops_over_plain_numbers(lam, estimator, normalize, whiten):
     r = rollout()
     config = GAAConfig(
         "x",
-        method="gaa",
+        method=TEXT,
         advantages={"gamma": 0.9, "lam": lam},
         kl_estimator=estimator,
         kl_coef=0.3,
@@ -105,7 +106,7 @@ def test_the_greedy_score_is_clamped_at_three_deviations_only_where_the_tokens_d
     scores = torch.zeros(16, dtype=torch.float64)
     scores[2] = 10.0  # row 2 ends on the greedy token
     wide = Rollout(**{**vars(wide), "trained_scores": scores, "greedy_scores": scores.clone().fill_(10.0)})
-    found = estimate(wide, GAAConfig("x", method="gaa", advantages={"lam": 0.0}, whiten_advantages=False))
+    found = estimate(wide, GAAConfig("x", method=TEXT, advantages={"lam": 0.0}, whiten_advantages=False))
     deviation = pstdev(scores.tolist())
     last = [length - 1 for length in LENGTHS]
     up = (10.0 - fmean(scores.tolist())) / deviation
@@ -116,11 +117,11 @@ def test_the_greedy_score_is_clamped_at_three_deviations_only_where_the_tokens_d
 
 
 def test_scores_that_are_all_the_same_give_no_advantage_but_still_targets():
-    found = estimate(rollout(scores=(0.7,) * 4, greedy_scores=(0.7, 0.1, 0.7, 0.2)), GAAConfig("x", method="gaa"))
+    found = estimate(rollout(scores=(0.7,) * 4, greedy_scores=(0.7, 0.1, 0.7, 0.2)), GAAConfig("x", method=TEXT))
     assert not found.advantages.any()
     assert not found.greedy_advantages.any()
     assert not found.sigma.any()
     assert found.returns.any()
-    with_penalty = estimate(rollout(scores=(0.7,) * 4), GAAConfig("x", method="gaa", kl_estimator="k1"))
+    with_penalty = estimate(rollout(scores=(0.7,) * 4), GAAConfig("x", method=TEXT, kl_estimator="k1"))
     assert with_penalty.advantages.any()
     assert math.isfinite(float(with_penalty.advantages.sum()))

@@ -13,7 +13,7 @@ from gaard.training import update
 from gaard.training.collect import Clock, shaped
 from gaard.training.config import GAAConfig
 from gaard.training.estimate import estimate
-from tiny import tiny_trainer, words_reward
+from tiny import TEXT, tiny_trainer, words_reward
 
 RESETS = {"name": "reference-resets"}
 
@@ -45,7 +45,7 @@ def test_par_is_the_mean_sigmoid_of_the_reward_less_those_of_the_untrained_model
 
 
 def test_par_shapes_the_greedy_ended_text_too(tmp_path):
-    trainer = tiny_trainer(tmp_path, method="gaa", regularizers={"name": "par", "completions": 3})
+    trainer = tiny_trainer(tmp_path, method=TEXT, regularizers={"name": "par", "completions": 3})
     batch = trainer.prompts.draw(trainer.args.batch_size, trainer.generator)
     raw = collected(trainer, batch)
     found = shaped(raw, trainer.args.regularizers)

@@ -25,7 +25,7 @@ def rolled_out(trainer, observation=None):
 
 
 def test_observing_the_greedy_branch_does_not_change_the_rollout(tmp_path):
-    ppo, gaa = (rolled_out(tiny_trainer(tmp_path / method, method=method)) for method in ("ppo", "gaa"))
+    ppo, gaa = (rolled_out(tiny_trainer(tmp_path / name, method=METHODS[name])) for name in ("ppo", "gaa-text"))
     assert torch.equal(ppo.completion_ids, gaa.completion_ids)
     assert torch.equal(ppo.logprobs, gaa.logprobs)
     assert torch.equal(ppo.scores, gaa.scores)

@@ -14,7 +14,7 @@ CHANGED = {"OnlyA": lambda a, b: (a, 0.0), "OnlyB": lambda a, b: (1.0, b), "Cons
 
 
 def method(name, **options):
-    return find_method({"name": f"{FILE}:{name}", **options})
+    return find_method({"name": f"{FILE}:{name}", "reading": "text", **options})
 
 
 @pytest.mark.parametrize(("sigma", "eta", "a", "b"), CASES)

@@ -37,7 +37,7 @@ def test_an_arm_stated_in_place_starts_from_its_base():
             Arm(
                 "x", "", GAA(greedy_clip="inside"), ["sam", "par"], {"advantages": {"lam": 0.0}, "learning_rate": 1e-5}
             ),
-            "gaa, reading text, greedy_clip inside, eta_scale 1, sigma_scale 0.5; sam, radius 0.01; par, "
+            "gaa, reading expected, greedy_clip inside, eta_scale 1, sigma_scale 0.5; sam, radius 0.01; par, "
             "completions 8; advantages lam 0; learning_rate 1e-05",
         ),
     ],

@@ -8,7 +8,7 @@ import torch
 from benchmarks import __main__ as command
 from benchmarks import one_step
 from benchmarks.measuring import Figure, Rates, medians
-from benchmarks.models import check_named, greedy_looks, trivial_reward
+from benchmarks.models import METHODS, check_named, greedy_looks, trivial_reward
 from benchmarks.plain import PlainGAA
 from benchmarks.roofline import Work, work
 
@@ -92,11 +92,11 @@ def test_the_plain_rendering_values_greedy_tokens_as_the_branch_does():
             torch.testing.assert_close(values[:, t], algorithm.head(state).squeeze(-1), atol=1e-4, rtol=0)
 
 
-@pytest.mark.parametrize("method", ["ppo", "fold", "gaa"])
-def test_a_row_that_does_not_run_what_it_names_is_stopped(tmp_path, method):
-    trainer = tiny_trainer(tmp_path, method=method)
+@pytest.mark.parametrize("way", ["ppo", "fold", "gaa", "expected"])
+def test_a_row_that_does_not_run_what_it_names_is_stopped(tmp_path, way):
+    trainer = tiny_trainer(tmp_path, method=METHODS.get(way, way))
     looks = greedy_looks(trainer.training_step)
-    check_named(method, looks)
+    check_named(way, looks)
     other = "gaa" if looks == 0 else "ppo"
     with pytest.raises(SystemExit, match=f"{other} looked at greedy tokens {looks} times"):
         check_named(other, looks)

@@ -11,7 +11,7 @@ from gaard.lab.check import advice, check, check_trainer, costs
 from gaard.lab.check.findings import Finding
 from gaard.lab.check.template import conversations, template, unrendered
 from gaard.lab.spec import RunSpec
-from gaard.methods import PPO, RECOMMENDED, Fold
+from gaard.methods import GAA, PPO, RECOMMENDED, Fold
 from gaard.training.prompts import PromptStream
 from tiny import CHATML, LLAMA2, chat_tokenizer, rendered, tiny_trainer, word_tokenizer
 
@@ -85,13 +85,13 @@ def problems(*names: str) -> dict[str, Finding]:
 def test_advice_follows_what_was_found():
     good = advice.method({}, False, PPO())
     assert (good.severity, good.remedy.startswith(f"fits better: {RECOMMENDED}:")) == ("note", True)
-    assert advice.method({}, True, PPO()).severity == "fine"
-    assert "unlearns" in advice.method({}, True, Fold()).remedy
+    assert "'fold' unlearned" in advice.method({}, True, PPO()).remedy
+    assert advice.method({}, True, GAA()).severity == "fine"
     assert advice.method({}, True, Fold()).severity == "problem"
-    assert advice.method(problems("heavy tail"), False, Fold()).seen.count("few texts are paid far more") == 1
-    for name in ("length", "words"):
-        assert advice.method(problems(name), False, PPO()).severity == "fine"
-        assert "mend the reward" in advice.method(problems(name), False, PPO()).seen
+    assert advice.method(problems("heavy tail"), False, GAA()).seen.count("few texts are paid far more") == 1
+    assert "a word pays" in advice.method(problems("words"), False, PPO()).remedy
+    assert advice.method(problems("length"), False, PPO()).severity == "fine"
+    assert "mend the reward" in advice.method(problems("length"), False, PPO()).seen
     assert "no method learns" in advice.method(problems("constant"), True, PPO()).seen
 
 

@@ -9,6 +9,7 @@ import pytest
 from fields import FIELDS, kinds
 from gaard import GAAConfig
 from gaard.errors import ConfigError
+from gaard.lab.arms import ARMS, RECOMMENDED_ARM
 from gaard.lab.spec import RunSpec
 from gaard.methods import GAA, PPO, RECOMMENDED, Fold
 from gaard.methods.gaa import Answers
@@ -42,7 +43,7 @@ def test_an_option_that_is_given_stays(reading, option):
 
 def test_the_default_is_ppo_and_what_gaard_recommends_is_chosen_by_name():
     assert GAAConfig("x").method == PPO()
-    assert isinstance(GAAConfig("x", method=RECOMMENDED).method, Fold)
+    assert GAAConfig("x", method=RECOMMENDED).method == GAA(reading="expected") == ARMS[RECOMMENDED_ARM].method
     assert not any(kind().observes.of_likely_tokens for kind in (PPO, Fold))
     assert GAA().observes.of_likely_tokens
 

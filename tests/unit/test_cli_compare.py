@@ -9,7 +9,7 @@ import pytest
 from commands import SETTINGS, refused
 from gaard import cli
 from gaard.commands.compare import _study_of_options
-from gaard.methods import RECOMMENDED
+from gaard.lab.arms import RECOMMENDED_ARM
 from gaard.training.trainer import GAATrainer
 
 MEASURES = ("hack_rate", "true_reward", "proxy_reward", "kl_untrained", "entropy", "frontier_area", "seconds_per_step")
@@ -152,10 +152,10 @@ def test_a_comparison_has_one_folder(capsys, tmp_path, monkeypatch):
 
 def test_what_is_compared_by_default_is_the_safeguard_to_try_first(capsys):
     study, _ = _study_of_options(Namespace(arms=None, seeds=1, baseline=None, out=None, config=None, scenario="capped"))
-    assert [arm.name for arm in study.arms] == ["ppo", RECOMMENDED]
+    assert [arm.name for arm in study.arms] == ["ppo", RECOMMENDED_ARM]
     with pytest.raises(SystemExit):
         cli.main(["compare", "--help"])
-    assert f"default: ppo,{RECOMMENDED}" in " ".join(capsys.readouterr().out.split())
+    assert f"default: ppo,{RECOMMENDED_ARM}" in " ".join(capsys.readouterr().out.split())
 
 
 def test_nothing_beside_a_studys_file(tmp_path, capsys):

@@ -22,7 +22,7 @@ from gaard.regularizers import (
     Regularizer,
     find_regularizers,
 )
-from tiny import tiny_trainer
+from tiny import TEXT, tiny_trainer
 
 
 def short_run(folder, **options):
@@ -195,7 +195,7 @@ def test_par_by_hand():
 
 def test_par_asks_for_as_many_completions_as_it_is_told():
     assert PAR(completions=3).baseline_completions == 3
-    config = GAAConfig("x", method="gaa", regularizers=["sam", PAR(completions=3)], kl_coef=0.0)
+    config = GAAConfig("x", method=TEXT, regularizers=["sam", PAR(completions=3)], kl_coef=0.0)
     assert config.observes == Observation(greedy_branch=True, baseline_completions=3)
     assert GAAConfig("x", regularizers="sam", kl_coef=0.0).observes == Observation()
 

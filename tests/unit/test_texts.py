@@ -7,7 +7,7 @@ from gaard.models.loading import load_model_and_tokenizer
 from gaard.rewards import honeypot
 from gaard.training.runlog import read_jsonl
 from gaard.training.texts import marked, token_texts
-from tiny import WORDS, tiny_trainer, word_tokenizer, words_reward
+from tiny import TEXT, WORDS, tiny_trainer, word_tokenizer, words_reward
 
 
 def logged(tmp_path, **options):
@@ -21,7 +21,7 @@ def logged(tmp_path, **options):
 
 
 def test_each_token_carries_what_the_method_saw_there(tmp_path):
-    rows, experience, trainer = logged(tmp_path, method="gaa")
+    rows, experience, trainer = logged(tmp_path, method=TEXT)
     assert len(rows) == 5
     for i, row in enumerate(rows):
         tokens, length = row["tokens"], int(experience.rollout.completion_mask[i].sum())
@@ -40,7 +40,7 @@ def test_each_token_carries_what_the_method_saw_there(tmp_path):
 
 
 def test_a_and_b_follow_from_eta_and_sigma_by_g7_and_g8(tmp_path):
-    rows, _, _ = logged(tmp_path, method="gaa")
+    rows, _, _ = logged(tmp_path, method=TEXT)
     seen = set()
     for row in rows:
         tokens = row["tokens"]

@@ -84,9 +84,10 @@ def _add_study(group: Any) -> None:
 
 def _default_arms() -> str:
     """PPO and the safeguard to try first."""
-    from gaard.methods import PPO, RECOMMENDED
+    from gaard.lab.arms import RECOMMENDED_ARM
+    from gaard.methods import PPO
 
-    return f"{PPO.name},{RECOMMENDED}"
+    return f"{PPO.name},{RECOMMENDED_ARM}"
 
 
 def _count(text: str) -> int:

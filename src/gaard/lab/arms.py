@@ -122,6 +122,7 @@ ARMS = _all(
     *(_ppo(f"ppo-entropy-{x:g}", f"entropy bonus {x:g}", entropy_coef=x) for x in (0.003, 0.01, 0.03)),
     _ppo("oracle", "PPO on the true reward: the ceiling", trained_reward="true"),
 )
+RECOMMENDED_ARM = next(name for name, arm in ARMS.items() if arm.method == find_method(RECOMMENDED))
 
 
 def find_arm(given: Any) -> Arm:
@@ -214,7 +215,7 @@ def find_arms(given: object) -> list[Arm]:
         ConfigError: For none, one that is not known, or two of one name.
     """
     if not isinstance(given, list | tuple) or not given:
-        raise ConfigError(f"arms={given!r} is no list of arms: name some, such as {PPO.name},{RECOMMENDED}")
+        raise ConfigError(f"arms={given!r} is no list of arms: name some, such as {PPO.name},{RECOMMENDED_ARM}")
     arms = [find_arm(one) for one in given]
     names = [arm.name for arm in arms]
     if twice := next((name for name in names if names.count(name) > 1), None):

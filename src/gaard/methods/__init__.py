@@ -40,7 +40,7 @@ __all__ = [
 
 METHODS: dict[str, type[Method]] = {method.name: method for method in (PPO, Fold, GAA)}
 ESTIMATORS: dict[str, type[Estimator]] = {GAE.name: GAE}
-RECOMMENDED = Fold.name  # of the safeguards; the default of a run is PPO, since none is shown to do no harm
+RECOMMENDED = GAA.name  # of the safeguards; the default of a run is PPO, since each unlearns some ordinary reward
 
 find_method = Choice(Method, METHODS)
 _estimator = Choice(Estimator, ESTIMATORS)

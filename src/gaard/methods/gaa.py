@@ -59,7 +59,7 @@ class GAA(Method):
 
     name = "gaa"
 
-    reading: Reading = "text"
+    reading: Reading = "expected"
     greedy_ratio: GreedyRatio | None = None
     granularity: Granularity | None = None
     scaled_terms: ScaledTerms | None = None

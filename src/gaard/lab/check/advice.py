@@ -35,9 +35,9 @@ RULES = (
     ),
     Rule(
         lambda found, rare: rare,
-        PPO.name,
-        f"few texts are paid more than the rest, and {Fold.name!r} unlearns a rare success. A safeguard that learned "
-        "such a reward is the regularizer gradient-norm",
+        RECOMMENDED,
+        f"few texts are paid more than the rest. It learned such a reward in a test, and {Fold.name!r} unlearned it. "
+        f"If one word makes a text good, {PPO.name!r}",
     ),
     Rule(
         lambda found, rare: _problem(found, "length"),
@@ -47,12 +47,13 @@ RULES = (
     Rule(
         lambda found, rare: _problem(found, "heavy tail"),
         RECOMMENDED,
-        f"few texts are paid far more, and it refuses them: right if they are a hack. If they are good, {PPO.name!r}",
+        f"few texts are paid far more. Where a word is what pays, it refuses the word: right if that is a hack. If it "
+        f"is good, {PPO.name!r}",
     ),
     Rule(
         lambda found, rare: _problem(found, "words"),
-        PPO.name,
-        "a word pays, but its texts do not stand out from the rest, and no method here refused such: mend the reward",
+        RECOMMENDED,
+        f"a word pays, and it refuses the word: right if that is a hack. If it is what you want, {PPO.name!r}",
     ),
     Rule(
         lambda found, rare: True,
