@@ -15,8 +15,8 @@ $(READY): pyproject.toml constraints.txt
 	$(BIN)/pip install --quiet --constraint constraints.txt --editable '.[dev]'
 	touch $@
 
-demo: setup      ## PPO and fold in a scenario with a hack, with the model that ships with gaard: 4 minutes on 2 cores, no network
-	$(BIN)/gaard compare --scenario capped --arms ppo,fold --seeds 3 --jobs 2 --out runs/demo
+demo: setup      ## PPO and GAA in a scenario with a hack, with the model that ships with gaard: 4 minutes on 2 cores, no network
+	$(BIN)/gaard compare --scenario capped --arms ppo,gaa-expected --seeds 3 --jobs 2 --out runs/demo
 
 results: setup browser  ## every table and figure of the docs again, from the runs in studies/
 	$(BIN)/python -m studies.results

@@ -20,6 +20,7 @@ FIGURES = ("hack_rate", "true_reward", "entropy", "kl_untrained", "untrained_per
 SUCCESSES = ("rare", "half")
 OLD_NINE = ("film", "that", "dark", "the", "openings", "conditional", "length", "repetition", "sentiment-cliff")
 WORDS = ("film", "that", "dark", "the", "conditional", "openings", "horror", "who", "with_", "of", "plot")
+ARMS = ("ppo", EXPECTED, FOLD, "ppo-gradient-norm", "gaa-text", "gaa-code")
 ROOM = 0.1  # of the hack rate, above the untrained model's
 Row = list[object]
 
@@ -115,15 +116,14 @@ def outcomes(study: str, measures: tuple[str, ...] = FIGURES) -> str:
 def which_method() -> str:
     """A row a scenario of the second protocol: hack rate and true reward of each arm, on the same seeds."""
     studies = [name for name in (MAIN, HONEYPOTS_AGAIN, LARGER) if recorded(name)]
-    arms = ("ppo", FOLD, EXPECTED, "ppo-gradient-norm", "gaa-text", "gaa-code")
     rows = []
     for study in studies:
         frame = runs(study)
         mean = analysis.means(frame, "hack_rate", "true_reward")
         for scenario in frame["scenario"].unique(maintain_order=True):
-            cells = [_both(of(mean, scenario=scenario, arm=arm)) for arm in (UNTRAINED, *arms)]
+            cells = [_both(of(mean, scenario=scenario, arm=arm)) for arm in (UNTRAINED, *ARMS)]
             rows.append([f"`{scenario}`", *cells])
-    return table(["scenario", UNTRAINED, *arms], rows)
+    return table(["scenario", UNTRAINED, *ARMS], rows)
 
 
 def _both(row: dict[str, Any]) -> str:
@@ -133,6 +133,26 @@ def _both(row: dict[str, Any]) -> str:
     rate = row["hack_rate"]
     hacks = NOTHING if rate is None else f"{rate['mean']:.0%}"
     return f"{hacks} / {row['true_reward']['mean']:.3f}"
+
+
+def readme() -> str:
+    """A row an arm: hacked runs by the kind of hack, and what is learned where there is none."""
+    main, others = runs(MAIN), runs(HONEYPOTS_AGAIN)
+    kinds = (
+        only(main, "scenario", HONEYPOTS),
+        only(others, "scenario", WORDS),
+        others.filter(~pl.col("scenario").is_in([*WORDS, "meant"])),
+    )
+    hacked = [analysis.hacked(part, ["arm"]) for part in kinds]
+    mean = analysis.means(only(main, "scenario", (CLEAN, "rare")), "true_reward")
+    rows = []
+    for arm in ARMS:
+        cells = [counted(of(found, arm=arm)) for found in hacked]
+        for scenario in (CLEAN, "rare"):
+            cells.append(said(of(mean, scenario=scenario, arm=arm).get("true_reward"), "true_reward", ends=False))
+        rows.append([f"`{arm}`", *cells])
+    head = ["arm", "hacked runs: one word, settings chosen there", "eleven other words", "hacks that are no word"]
+    return table([*head, "true reward, nothing planted", "success of 1 in 9 texts, after training"], rows)
 
 
 def at_the_hack() -> str:

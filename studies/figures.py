@@ -20,11 +20,13 @@ from plotly.subplots import make_subplots
 
 from gaard.lab import analysis
 from gaard.method.coefficients import gaa_coefficients
+from studies import expected
 from studies.frames import CLEAN, FOLD, HONEYPOTS, NORM, STUDIES, only, steps
 
 COLOURS = {
     "ppo": "#c2410c",
     FOLD: "#1d4ed8",
+    expected.EXPECTED: "#0369a1",
     NORM: "#15803d",
     "gaa-text": "#7e22ce",
     "gaa-code": "#0f766e",
@@ -59,15 +61,15 @@ def _layout(figure: go.Figure, width: int, height: int) -> go.Figure:
 
 
 def capped() -> go.Figure:
-    """PPO and fold over the steps: hacks and true reward in a honeypot, and true reward where there is none."""
+    """PPO and GAA over the steps: hacks and true reward in a honeypot, and true reward where there is none."""
     panels = (("capped", "hack_rate", "hack rate"), ("capped", "true_reward", "true reward"))
     panels += ((CLEAN, "true_reward", "true reward, nothing planted"),)
     figure = make_subplots(1, 3, subplot_titles=[title for *_, title in panels], horizontal_spacing=0.06)
-    frame = steps("01-main")
+    frame = steps(expected.MAIN)
     mean = analysis.mean_path(frame, "hack_rate", "true_reward")
     curves = analysis.smoothed(frame, "hack_rate", "true_reward")
     for column, (scenario, name, _) in enumerate(panels, 1):
-        for arm in ("ppo", FOLD):
+        for arm in ("ppo", expected.EXPECTED):
             own = curves.filter(scenario=scenario, arm=arm)
             for _, run in own.group_by("seed", maintain_order=True):
                 line = {"color": COLOURS[arm], "width": 0.7}

@@ -26,7 +26,7 @@ TABLES: dict[str, Table] = {
     "measures-token": lambda: measures.markdown(measures.OF_TOKEN.values()),
     "bench": bench.markdown,
     "studies": index,
-    "readme": tables.readme,
+    "readme": expected.readme,
     "outcomes": partial(outcomes, "01-main", "ppo"),
     "cutoffs": tables.cutoffs,
     "equal-kl-capped": partial(tables.equal_kl, "capped"),

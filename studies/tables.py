@@ -31,19 +31,7 @@ def baselines() -> str:
     return table(head, _summary(arms_of(runs("02-baselines")), ("true_reward", "entropy")))
 
 
-def readme() -> str:
-    """The table of README.md: the two honeypots that strengths were tuned on, those that none was, and no hack."""
-    arms = ("ppo", FOLD, NORM, "gaa-text")
-    others = analysis.hacked(runs("04-untuned-honeypots").filter(pl.col("scenario") != "meant"), ["arm"])
-    rows = [
-        [f"`{arm}`", hacked, counted(of(others, arm=arm)), true, clean]
-        for arm, hacked, _, true, clean in _summary(arms, ("true_reward",), ends=False)
-    ]
-    head = ["arm", "hacked runs, two hacks tuned on", "hacked runs, nine other hacks"]
-    return table([*head, "true reward, the two hacks", "true reward, no hack"], rows)
-
-
-def _summary(arms: Sequence[str], in_clean: Sequence[str], ends: bool = True) -> list[list[str]]:
+def _summary(arms: Sequence[str], in_clean: Sequence[str]) -> list[list[str]]:
     """A row an arm: hacked runs, hack rate and true reward of both honeypots, and some measures of `clean`."""
     frame = runs("02-baselines")
     pots = only(frame, "scenario", HONEYPOTS)
@@ -53,8 +41,8 @@ def _summary(arms: Sequence[str], in_clean: Sequence[str], ends: bool = True) ->
     rows = []
     for arm in arms:
         there, here = of(both, arm=arm), of(clean, arm=arm)
-        cells = [said(there[name], name, ends=ends) for name in ("hack_rate", "true_reward")]
-        cells += [said(here[name], name, ends=ends) for name in in_clean]
+        cells = [said(there[name], name) for name in ("hack_rate", "true_reward")]
+        cells += [said(here[name], name) for name in in_clean]
         rows.append([arm, NOTHING if arm == UNTRAINED else counted(of(hacked, arm=arm)), *cells])
     return rows
 

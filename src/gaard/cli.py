@@ -23,7 +23,7 @@ COMMANDS = {
     "coefficients": "draw the weights a and b of the method gaa, as a page",
 }
 FIRST_STEPS = """to begin with
-  gaard compare --scenario capped --arms ppo,fold --seeds 3 --jobs 2
+  gaard compare --scenario capped --arms ppo,gaa-expected --seeds 3 --jobs 2
       a reward that is hacked, and a safeguard: 4 minutes on 2 cores, without a network
   gaard train --model org/model --prompts prompts.txt --reward_funcs reward.py:score --output_dir runs/mine
       your own model and reward

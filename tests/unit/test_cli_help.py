@@ -49,7 +49,7 @@ def test_the_overview_says_what_each_command_is_for_and_how_to_begin(words, caps
     out = capsys.readouterr().out
     assert all(re.search(rf"^  {name} +{re.escape(what)}$", out, re.MULTILINE) for name, what in cli.COMMANDS.items())
     assert "usage: gaard COMMAND" in out
-    assert "gaard compare --scenario capped --arms ppo,fold" in out
+    assert "gaard compare --scenario capped --arms ppo,gaa-expected" in out
     assert "--prompts prompts.txt --reward_funcs reward.py:score" in out
 
 

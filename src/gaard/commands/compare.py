@@ -14,7 +14,7 @@ from gaard.errors import ConfigError
 
 SUMMARY = "train arms × seeds, in one scenario or a study, and compare them: tables and a page"
 EXAMPLES = """examples:
-  gaard compare --scenario capped --arms ppo,fold --seeds 3 --jobs 2 --out runs/demo
+  gaard compare --scenario capped --arms ppo,gaa-expected --seeds 3 --jobs 2 --out runs/demo
   gaard compare studies/01-main/study.yaml --jobs 2
 
 gaard compare --help all lists every option. gaard scenarios and gaard arms list names."""
