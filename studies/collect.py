@@ -40,7 +40,8 @@ def steps(folder: Path, runs: pl.DataFrame) -> pl.DataFrame:
     rows = []
     for which, own in _folders(folder, runs):
         moved = any(
-            one["name"] == "reference-resets" for one in json.loads((own / "run.json").read_text())["regularizers"]
+            one["name"] == "reference-resets"
+            for one in json.loads((own / "run.json").read_text())["config"]["regularizers"]
         )
         for line in (own / "metrics.jsonl").open(encoding="utf-8"):
             row = json.loads(line)

@@ -6,7 +6,7 @@ Each PNG carries a hash of what it shows, and is drawn anew where that differs: 
 import hashlib
 import io
 import json
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -146,8 +146,6 @@ def at_the_hack() -> go.Figure:
     texts = pl.concat(
         [pl.read_parquet(STUDIES / name / "samples.parquet") for name in ("02-baselines", "06-published")]
     )
-    texts = texts.with_columns((WINDOW * ((pl.col("step") - 1) // WINDOW) + WINDOW / 2).alias("at"))
-    tokens = texts.explode("greedy", "sigma", "a", "b").drop_nulls("greedy")
     panels = {
         "hacked": "texts that hack",
         "greedy": "tokens of the hack that are greedy",
@@ -155,27 +153,61 @@ def at_the_hack() -> go.Figure:
         "a": "a, weight of the sampled token",
         "b": "b, weight of the greedy token",
     }
-    figure = make_subplots(2, 3, subplot_titles=[*panels.values()], horizontal_spacing=0.07, vertical_spacing=0.16)
-    for place, name in enumerate(panels):
-        row, column = place // 3 + 1, place % 3 + 1
-        for arm in ("gaa-text", "gaa-code", "gaa-code-0.02"):
-            own = (texts if name == "hacked" else tokens).filter(arm=arm).with_columns(pl.col(name).cast(pl.Float64))
-            mean = own.group_by("at", maintain_order=True).agg(pl.col(name).mean()).sort("at")
-            label = "gaa-code, published experiment" if arm == "gaa-code-0.02" else f"{arm} in capped"
-            figure.add_scatter(
-                x=_numbers(mean["at"]), y=_numbers(mean[name]), mode="lines", name=label,
-                line={"color": COLOURS[arm], "width": 2.5}, showlegend=place == 0, row=row, col=column,
-            )  # fmt: skip
-    for place, (low, high, form) in enumerate(
-        ((-0.02, 1.02, ".0%"), (-0.02, 1.02, ".0%"), (-2.1, 2.1, ""), (-0.05, 2.05, ""), (-1.03, 0.03, ""))
-    ):
-        figure.update_yaxes(range=[low, high], tickformat=form, row=place // 3 + 1, col=place % 3 + 1)
-    figure.update_xaxes(title="training step", row=2)
-    figure.update_xaxes(title="training step", row=1, col=3)
-    figure = _layout(figure, 1050, 600)
-    return figure.update_layout(
+    lines = {
+        "gaa-text": "gaa-text in capped",
+        "gaa-code": "gaa-code in capped",
+        "gaa-code-0.02": "gaa-code, published experiment",
+    }
+    return _over_steps(texts, lines, panels).update_layout(
         margin={"b": 60}, legend={"orientation": "v", "x": 0.72, "y": 0.3, "xanchor": "left", "yanchor": "middle"}
     )
+
+
+def expected_at_the_hack() -> go.Figure:
+    """The same in `capped` for GAA in expectation, beside Johnson's text: it acts in the first steps."""
+    texts = pl.read_parquet(STUDIES / expected.MAIN / "samples.parquet").filter(scenario="capped")
+    panels = {
+        "hacked": "texts that hack",
+        "advantage": "A(x), at the tokens of the hack",
+        "greedy_advantage": "A(x*), at the tokens of the hack",
+        "sigma": "σ, the gap",
+        "a": "a, weight of the sampled token",
+        "b": "b, weight of x*",
+    }
+    return _over_steps(texts, {"gaa-text": "gaa-text", expected.EXPECTED: expected.EXPECTED}, panels)
+
+
+RANGES = {
+    "hacked": ([-0.02, 1.02], ".0%"),
+    "greedy": ([-0.02, 1.02], ".0%"),
+    "sigma": ([-2.1, 2.6], ""),
+    "a": ([-0.05, 2.05], ""),
+    "b": ([-1.03, 0.03], ""),
+}
+
+
+def _over_steps(texts: pl.DataFrame, lines: Mapping[str, str], panels: Mapping[str, str]) -> go.Figure:
+    """Six panels or fewer: a share of texts, or means over the tokens of the hack, in windows of a few steps."""
+    texts = texts.with_columns((WINDOW * ((pl.col("step") - 1) // WINDOW) + WINDOW / 2).alias("at"))
+    lists = [name for name in panels if name != "hacked"]
+    tokens = texts.explode(lists).drop_nulls(lists)
+    figure = make_subplots(2, 3, subplot_titles=[*panels.values()], horizontal_spacing=0.07, vertical_spacing=0.16)
+    for place, name in enumerate(panels):
+        at = {"row": place // 3 + 1, "col": place % 3 + 1}
+        for arm, label in lines.items():
+            own = (texts if name == "hacked" else tokens).filter(arm=arm).with_columns(pl.col(name).cast(pl.Float64))
+            mean = own.group_by("at", maintain_order=True).agg(pl.col(name).mean()).sort("at")
+            figure.add_scatter(
+                x=_numbers(mean["at"]), y=_numbers(mean[name]), mode="lines+markers", name=label, marker={"size": 5},
+                line={"color": COLOURS[arm], "width": 2.5}, showlegend=place == 0, **at,
+            )  # fmt: skip
+        if name in RANGES:
+            limits, form = RANGES[name]
+            figure.update_yaxes(range=limits, tickformat=form, **at)
+    figure.update_xaxes(title="training step", row=2)
+    if len(panels) < 6:
+        figure.update_xaxes(title="training step", row=1, col=3)
+    return _layout(figure, 1050, 600)
 
 
 def coefficients() -> go.Figure:
@@ -204,6 +236,7 @@ FIGURES: dict[str, Callable[[], go.Figure]] = {
     "capped": capped,
     "ways": ways,
     "at-the-hack": at_the_hack,
+    "at-the-hack-expected": expected_at_the_hack,
     "coefficients": coefficients,
 }
 

@@ -16,7 +16,7 @@ def folder(tmp_path):
     for arm, regularizers in (("fold", []), ("resets", [{"name": "reference-resets", "steps": 10}]), ("failed", [])):
         own = tmp_path / "x" / f"{arm}-seed0"
         own.mkdir(parents=True)
-        (own / "run.json").write_text(json.dumps({"regularizers": regularizers}))
+        (own / "run.json").write_text(json.dumps({"config": {"regularizers": regularizers}}))
         metrics = [{"step": i, "reward": 0.1 * i, "kl_ref": 0.5, "hack_rate": 0.25, "loss": 9.0} for i in (1, 2)]
         (own / "metrics.jsonl").write_text("".join(json.dumps(row) + "\n" for row in metrics))
         tokens = {"text": ["a", "story", "story"], "greedy": ["a", "story", "film"], "hack": [0, 1, 1]}
