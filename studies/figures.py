@@ -188,6 +188,7 @@ RANGES = {
 
 def _over_steps(texts: pl.DataFrame, lines: Mapping[str, str], panels: Mapping[str, str]) -> go.Figure:
     """Six panels or fewer: a share of texts, or means over the tokens of the hack, in windows of a few steps."""
+    texts = only(texts, "arm", lines)
     texts = texts.with_columns((WINDOW * ((pl.col("step") - 1) // WINDOW) + WINDOW / 2).alias("at"))
     lists = [name for name in panels if name != "hacked"]
     tokens = texts.explode(lists).drop_nulls(lists)
