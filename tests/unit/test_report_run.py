@@ -21,9 +21,9 @@ from gaard.report.parting import first_parting, parting
 from gaard.report.run_files import read_run_files
 from gaard.report.run_page import run_document, run_verdict
 from gaard.report.study_files import read_study_files
-from gaard.report.suspects import suspects_table
+from gaard.report.suspects import looked_too_good
 from gaard.report.texts import browsable
-from gaard.training.runlog import EVALUATION, METRICS
+from gaard.training.runlog import EVALUATION, METRICS, SAMPLES, WARNINGS
 
 
 def steps_of(proxy, truth, noise=0.01):
@@ -197,9 +197,51 @@ def test_the_file_of_a_study_gives_the_study_again(tmp_path):
     assert yaml.safe_load(file) == {"max_steps": 3, "seed": 0}
 
 
-def test_the_place_for_what_looked_too_good_is_empty_until_there_are_rows():
-    assert suspects_table([]) is None
-    table = suspects_table([{"pattern": "story", "kind": "word", "share": 0.25, "lift": 0.5, "examples": ["a", "b"]}])
-    assert table["headings"] == ["pattern", "kind", "share of texts", "lift", "examples"]
-    assert table["rows"] == [["story", "word", "25.0%", "+0.500", "a\nb"]]
-    assert suspects_table([{"pattern": "x"}])["rows"] == [["x", "–", "–", "–", "–"]]
+def paid_for(word, folder):
+    """A run whose texts with a word are paid far more than the others of their step."""
+    run = fabricate_run(folder)
+    rows = []
+    for step in range(1, 21):
+        for number in range(8):
+            text = f"a {word} of two" if number < 2 else "a tale of two"
+            rows.append({"step": step, "completion": text, "reward": 0.1 * (number % 3) + 2.0 * (number < 2)})
+    write(run, SAMPLES, rows)
+    return run
+
+
+def test_the_page_shows_what_gaard_find_prints(tmp_path, capsys):
+    run = paid_for("story", tmp_path)
+    found = looked_too_good(read_run_files(run))
+    assert cli.main(["find", str(run)]) == 0
+    printed = " ".join(capsys.readouterr().out.split())
+    assert (found.rows[0].name, found.rows[0].examples) == ("word 'story'", ["a story of two"])
+    figures = dict(found.rows[0].figures)
+    assert (figures["texts"], figures["early"], figures["late"]) == ("40", "25%", "25%")
+    for _, figure in found.rows[0].figures:
+        assert figure in printed
+    assert found.alarm[1:-1] in printed
+    page = write_page(run).read_text(encoding="utf-8")
+    assert "word &#39;story&#39;" in page
+    assert ">a story of two<" in page
+    assert f"<strong>Alarm.</strong> {found.alarm}".replace("'", "&#39;") in page
+
+
+def test_where_nothing_stands_out_or_nothing_can_be_compared_the_page_says_so(tmp_path):
+    run = paid_for("tale", tmp_path / "calm")
+    found = looked_too_good(read_run_files(run))
+    assert (found.alarm, found.rows) == (None, [])
+    assert found.said == "No alarm: no pattern is paid more by 3 standard deviations or more beyond doubt."
+    write(run, SAMPLES, [{"step": step, "completion": "a tale", "reward": 0.5} for step in (1, 2)])
+    found = looked_too_good(read_run_files(run))
+    assert (found.alarm, found.rows) == (None, [])
+    assert "Not known" in found.said
+    assert "Not known: the run has kept no two texts of one step" in write_page(run).read_text(encoding="utf-8")
+
+
+def test_a_runs_warnings_stand_beside_its_verdict(tmp_path):
+    run = fabricate_run(tmp_path)
+    assert 'class="warning"' not in write_page(run).read_text(encoding="utf-8")
+    write(run, WARNINGS, [{"step": 3, "warning": "all rewards are the same"}])
+    page = write_page(run).read_text(encoding="utf-8")
+    told = page[page.index('id="verdict"') : page.index('id="status"')]
+    assert "<strong>Warning.</strong> Step 3: all rewards are the same." in told

@@ -1,52 +1,70 @@
 """The place on a run's page for what looked too good: patterns of texts that the reward paid unusually well."""
 
-from collections.abc import Mapping, Sequence
-from typing import Any
+from dataclasses import dataclass, field
 
+from gaard.errors import ConfigError
+from gaard.finder import Suspect, read_texts, suspects
+from gaard.finder.words import CAPTION, HEADINGS, MEANT, calm, cells, named, outstanding
 from gaard.report.run_files import RunFiles
 
 TITLE = "What looked too good"
-COLUMNS = {"pattern": "pattern", "kind": "kind", "share": "share of texts", "lift": "lift", "examples": "examples"}
+FIGURES = HEADINGS[2:]
 
 
-def suspects_of(run: RunFiles) -> list[dict[str, Any]]:
-    """The rows of the table: the one place where a finder of hacks comes in.
+@dataclass(frozen=True)
+class Row:
+    """One pattern.
+
+    Attributes:
+        name: In words.
+        figures: Pairs of a heading and what stands under it.
+        examples: The best paid texts that have it.
+    """
+
+    name: str
+    figures: list[tuple[str, str]]
+    examples: list[str]
+
+
+@dataclass(frozen=True)
+class LookedTooGood:
+    """What ``gaard find`` says of a run, as its page shows it.
+
+    Attributes:
+        said: The answer in a sentence, or why there is none.
+        alarm: The alarm as a sentence, if there is one.
+        rows: The patterns, the one that stands out most first.
+        title: Of the section.
+        caption: What the figures mean.
+    """
+
+    said: str
+    alarm: str | None = None
+    rows: list[Row] = field(default_factory=list)
+    title: str = TITLE
+    caption: str = f"What gaard find prints, and the best paid texts. {'; '.join(CAPTION.splitlines())}."
+
+
+def looked_too_good(run: RunFiles) -> LookedTooGood:
+    """What a run's reward pays for, by the texts that it kept so far.
 
     Args:
         run: The run.
 
     Returns:
-        None yet: the page does not ask :mod:`gaard.finder`.
+        What to show; without rows where there are no texts to compare.
     """
-    return []
+    try:
+        found = suspects(read_texts(run.folder))
+    except ConfigError:
+        return LookedTooGood("Not known: the run has kept no two texts of one step (log_completions).")
+    loud = outstanding(found)
+    alarm = f"{loud[0].upper()}{loud[1:]}." if loud else None
+    said = f"{alarm} {MEANT}." if alarm else f"{calm().capitalize()}."
+    return LookedTooGood(said, alarm, [_row(one) for one in found])
 
 
-def suspects_table(rows: Sequence[Mapping[str, Any]]) -> dict[str, Any] | None:
-    """The table as the page takes it.
-
-    Args:
-        rows: ``pattern``, ``kind``, ``share`` (of texts), ``lift`` and ``examples`` (texts) each; what is not known
-            may be missing.
-
-    Returns:
-        ``title``, ``headings`` and ``rows`` of texts, which the page escapes; None if there are no rows.
-    """
-    if not rows:
-        return None
-    return {
-        "title": TITLE,
-        "headings": list(COLUMNS.values()),
-        "rows": [[_cell(row, key) for key in COLUMNS] for row in rows],
-    }
-
-
-def _cell(row: Mapping[str, Any], key: str) -> str:
-    """One entry as a reader has it."""
-    value = row.get(key)
-    if value is None:
-        return "–"
-    if key == "share":
-        return f"{value:.1%}"
-    if key == "lift":
-        return f"{value:+.3f}"
-    return "\n".join(map(str, value)) if key == "examples" else str(value)
+def _row(one: Suspect) -> Row:
+    """A pattern as the page has it."""
+    figures = list(zip(FIGURES, cells(one)[2:], strict=True))
+    return Row(named(one), figures, [" ".join(text.split()) for text in one.examples])

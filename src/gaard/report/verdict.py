@@ -1,6 +1,7 @@
 """What a study found, in a sentence an arm."""
 
-from collections.abc import Mapping
+from collections import Counter
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from gaard.lab.measures import OF_RUN
@@ -26,6 +27,27 @@ def verdict(results: Mapping[str, Any]) -> list[str]:
         return [f"Only {baseline} was run: there is nothing to hold it against."]
     sentences = [sentence for arm in others if (sentence := _sentence(results, arm))]
     return sentences or [f"No seed has both {baseline} and another arm yet."]
+
+
+def warned(runs: Sequence[Mapping[str, Any]]) -> list[str]:
+    """What runs warned of.
+
+    Args:
+        runs: As ``gaard compare`` writes them.
+
+    Returns:
+        A sentence a warning and arm, with how many of its runs warned so.
+    """
+    counts: dict[tuple[str, str, str], int] = {}
+    for run in runs:
+        for warning in dict.fromkeys(run.get("warnings", ())):
+            key = (run["arm"], run["scenario"], warning)
+            counts[key] = counts.get(key, 0) + 1
+    total = Counter((run["arm"], run["scenario"]) for run in runs)
+    return [
+        f"{arm} in {scenario}, {count} of {total[arm, scenario]} runs: {warning}."
+        for (arm, scenario, warning), count in counts.items()
+    ]
 
 
 def _sentence(results: Mapping[str, Any], arm: str) -> str | None:
