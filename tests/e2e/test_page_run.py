@@ -35,7 +35,8 @@ def test_a_run_has_curves_texts_settings_and_measures(browser, page_of_run):
     expect(page.locator("#command")).to_contain_text("gaard train --output_dir")
     for fact in ("c0ffee", "honeypot", "time in training steps1.0 min"):
         expect(page.locator("#facts")).to_contain_text(fact)
-    assert page.locator("#arms, #runs, #reload, #suspects").count() == 0
+    expect(page.locator("#suspects")).to_contain_text("What looked too good")
+    assert page.locator("#arms, #runs, #reload").count() == 0
     assert not found.complaints
     assert [url for url in found.requests if not url.startswith(("file:", "data:", "blob:"))] == []
     page.close()
