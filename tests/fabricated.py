@@ -136,6 +136,7 @@ def fabricate_run(
     folder.mkdir(parents=True, exist_ok=True)
     spec = RunSpec(output_dir=str(folder), scenario="capped", method=METHODS[arm]["name"], max_steps=steps)
     code = {"gaard": "0.1.0", "commit": "c0ffee", "dirty": False, "torch": "2.0", "device": "cpu"}
+    code |= {"command": "gaard train --scenario capped", "date": "2026-11-01T10:00:00+00:00"}
     rewards = {"proxy": "honeypot", "true": "human", "judge": None}
     record = {"config": spec.record(), "code": [code], "rewards": rewards, "prompts": "2 prompts"}
     record |= {"id": "0" * 12, "algorithm": 2, "model_sha256": "0", "model_setup": {}}

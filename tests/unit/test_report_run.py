@@ -15,7 +15,7 @@ from gaard.errors import ConfigError
 from gaard.lab.spec import RunSpec
 from gaard.lab.study import read_study
 from gaard.report import page as pages
-from gaard.report.facts import study_command, study_facts, train_command
+from gaard.report.facts import run_facts, study_command, study_facts, train_command
 from gaard.report.page import watch_page, write_page
 from gaard.report.parting import first_parting, parting
 from gaard.report.run_files import read_run_files
@@ -180,6 +180,12 @@ def test_the_command_of_a_run_gives_its_settings_again():
     assert again.record() == spec.record()
     of_trainer = {key: value for key, value in spec.record().items() if key not in ("reward_funcs", "scenario")}
     assert train_command(of_trainer) is None
+
+
+def test_the_page_says_by_which_command_and_when_a_run_was_begun(tmp_path):
+    about = run_facts(read_run_files(fabricate_run(tmp_path)))["about"]
+    assert ("was given as", "gaard train --scenario capped") in about
+    assert ("begun", "2026-11-01 10:00:00 UTC") in about
 
 
 def test_the_file_of_a_study_gives_the_study_again(tmp_path):

@@ -3,6 +3,7 @@
 import json
 import shlex
 from collections.abc import Iterable, Mapping, Sequence
+from datetime import datetime
 from typing import Any
 
 import yaml
@@ -15,7 +16,8 @@ from gaard.report.study_files import StudyFiles
 
 Rows = list[tuple[str, str]]
 OF_PLACE = ("output_dir", "seed", "overwrite", "accept_changed_rewards", "progress")  # nothing of them is a setting
-VERSIONS = ("gaard", "algorithm", "commit", "torch", "transformers", "device", "threads")
+VERSIONS = ("gaard", "algorithm", "commit", "torch", "transformers", "device", "threads", "command")
+LABELS = {"command": "was given as"}
 STUDY_FILE, SETTINGS_FILE = "study.yaml", "settings.yaml"
 
 
@@ -147,15 +149,17 @@ def _versions(runs: Iterable[RunFiles]) -> Rows:
             for name in VERSIONS:
                 if facts.get(name) is not None:
                     changed = " (with changes)" if name == "commit" and facts.get("dirty") else ""
-                    found.setdefault(name, {})[f"{facts[name]}{changed}"] = None
+                    found.setdefault(LABELS.get(name, name), {})[f"{facts[name]}{changed}"] = None
     return [(name, ", ".join(values)) for name, values in found.items()]
 
 
 def _times(runs: Sequence[RunFiles]) -> Rows:
-    """When the last step was logged, and how long all steps took."""
+    """When it was begun, when the last step was logged, and how long all steps took."""
+    begun = [facts["date"] for run in runs for facts in run.record.get("code", []) if "date" in facts]
     written = [run.last_written for run in runs if run.last_written]
     seconds = sum(run.seconds for run in runs)
-    rows = [("last step", max(written))] if written else []
+    rows = [("begun", datetime.fromisoformat(min(begun)).strftime("%Y-%m-%d %H:%M:%S %Z"))] if begun else []
+    rows += [("last step", max(written))] if written else []
     return [*rows, ("time in training steps", f"{seconds / 60:.1f} min")] if seconds else rows
 
 
