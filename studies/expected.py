@@ -137,7 +137,8 @@ def _both(row: dict[str, Any]) -> str:
 
 def readme() -> str:
     """A row an arm: hacked runs by the kind of hack, and what is learned where there is none."""
-    main, others = runs(MAIN), runs(HONEYPOTS_AGAIN)
+    main = runs(MAIN)
+    others = runs(HONEYPOTS_AGAIN) if recorded(HONEYPOTS_AGAIN) else main.clear()
     kinds = (
         only(main, "scenario", HONEYPOTS),
         only(others, "scenario", WORDS),

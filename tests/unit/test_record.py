@@ -50,7 +50,7 @@ def test_every_row_of_a_record_is_a_run_of_its_study(folder):
     runs, study = record(folder), stated(folder)
     assert runs.columns == COLUMNS
     assert runs["error"].is_null().all()
-    assert (runs["algorithm"] == 1).all()
+    assert runs["algorithm"].is_in([1, 2]).all()
     assert runs.select("scenario", "arm", "seed").is_unique().all()
     arms = [arm if isinstance(arm, str) else arm["name"] for arm in study["arms"]]
     seeds = range(study["seeds"]) if isinstance(study["seeds"], int) else study["seeds"]
