@@ -144,6 +144,7 @@ def test_the_identity_leaves_out_only_what_changes_no_result():
         "report_to",
         "save_steps",
         "save_total_limit",
+        "save_only_model",
         "progress",
     } | by_content == NOT_IDENTITY
 

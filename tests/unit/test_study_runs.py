@@ -8,7 +8,7 @@ import pyarrow.parquet as pq
 import pytest
 
 from gaard import GAATrainer, cli
-from gaard.errors import ConfigError
+from gaard.errors import CheckpointError, ConfigError
 from gaard.lab.agreement import check_agreement
 from gaard.lab.arms import find_arms
 from gaard.lab.collection import collect
@@ -98,7 +98,8 @@ def test_a_study_of_two_scenarios_resumes_run_by_run(tmp_path, monkeypatch):
     measures = results["runs"][1]["measures"]
     assert {"hack_count", "distinct_1", "distinct_2", "untrained_perplexity", "frontier_area"} <= set(measures)
     assert "frontier_area" not in results["runs"][0]["measures"]  # the untrained model has no steps
-    assert len(list((tmp_path / "capped" / "ppo-seed0" / "checkpoints").iterdir())) == 1  # though a run alone keeps two
+    (kept,) = (tmp_path / "capped" / "ppo-seed0" / "checkpoints").iterdir()  # though a run alone keeps two
+    assert not (kept / "optimizer.safetensors").exists()  # though that of a run alone has it
     trained = []
     plain = GAATrainer.training_step
     monkeypatch.setattr(GAATrainer, "training_step", lambda self: trained.append(self.args.output_dir) or plain(self))
@@ -126,6 +127,14 @@ def test_an_arm_that_changed_is_refused_before_anything_is_run(tmp_path, capsys)
     assert (tmp_path / "o" / "results.json").read_bytes() == before
     assert cli.main([*words, "--overwrite"]) == 0
     assert (tmp_path / "o" / "results.json").read_bytes() != before
+
+
+def test_a_study_of_more_steps_is_another_study(tmp_path):
+    """Its runs keep no optimizer to go on with."""
+    compare(build_study(["capped"], ["ppo"], [0], {**SHORT, "use_cpu": True}), tmp_path)
+    more = build_study(["capped"], ["ppo"], [0], {**SHORT, "use_cpu": True, "max_steps": 3})
+    with pytest.raises(CheckpointError, match=r"other settings: use another --out(.|\n)*max_steps: 2 there, 3 now"):
+        compare(more, tmp_path)
 
 
 def test_runs_are_told_apart_by_all_that_determines_them(tmp_path):

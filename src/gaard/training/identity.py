@@ -18,7 +18,9 @@ from gaard.version import ALGORITHM_VERSION, __version__
 
 # Settings that a run's results do not depend on, or that stand in its record by their content: of model, rewards and
 # prompts it is not the names that count.
-HOW_IT_RUNS = "output_dir overwrite accept_changed_rewards report_to save_steps save_total_limit progress"
+HOW_IT_RUNS = (
+    "output_dir overwrite accept_changed_rewards report_to save_steps save_total_limit save_only_model progress"
+)
 BY_CONTENT = (
     "model prompts scenario reward_funcs reward_weights honeypot true_reward_funcs hack_detector judge_reward_funcs"
 )
