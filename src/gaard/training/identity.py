@@ -64,20 +64,6 @@ def fingerprint(record: Mapping[str, Any]) -> str:
     return hashlib.sha256(json.dumps(determining(record), sort_keys=True).encode()).hexdigest()[:12]
 
 
-def difference(old: Mapping[str, Any], new: Mapping[str, Any]) -> list[str]:
-    """What changed between two mappings, a line each.
-
-    Args:
-        old: Before.
-        new: Now.
-
-    Returns:
-        For example ``learning_rate: 1e-05 there, 2e-05 now``.
-    """
-    keys = sorted(old.keys() | new.keys())
-    return [f"{key}: {old.get(key)!r} there, {new.get(key)!r} now" for key in keys if old.get(key) != new.get(key)]
-
-
 def code_facts(device: torch.device) -> dict[str, Any]:
     """By what a run is made: versions, commit, machine, command and date (UTC).
 

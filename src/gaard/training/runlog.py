@@ -12,8 +12,9 @@ from typing import Any
 
 from gaard.errors import CheckpointError, ConfigError, GaardWarning
 from gaard.training.checkpoint import disk_error, write_file
+from gaard.training.difference import difference
 from gaard.training.extension import check_extension, with_max_steps
-from gaard.training.identity import DETERMINING, determining, difference, fingerprint, made_by
+from gaard.training.identity import DETERMINING, determining, fingerprint, made_by
 from gaard.version import __version__
 
 RUN, METRICS, TIMINGS, SAMPLES = "run.json", "metrics.jsonl", "timings.jsonl", "samples.jsonl"
@@ -96,7 +97,7 @@ class RunLog:
                 "with that version, use another output_dir, or --overwrite to delete it"
             )
         if changed:
-            rewards_alone = len(changed) == 1 and old["rewards"] != new["rewards"]
+            rewards_alone = old == {**new, "rewards": old["rewards"]}
             fix = "; if a fix of the reward is all, accept_changed_rewards=True goes on" if rewards_alone else ""
             raise CheckpointError(
                 f"output_dir={str(self.folder)!r} holds a run of another configuration: use another output_dir, or "
