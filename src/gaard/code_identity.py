@@ -3,6 +3,7 @@
 A function is named by place and by a hash. Its place is the name of its file (without the folder, so that a study keeps
 its identity elsewhere) or its module. Its hash is of the whole file, or of the whole module; of a function in the
 script that runs, it is of the function alone, and the functions and constants that it uses are told beside it.
+Comments, docstrings and layout are no part of what is hashed (``gaard.syntax``).
 
 Limits: these can change without another identity.
 - What cannot be read: functions in C or without source, and objects without attributes, such as locks. The identity
@@ -10,6 +11,7 @@ Limits: these can change without another identity.
 - What a reward or method reads as it runs: files, servers, the environment.
 - The versions of installed libraries, and what objects of their classes hold but for models and functions.
 - In the script that runs: lists and mappings at its top level, which often grow while a reward scores.
+- Docstrings that are read otherwise than as ``__doc__`` in the same file, as by ``inspect.getdoc``.
 - Two lambdas in one line, modules that are imported within a function, and what modules that are used as
   ``module.function`` use of others.
 

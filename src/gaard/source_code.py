@@ -14,7 +14,8 @@ from typing import Any
 import torch
 
 from gaard.content import as_json, short_hash
-from gaard.user_code import HASH, file_of_module
+from gaard.syntax import code_text
+from gaard.user_code import HASH, LINES, file_of_module
 
 CONSTANTS = (type(None), bool, int, float, complex, str, bytes, tuple, frozenset)
 SCRIPT = ("__main__", "__mp_main__")  # the second is the script in the processes that it starts
@@ -54,9 +55,16 @@ def code_words(thing: Any) -> str:
     functions = _functions(thing)
     namespace = functions[0].__globals__ if functions else vars(module) if module else {}
     if HASH in namespace:  # of the content that was imported, whatever the file holds by now
-        return f" {short_hash(f'{namespace[HASH]} {[function.__code__.co_firstlineno for function in functions]}')}"
+        return f" {short_hash(f'{namespace[HASH]} {_positions(functions, namespace)}')}"
     own = _own_source(thing)
     return f" {short_hash(own + _source(module))}" if own else UNTOLD
+
+
+def _positions(functions: list[types.FunctionType], namespace: dict[str, Any]) -> list[int]:
+    """Which of their file's functions they are, counted from its top; -1 for one that was not written there."""
+    lines, codes = namespace[LINES], [function.__code__ for function in functions]
+    here = [code.co_filename == namespace["__file__"] and code.co_firstlineno in lines for code in codes]
+    return [lines.index(code.co_firstlineno) if known else -1 for code, known in zip(codes, here, strict=True)]
 
 
 def is_read(function: types.FunctionType) -> bool:
@@ -77,7 +85,7 @@ def _is_generated(function: types.FunctionType) -> bool:
 def _own_source(thing: Any) -> str:
     """Of a function, a class, or the body of a class that a notebook holds; nothing where there is none."""
     try:
-        return inspect.getsource(thing.__code__ if isinstance(thing, types.FunctionType) else thing)
+        return code_text(inspect.getsource(thing.__code__ if isinstance(thing, types.FunctionType) else thing))
     except (OSError, TypeError):
         return _body(thing) if isinstance(thing, type) else ""
 
@@ -98,7 +106,7 @@ def _body(kind: type) -> str:
 def _source(module: types.ModuleType | None) -> str:
     """Of a whole module; nothing for the script that runs, where a user changes settings too."""
     try:
-        return "" if module is None or module.__name__ in SCRIPT else inspect.getsource(module)
+        return "" if module is None or module.__name__ in SCRIPT else code_text(inspect.getsource(module))
     except (OSError, TypeError):
         return ""
 

@@ -1,4 +1,4 @@
-"""Python files and classes that a user wrote: imported by path, told apart by their content."""
+"""Python files and classes that a user wrote: imported by path, told apart by their code."""
 
 import hashlib
 import importlib.util
@@ -10,9 +10,12 @@ from typing import Any, TypeVar
 
 from gaard.errors import ConfigError, did_you_mean
 from gaard.messages import one_line
+from gaard.syntax import code_text, function_lines
 
 T = TypeVar("T")
-FROM_FILE, HASH = "gaard_file_", "__gaard_sha256__"
+FROM_FILE = "gaard_file_"
+# Of a module: a hash of its code, and the lines in which its functions begin, both of the content that was imported.
+HASH, LINES = "__gaard_sha256__", "__gaard_lines__"
 IN_FILE = re.compile(r"(.+\.py)(?::(\w+))?")
 
 
@@ -71,12 +74,14 @@ def import_file(path: Path, what: str) -> ModuleType:
         raise ConfigError(f"{what} names the file {file}, which Python cannot import")
     module = importlib.util.module_from_spec(spec)
     content = file.read_bytes()
-    setattr(module, HASH, hashlib.sha256(content).hexdigest())
     sys.modules[module_name] = module  # dataclasses and pickle look a class's module up there
     try:
         # Not by the loader: its cache of compiled files knows a file by length and second alone, and the code that runs
         # has to be the code whose hash is kept.
-        exec(compile(content, str(file), "exec"), vars(module))
+        code = compile(content, str(file), "exec")
+        setattr(module, HASH, hashlib.sha256(code_text(content).encode()).hexdigest())
+        setattr(module, LINES, function_lines(content))
+        exec(code, vars(module))
     except Exception as error:
         del sys.modules[module_name]
         raise ConfigError(f"{what}: {file} failed on import with {one_line(error)}; fix it") from error

@@ -88,7 +88,7 @@ def test_a_run_that_fails_is_named_and_the_others_count(comparison, tmp_path, ca
     folder = tmp_path / "out"
     shutil.copytree(finished, folder)
     path = folder / "custom" / "gaa-text-seed1" / "run.json"
-    path.write_text(json.dumps(json.loads(path.read_text()) | {"rewards": "others"}))
+    path.write_text(json.dumps(json.loads(path.read_text()) | {"prompts": "others"}))
     assert cli.main([*words[:-1], str(folder)]) == 1
     assert "gaard: custom, gaa-text seed 1 failed: CheckpointError: " in capsys.readouterr().err
     results = json.loads((folder / "results.json").read_text())

@@ -179,6 +179,13 @@ def changes_save_total_limit(tmp_path, **_):
         assert kept_checkpoints(tmp_path / str(limit)) == expected
 
 
+def changes_save_only_model(tmp_path, **_):
+    for only, expected in ((False, [True, True]), (True, [True, False])):
+        learned(tmp_path / str(only), save_steps=2, save_only_model=only)
+        saved = [tmp_path / str(only) / "checkpoints" / name for name in kept_checkpoints(tmp_path / str(only))]
+        assert [(one / "optimizer.safetensors").exists() for one in saved] == expected
+
+
 def changes_log_completions(tmp_path, **_):
     for keep, expected in ((0, 0), (5, 5), (99, 16)):
         learned(tmp_path / str(keep), max_steps=2, log_completions=keep)

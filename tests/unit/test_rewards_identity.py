@@ -192,6 +192,7 @@ from gaard.training.scoring import Scorer
 OTHER = {{"a", "b", "c", "d"}}
 
 def helped(text, words=frozenset({{"a", "b", "c", "d"}})):
+    {comment}
     return {result}
 
 def make(limit):
@@ -201,7 +202,7 @@ def make(limit):
 
 print(json.dumps(Scorer(honeypot(make({limit}), word="bait")).identity()))
 """
-PLAIN = {"line": "LIMIT = 1", "use": "LIMIT", "result": 1, "scale": 1.0, "limit": 0.5}
+PLAIN = {"line": "LIMIT = 1", "comment": "", "use": "LIMIT", "result": 1, "scale": 1.0, "limit": 0.5}
 
 
 def printed(folder, seed="1", **changed):
@@ -217,6 +218,7 @@ def test_a_reward_in_the_script_that_runs_is_told_by_what_it_uses(tmp_path):
     plain = printed(tmp_path)
     assert printed(tmp_path, seed="2") == plain
     assert printed(tmp_path, line="LIMIT = 1; unused = 3") == plain
+    assert printed(tmp_path, comment="# So.") == plain
     for change in ({"line": "LIMIT = 2"}, {"result": 2}, {"scale": 2.0}, {"limit": 0.6}):
         assert printed(tmp_path, **change) != plain
     first, second = (
@@ -226,3 +228,50 @@ def test_a_reward_in_the_script_that_runs_is_told_by_what_it_uses(tmp_path):
         for flag in (True, False)
     )
     assert first != second
+
+
+PRODUCT = "    return [len(text) * NUMBER * weight for text in completions]"
+WRAPPED = '    """A product."""\n' + PRODUCT.replace("[", "[\n").replace(" for", "  # scaled\n for")
+REWRITTEN = SOURCE.replace("class Lengths:", "# Mine.\n\nclass Lengths:").replace(PRODUCT, WRAPPED)
+
+
+@pytest.mark.parametrize("name", ["score", "Lengths", "decorated", "cached", "instance", "scored"])
+def test_comments_docstrings_and_layout_do_not_count(tmp_path, name):
+    file = written(tmp_path, 1)
+    first = Scorer(reward_from_name(f"{file}:{name}")).identity()
+    file.write_text(f"'''What I want.'''\n\nNUMBER = 1  # of letters\n{REWRITTEN}")
+    assert Scorer(reward_from_name(f"{file}:{name}")).identity() == first
+    file.write_text(f"NUMBER = 1\n{REWRITTEN.replace('* weight', '+ weight')}")
+    assert Scorer(reward_from_name(f"{file}:{name}")).identity() != first
+
+
+GENERATED = """
+from dataclasses import dataclass
+
+@dataclass
+class Own:
+    limit: int = 1
+
+    def __call__(self, completions):
+        return [self.limit for _ in completions]
+
+own = Own()
+made = eval("lambda completions: [1]")
+"""
+
+
+@pytest.mark.parametrize("name", ["own", "made"])
+def test_functions_that_are_not_written_in_the_file_mind_no_comment_either(tmp_path, name):
+    file, found = tmp_path / "mine.py", []
+    for above in range(8):
+        file.write_text("# words\n" * above + GENERATED)
+        found.append(json.dumps(Scorer(reward_from_name(f"{file}:{name}")).identity()))
+    assert len(set(found)) == 1
+
+
+def test_a_comment_in_a_package_does_not_count(tmp_path, monkeypatch):
+    monkeypatch.syspath_prepend(tmp_path)
+    (tmp_path / "rewards_of_mine.py").write_text("def score(completions):\n    return [1]\n")
+    first = imported_anew("rewards_of_mine:score")
+    (tmp_path / "rewards_of_mine.py").write_text("# ones\ndef score(completions):\n\n    return [1]  # each\n")
+    assert imported_anew("rewards_of_mine:score") == first

@@ -8,7 +8,7 @@ import pyarrow.parquet as pq
 import pytest
 
 from gaard import GAATrainer, cli
-from gaard.errors import ConfigError
+from gaard.errors import CheckpointError, ConfigError
 from gaard.lab.agreement import check_agreement
 from gaard.lab.arms import find_arms
 from gaard.lab.collection import collect
@@ -98,7 +98,8 @@ def test_a_study_of_two_scenarios_resumes_run_by_run(tmp_path, monkeypatch):
     measures = results["runs"][1]["measures"]
     assert {"hack_count", "distinct_1", "distinct_2", "untrained_perplexity", "frontier_area"} <= set(measures)
     assert "frontier_area" not in results["runs"][0]["measures"]  # the untrained model has no steps
-    assert len(list((tmp_path / "capped" / "ppo-seed0" / "checkpoints").iterdir())) == 1  # though a run alone keeps two
+    (kept,) = (tmp_path / "capped" / "ppo-seed0" / "checkpoints").iterdir()  # though a run alone keeps two
+    assert not (kept / "optimizer.safetensors").exists()  # though that of a run alone has it
     trained = []
     plain = GAATrainer.training_step
     monkeypatch.setattr(GAATrainer, "training_step", lambda self: trained.append(self.args.output_dir) or plain(self))
@@ -126,6 +127,14 @@ def test_an_arm_that_changed_is_refused_before_anything_is_run(tmp_path, capsys)
     assert (tmp_path / "o" / "results.json").read_bytes() == before
     assert cli.main([*words, "--overwrite"]) == 0
     assert (tmp_path / "o" / "results.json").read_bytes() != before
+
+
+def test_a_study_of_more_steps_is_another_study(tmp_path):
+    """Its runs keep no optimizer to go on with."""
+    compare(build_study(["capped"], ["ppo"], [0], {**SHORT, "use_cpu": True}), tmp_path)
+    more = build_study(["capped"], ["ppo"], [0], {**SHORT, "use_cpu": True, "max_steps": 3})
+    with pytest.raises(CheckpointError, match=r"other settings: use another --out(.|\n)*max_steps: 2 there, 3 now"):
+        compare(more, tmp_path)
 
 
 def test_runs_are_told_apart_by_all_that_determines_them(tmp_path):
@@ -179,7 +188,43 @@ def test_where_a_users_file_lies_does_not_tell_runs_apart_but_what_it_holds_does
     Path("halved.py").write_text(OWN_METHOD.replace("0.5", "0.25"))
     capsys.readouterr()
     assert cli.main([*train, "--scenario", "loud.py", "--method", "halved.py"]) == 2
-    assert "method: {'name': 'halved', 'factor': 0.5" in capsys.readouterr().err
+    message = capsys.readouterr().err
+    assert "What differs:\n  method.factor: 0.5 there, 0.25 now\n  the code of method 'halved' changed" in message
+
+
+def test_a_study_goes_on_after_a_comment_and_not_by_another_reward(tmp_path, capsys):
+    """What its reward does is what counts, not how it is written."""
+    file, out = tmp_path / "loud.py", tmp_path / "out"
+    file.write_text(OWN_SCENARIO)
+    words = ["compare", str(stated(tmp_path, scenarios=[str(file)], arms=["ppo"], seeds=[0])), "--out", str(out)]
+    assert cli.main(words) == 0
+    trained = {path: path.read_bytes() for path in out.rglob("*.jsonl")}
+    file.write_text(f'"""Mine."""\n# Marks are to be heard.\n\n{OWN_SCENARIO}')
+    assert cli.main(words) == 0
+    assert {path: path.read_bytes() for path in out.rglob("*.jsonl")} == trained
+    file.write_text(OWN_SCENARIO.replace("/ 2", "/ 3"))
+    capsys.readouterr()
+    assert cli.main(words) == 2
+    message = capsys.readouterr().err
+    assert "under other settings: use another --out, or --overwrite to delete its runs. What differs:" in message
+    assert message.rstrip().endswith("\n  the code of reward loud.py:shouts changed")
+
+
+def test_the_code_of_a_reward_without_a_scenario_is_looked_at_first_too(tmp_path, capsys):
+    file = tmp_path / "mine.py"
+    file.write_text("def score(completions):\n    return [len(text) for text in completions]\n")
+    settings = {**SHORT, "use_cpu": True, "max_steps": 1, "prompts": ["The film is"], "reward_funcs": f"{file}:score"}
+    options = [f"--{key}={json.dumps(value)}" for key, value in settings.items()]
+    words = ["compare", "--arms", "ppo", "--seeds", "1", *options, "--out", str(tmp_path / "out")]
+    assert cli.main(words) == 0
+    file.write_text("# Longer is better.\n" + file.read_text())
+    assert cli.main(words) == 0
+    file.write_text(file.read_text().replace("len(text)", "-len(text)"))
+    capsys.readouterr()
+    assert cli.main(words) == 2
+    message = capsys.readouterr().err
+    assert "holds the run custom, untrained, seed 0 under other settings: use another --out, or --overwrite" in message
+    assert message.rstrip().endswith("What differs:\n  the code of reward mine.py:score changed")
 
 
 def test_an_arm_by_a_users_method_runs_in_another_process(tmp_path, monkeypatch):
@@ -208,7 +253,7 @@ def test_a_reward_that_is_edited_meanwhile_does_not_join_the_one_before(tmp_path
     runs = compare(study, tmp_path / "out", announce=edit)["runs"]
     assert [run["error"] is None for run in runs] == [True, True, False, False]
     assert "seed 1 differs from the first run of the scenario" in runs[3]["error"]
-    assert "rewards: {" in runs[3]["error"]
+    assert runs[3]["error"].endswith("What differs:\n  the code of reward loud.py:shouts changed")
     assert runs[3]["measures"] == {}
     assert not (tmp_path / "out" / runs[3]["folder"] / "run.json").exists()
     (tmp_path / "loud.py").write_text(OWN_SCENARIO)  # put back, the study goes on
@@ -225,12 +270,16 @@ def test_runs_of_a_scenario_share_model_rewards_and_prompts_and_those_of_an_arm_
     other_seed = {**record, "model_setup": {"config": "c", "value_head": "1"}}
     check_agreement(known, RunKey("loud", "halved", 1), other_seed)
     check_agreement(known, RunKey("quiet", "halved", 0), {**record, "rewards": {"proxy": "y"}})
-    for key, value in first.items():
-        with pytest.raises(ConfigError, match=f"seed 1 differs from the first run of the scenario 'loud'.*\n  {key}: "):
-            check_agreement(known, RunKey("loud", "halved", 1), {**record, key: {"another": value}})
+    other_facts = {"algorithm": 2, "model_sha256": "b", "rewards": {"proxy": "y"}, "prompts": "q"}
+    other_facts["model_setup"] = {**first["model_setup"], "config": "d"}
+    for key, value in other_facts.items():
+        line = "reward_funcs: x there, y now" if key == "rewards" else key
+        with pytest.raises(ConfigError, match=f"seed 1 differs from the first run of the scenario 'loud'.*\n  {line}"):
+            check_agreement(known, RunKey("loud", "halved", 1), {**record, key: value})
     for key, value in {"method": {**method, "code": "2"}, "regularizers": [{"name": "sam"}]}.items():
         other = {**record, "config": {**record["config"], key: value}}
-        with pytest.raises(ConfigError, match=f"seed 1 differs from the first run of the arm 'halved'.*\n  {key}: "):
+        line = {"method": "the code of method 'halved' changed", "regularizers": "regularizers: "}[key]
+        with pytest.raises(ConfigError, match=f"seed 1 differs from the first run of the arm 'halved'.*\n  {line}"):
             check_agreement(known, RunKey("quiet", "halved", 1), {**other, "rewards": {"proxy": "y"}})
 
 

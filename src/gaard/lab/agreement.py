@@ -6,7 +6,8 @@ from typing import Any
 from gaard.errors import ConfigError
 from gaard.lab.arms import WHOLE_METHOD
 from gaard.lab.study import RunKey
-from gaard.training.identity import DETERMINING, difference
+from gaard.training.difference import difference
+from gaard.training.identity import DETERMINING
 
 Known = dict[str, dict[str, Any]]
 

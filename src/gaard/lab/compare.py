@@ -6,7 +6,6 @@ import traceback
 from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, closing, nullcontext
 from dataclasses import asdict, dataclass, field, replace
-from functools import cache
 from pathlib import Path
 from platform import node
 from statistics import median
@@ -20,12 +19,12 @@ from gaard.lab.engine import execute
 from gaard.lab.frontier import at_kl, frontier_area, knows_hacks
 from gaard.lab.progress import RunsProgress
 from gaard.lab.ray_engine import connected, execute_on_ray
-from gaard.lab.scenarios import find_scenario
-from gaard.lab.spec import RunSpec, build_trainer
+from gaard.lab.spec import REWARD_FIELDS, RunSpec, build_trainer, rewards_identity
 from gaard.lab.study import RunKey, Study
 from gaard.settings import suggest
 from gaard.training.checkpoint import write_file
-from gaard.training.identity import determining_settings, difference, fingerprint
+from gaard.training.difference import difference
+from gaard.training.identity import determining_settings, fingerprint
 from gaard.training.lock import alone_in
 from gaard.training.runlog import METRICS, RUN, TIMINGS, WARNINGS, read_jsonl, read_record
 from gaard.version import ALGORITHM_VERSION
@@ -154,17 +153,17 @@ def _check_engine(jobs: int, engine: str) -> None:
 
 def _check_earlier(specs: Mapping[RunKey, RunSpec]) -> None:
     """Refuse before anything is run, so that results of other settings or rewards are not overwritten by errors."""
-    rewards = cache(lambda name: json.loads(json.dumps(find_scenario(name).scorer().identity())))
+    rewards: dict[str, dict[str, Any]] = {}  # by what states them: some take long to load
     for key, spec in specs.items():
         there = None if spec.overwrite else read_record(Path(spec.output_dir) / RUN)
         if there is None:
             continue
-        stated = {**determining_settings(there["config"]), "algorithm": there["algorithm"]}
+        given = json.dumps([getattr(spec, name) for name in ("scenario", *REWARD_FIELDS)])
+        rewards[given] = rewards.get(given) or rewards_identity(spec)
+        earlier = {name: there[name] for name in ("algorithm", "rewards")}
         settings = determining_settings(json.loads(json.dumps(spec.record())))
-        expected = {**settings, "algorithm": ALGORITHM_VERSION}
-        if spec.scenario is not None:
-            stated["rewards"], expected["rewards"] = there["rewards"], rewards(spec.scenario)
-        changed = difference(stated, expected)
+        expected = {**settings, "algorithm": ALGORITHM_VERSION, "rewards": rewards[given]}
+        changed = difference({**determining_settings(there["config"]), **earlier}, expected)
         if changed:
             raise CheckpointError(
                 f"{spec.output_dir} holds the run {key} under other settings: use another --out, or --overwrite to "

@@ -7,7 +7,8 @@ from typing import Any
 
 from gaard.errors import ConfigError
 from gaard.lab.spec import RunSpec, build_trainer, read_config
-from gaard.training.identity import determining, difference, made_by
+from gaard.training.difference import difference
+from gaard.training.identity import determining, made_by
 from gaard.training.progress import StepProgress
 from gaard.training.runlog import METRICS, RUN, read_jsonl, read_record
 

@@ -204,8 +204,31 @@ def build_trainer(spec: RunSpec) -> "GAATrainer":
     from gaard.training.trainer import GAATrainer
 
     dataset = read_prompts(spec.prompts)
-    proxy, rewards = _rewards(spec) if spec.scenario is None else _scenario_rewards(spec)
+    proxy, rewards = _all_rewards(spec)
     return GAATrainer(spec.model, proxy, spec, dataset, **rewards)
+
+
+def rewards_identity(spec: RunSpec) -> dict[str, Any]:
+    """What tells the rewards of a run, as its ``run.json`` has it.
+
+    Args:
+        spec: The run.
+
+    Returns:
+        As :meth:`gaard.training.scoring.Scorer.identity` gives it.
+
+    Raises:
+        ConfigError: For rewards that cannot be used.
+    """
+    from gaard.training.scoring import Scorer
+
+    proxy, rewards = _all_rewards(spec)
+    return json.loads(json.dumps(Scorer(proxy, **rewards).identity()))
+
+
+def _all_rewards(spec: RunSpec) -> "tuple[RewardFunction, dict[str, Any]]":
+    """The proxy and the other rewards, of the fields or of the scenario."""
+    return _rewards(spec) if spec.scenario is None else _scenario_rewards(spec)
 
 
 def _rewards(spec: RunSpec) -> "tuple[RewardFunction, dict[str, Any]]":

@@ -17,7 +17,8 @@ from gaard.yaml_files import read_mapping
 
 KEYS = ("summary", "scenarios", "arms", "seeds", "baseline", "settings")
 OWN_SETTINGS = ("scenario", "seed", "output_dir", "overwrite")
-SPARING = {"save_total_limit": 1}  # a study is many runs: each keeps one checkpoint, unless told otherwise
+# A study is many runs: each keeps one checkpoint, at the end without the optimizer, unless told otherwise.
+SPARING = {"save_total_limit": 1, "save_only_model": True}
 OWN_SCENARIO = "custom"  # what tables call the scenario that settings state, where no scenario has a name
 
 

@@ -71,7 +71,7 @@ def save_checkpoint(
     Args:
         folder: The run's checkpoint folder.
         model: Policy with its value head.
-        optimizer: Its state goes along; None at the end of training, where it would only take twice the model's space.
+        optimizer: Its state goes along; None leaves it out, and training cannot go on from there.
         state: Everything else, JSON-serialisable, with the ``step`` that names the folder.
         keep: Checkpoints to keep, the newest first.
         reference: The reference, where it moves.

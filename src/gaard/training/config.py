@@ -68,7 +68,9 @@ class GAAConfig:
         reward_clip: Rewards beyond ± this are cut to it, after they are standardised; None cuts none.
         eval_completions: Fresh completions for the measures at the end of training; 0 for none.
         save_steps: Training steps between checkpoints; the last step always has one.
-        save_total_limit: Checkpoints kept. The one at the end of training is without the optimizer.
+        save_total_limit: Checkpoints kept.
+        save_only_model: Whether the checkpoint at the end of training is without the optimizer, which takes twice the
+            model's space; the run can then not go on to a larger max_steps. Those before the end always have it.
         log_completions: Completions a step kept in samples.jsonl.
         report_to: Trackers beside metrics.jsonl: one or a list of tensorboard, wandb.
         bf16: Whether forwards and backwards run in bfloat16 autocast; weights and optimizer stay float32.
@@ -109,6 +111,7 @@ class GAAConfig:
     eval_completions: Whole = 256
     save_steps: Count = 25
     save_total_limit: Count = 2
+    save_only_model: bool = False
     log_completions: Whole = 8
     report_to: list[str] | str = dataclasses.field(default_factory=list)
     bf16: bool = False

@@ -18,7 +18,9 @@ from gaard.version import ALGORITHM_VERSION, __version__
 
 # Settings that a run's results do not depend on, or that stand in its record by their content: of model, rewards and
 # prompts it is not the names that count.
-HOW_IT_RUNS = "output_dir overwrite accept_changed_rewards report_to save_steps save_total_limit progress"
+HOW_IT_RUNS = (
+    "output_dir overwrite accept_changed_rewards report_to save_steps save_total_limit save_only_model progress"
+)
 BY_CONTENT = (
     "model prompts scenario reward_funcs reward_weights honeypot true_reward_funcs hack_detector judge_reward_funcs"
 )
@@ -60,20 +62,6 @@ def fingerprint(record: Mapping[str, Any]) -> str:
         12 hexadecimal digits.
     """
     return hashlib.sha256(json.dumps(determining(record), sort_keys=True).encode()).hexdigest()[:12]
-
-
-def difference(old: Mapping[str, Any], new: Mapping[str, Any]) -> list[str]:
-    """What changed between two mappings, a line each.
-
-    Args:
-        old: Before.
-        new: Now.
-
-    Returns:
-        For example ``learning_rate: 1e-05 there, 2e-05 now``.
-    """
-    keys = sorted(old.keys() | new.keys())
-    return [f"{key}: {old.get(key)!r} there, {new.get(key)!r} now" for key in keys if old.get(key) != new.get(key)]
 
 
 def code_facts(device: torch.device) -> dict[str, Any]:

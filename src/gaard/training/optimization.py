@@ -9,6 +9,8 @@ from torch.optim.lr_scheduler import LambdaLR
 from gaard.policy.model import PolicyWithValue
 from gaard.training.config import GAAConfig
 
+WITHOUT_END = ("constant",)  # shapes in which the rate of no step depends on max_steps
+
 
 def build_optimizer(policy: PolicyWithValue, config: GAAConfig) -> AdamW:
     """AdamW with a rate for the language model and one for the value head.
@@ -55,7 +57,7 @@ def rate_factor(step: int, config: GAAConfig) -> float:
     """
     if step < config.warmup_steps:
         return (step + 1) / (config.warmup_steps + 1)
-    if config.lr_scheduler_type == "constant":
+    if config.lr_scheduler_type in WITHOUT_END:
         return 1.0
     done = min(1.0, (step - config.warmup_steps) / max(1, config.max_steps - config.warmup_steps))
     if config.lr_scheduler_type == "cosine":

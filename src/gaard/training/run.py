@@ -200,8 +200,8 @@ class Run:
         self.accelerator.wait_for_everyone()
 
     def _write(self, plain: dict[str, Any]) -> None:
-        """A checkpoint, whatever the other processes do; one at the end of training is without the optimizer."""
-        optimizer = None if self.finished else self.state.optimizer
+        """A checkpoint, whatever the other processes do; without the optimizer if nothing is to go on from it."""
+        optimizer = None if self.finished and self.args.save_only_model else self.state.optimizer
         keep = self.args.save_total_limit
         save_checkpoint(self.log.checkpoints, self.state.policy, optimizer, plain, keep, self.state.reference)
 

@@ -12,7 +12,9 @@ from typing import Any
 
 from gaard.errors import CheckpointError, ConfigError, GaardWarning
 from gaard.training.checkpoint import disk_error, write_file
-from gaard.training.identity import DETERMINING, determining, difference, fingerprint, made_by
+from gaard.training.difference import difference
+from gaard.training.extension import check_extension, with_max_steps
+from gaard.training.identity import DETERMINING, determining, fingerprint, made_by
 from gaard.version import __version__
 
 RUN, METRICS, TIMINGS, SAMPLES = "run.json", "metrics.jsonl", "timings.jsonl", "samples.jsonl"
@@ -49,7 +51,8 @@ class RunLog:
     def claim(self, record: dict[str, Any], overwrite: bool, accept_changed_rewards: bool = False) -> None:
         """Make the folder this run's, or recognise it as already so.
 
-        ``run.json`` keeps the code of every process that worked on the run, each once.
+        ``run.json`` keeps the code of every process that worked on the run, each once, and again where it changed
+        ``max_steps``.
 
         Args:
             record: All that is to be known of the run, JSON-serialisable; its determining part tells runs apart.
@@ -58,8 +61,8 @@ class RunLog:
                 those it had.
 
         Raises:
-            CheckpointError: If the folder holds another run, or one of another algorithm; the message shows the
-                difference.
+            CheckpointError: If the folder holds another run, or one of another algorithm, or one that cannot go on to
+                this ``max_steps``; the message shows the difference.
         """
         path = self.folder / RUN
         if overwrite:
@@ -71,11 +74,15 @@ class RunLog:
         if existing is not None:
             if accept_changed_rewards and existing["rewards"] != record["rewards"]:
                 earlier = [*existing.get("earlier_rewards", []), existing["rewards"]]
-                existing = {**existing, "id": record["id"], "rewards": record["rewards"], "earlier_rewards": earlier}
-            self._check_same(existing, record)
+                existing = {**existing, "rewards": record["rewards"], "earlier_rewards": earlier}
+            found = with_max_steps(existing, record)
+            self._check_same(found, record)
+            extended = found != existing
+            if extended:
+                check_extension(self.folder, self.checkpoints, existing["config"], record["config"])
             known = [made_by(facts) for facts in existing["code"]]
-            new = [facts for facts in record["code"] if made_by(facts) not in known]
-            record = {**existing, "code": [*existing["code"], *new]}
+            new = [facts for facts in record["code"] if extended or made_by(facts) not in known]
+            record = {**found, "id": record["id"], "code": [*existing["code"], *new]}
         write_file(path, json.dumps(record, indent=2) + "\n")
 
     def _check_same(self, existing: dict[str, Any], record: dict[str, Any]) -> None:
@@ -90,7 +97,7 @@ class RunLog:
                 "with that version, use another output_dir, or --overwrite to delete it"
             )
         if changed:
-            rewards_alone = len(changed) == 1 and old["rewards"] != new["rewards"]
+            rewards_alone = old == {**new, "rewards": old["rewards"]}
             fix = "; if a fix of the reward is all, accept_changed_rewards=True goes on" if rewards_alone else ""
             raise CheckpointError(
                 f"output_dir={str(self.folder)!r} holds a run of another configuration: use another output_dir, or "

@@ -121,7 +121,7 @@ class GAATrainer:
         self.run.open(self.record())
         if self.run.finished:
             self.run.close()
-            raise GaardError(f"the run is done after step {self.state.step}: for more, a larger max_steps in a new run")
+            raise GaardError(f"the run is done after step {self.state.step}: for more, give a larger max_steps")
         args, state, clock, self._failure = self.args, self.state, Clock(), None
         with self.run.guarded_step():
             batch = self.prompts.draw(args.batch_size, self.generator)
