@@ -13,7 +13,7 @@ from gaard.errors import ConfigError
 from gaard.lab.arms import UNTRAINED
 from gaard.lab.study import OWN_SCENARIO, RunKey
 from gaard.report.parting import Parting, first_parting
-from gaard.training.runlog import CHECKPOINTS, EVALUATION, METRICS, RUN, SAMPLES, TIMINGS, read_jsonl, read_record
+from gaard.training.runlog import CHECKPOINTS, EVALUATION, METRICS, RUN, SAMPLES, TIMINGS, WARNINGS, read_jsonl, read_record
 
 STATE = "state.json"  # of a checkpoint
 QUIET = 60.0  # seconds after the last step in which a run may still be measured
@@ -48,6 +48,11 @@ class RunFiles:
     def samples(self) -> list[dict[str, Any]]:
         """The completions that it kept so far."""
         return read_jsonl(self.folder / SAMPLES)
+
+    @property
+    def warnings(self) -> list[dict[str, Any]]:
+        """What it warned of so far: ``step`` and ``warning`` each."""
+        return read_jsonl(self.folder / WARNINGS)
 
     @cached_property
     def record(self) -> dict[str, Any]:

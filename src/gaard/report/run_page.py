@@ -52,7 +52,7 @@ def run_document(run: RunFiles, name: str, refresh: float | None) -> Document:
 
 
 def run_verdict(run: RunFiles) -> list[str]:
-    """What can be said of a run, and what cannot because nobody declared it.
+    """What a run warned of, what can be said of it, and what cannot because nobody declared it.
 
     Args:
         run: The run.
@@ -60,9 +60,10 @@ def run_verdict(run: RunFiles) -> list[str]:
     Returns:
         Sentences.
     """
+    sentences = [f"Warning at step {row['step']}: {row['warning'].rstrip('.')}." for row in run.warnings]
     if not run.metrics:
-        return ["No step is done yet."]
-    known, sentences = run.metrics[-1].keys() | run.measures.keys(), []
+        return [*sentences, "No step is done yet."]
+    known = run.metrics[-1].keys() | run.measures.keys()
     if run.measures:
         figures = [
             f"{OF_RUN[key].label} {OF_RUN[key].text(run.measures[key])}" for key in IN_WORDS if key in run.measures
