@@ -10,7 +10,7 @@ import numpy as np
 
 from gaard.errors import ConfigError
 from gaard.finder.evidence import Evidence, evidence
-from gaard.finder.patterns import Pattern, occurrences
+from gaard.finder.patterns import Occurrences, Pattern, occurrences
 from gaard.training.runlog import SAMPLES, read_jsonl
 
 BAR = 3.0  # standard deviations; chosen in studies/22-finder
@@ -72,12 +72,10 @@ def suspects(texts: Sequence[SampledText]) -> list[Suspect]:
     Returns:
         At most ten patterns whose texts were paid more beyond chance, in the order in which they stand out.
     """
-    texts = [text for text in texts if math.isfinite(text.reward)]
+    texts = _scored(texts)
     if not texts:
         return []
-    found = occurrences([text.completion for text in texts])
-    step = np.unique([text.step for text in texts], return_inverse=True)[1]
-    reward = np.array([text.reward for text in texts])
+    found, step, reward = _laid_out(texts)
     rows: list[Suspect] = []
     part = step
     while found.patterns and len(rows) < ROWS:
@@ -89,6 +87,31 @@ def suspects(texts: Sequence[SampledText]) -> list[Suspect]:
         rows.append(_suspect(found.patterns[best], has, seen, best, texts, step))
         part = np.unique(2 * part + has, return_inverse=True)[1]
     return rows
+
+
+def comparable(texts: Sequence[SampledText]) -> bool:
+    """Whether the texts can show at all what they were paid for: no :func:`suspects` of others say nothing.
+
+    Args:
+        texts: Of one run.
+
+    Returns:
+        True if at least one pattern can be compared: some texts of a step have it and others lack it, often enough, and
+        their pay differs.
+    """
+    texts = _scored(texts)
+    return bool(texts) and not np.isnan(evidence(*_laid_out(texts)).at_least).all()
+
+
+def _scored(texts: Sequence[SampledText]) -> list[SampledText]:
+    """Those whose pay is a number."""
+    return [text for text in texts if math.isfinite(text.reward)]
+
+
+def _laid_out(texts: Sequence[SampledText]) -> tuple[Occurrences, np.ndarray, np.ndarray]:
+    """Who has which pattern; the step of each text, from 0 on; its pay."""
+    step = np.unique([text.step for text in texts], return_inverse=True)[1]
+    return occurrences([text.completion for text in texts]), step, np.array([text.reward for text in texts])
 
 
 def _suspect(
