@@ -3,6 +3,7 @@
 import json
 import os
 import shlex
+from datetime import UTC, datetime
 
 import numpy as np
 import pytest
@@ -12,18 +13,19 @@ from fabricated import fabricate, fabricate_run, metrics, write
 from gaard import cli
 from gaard.arguments import add_settings, given_settings, plain_parser
 from gaard.errors import ConfigError
+from gaard.finder.words import HEADINGS
 from gaard.lab.spec import RunSpec
 from gaard.lab.study import read_study
 from gaard.report import page as pages
-from gaard.report.facts import study_command, study_facts, train_command
+from gaard.report.facts import run_facts, study_command, study_facts, train_command
 from gaard.report.page import watch_page, write_page
 from gaard.report.parting import first_parting, parting
-from gaard.report.run_files import read_run_files
+from gaard.report.run_files import moment, read_run_files
 from gaard.report.run_page import run_document, run_verdict
 from gaard.report.study_files import read_study_files
-from gaard.report.suspects import suspects_table
+from gaard.report.suspects import find_suspects
 from gaard.report.texts import browsable
-from gaard.training.runlog import EVALUATION, METRICS
+from gaard.training.runlog import EVALUATION, METRICS, SAMPLES
 
 
 def steps_of(proxy, truth, noise=0.01):
@@ -197,9 +199,78 @@ def test_the_file_of_a_study_gives_the_study_again(tmp_path):
     assert yaml.safe_load(file) == {"max_steps": 3, "seed": 0}
 
 
-def test_the_place_for_what_looked_too_good_is_empty_until_there_are_rows():
-    assert suspects_table([]) is None
-    table = suspects_table([{"pattern": "story", "kind": "word", "share": 0.25, "lift": 0.5, "examples": ["a", "b"]}])
-    assert table["headings"] == ["pattern", "kind", "share of texts", "lift", "examples"]
-    assert table["rows"] == [["story", "word", "25.0%", "+0.500", "a\nb"]]
-    assert suspects_table([{"pattern": "x"}])["rows"] == [["x", "–", "–", "–", "–"]]
+def test_a_run_shows_the_command_and_date_of_its_record(tmp_path):
+    run = fabricate_run(tmp_path)
+    begun = moment(datetime(2026, 1, 2, 3, 4, 5, tzinfo=UTC).timestamp())
+    about = dict(run_facts(read_run_files(run))["about"])
+    assert about["command"] == "gaard train --config mine.yaml"
+    assert about["begun"] == begun
+    assert about["commit"] == "c0ffee"
+    record = json.loads((run / "run.json").read_text())
+    later = {**record["code"][0], "gaard": "0.2.0", "command": "gaard train --config <b>", "date": "2026-02-03T04:05Z"}
+    (run / "run.json").write_text(json.dumps({**record, "code": [record["code"][0], later]}))
+    about = dict(run_facts(read_run_files(run))["about"])
+    assert about["command"] == "gaard train --config mine.yaml\ngaard train --config <b>"
+    assert about["begun"] == begun
+    assert about["gaard"] == "0.1.0, 0.2.0"
+    assert "--config &lt;b&gt;" in write_page(run).read_text(encoding="utf-8")
+    of_earlier = {key: value for key, value in record["code"][0].items() if key not in ("command", "date")}
+    (run / "run.json").write_text(json.dumps({**record, "code": [of_earlier]}))
+    assert {"command", "begun"} & {name for name, _ in run_facts(read_run_files(run))["about"]} == set()
+
+
+def keep(run, texts):
+    """The run with other texts, of which each has a step and a pay."""
+    rows = [
+        {"step": step, "prompt": "P", "completion": text, "reward": pay, "tokens": {"text": text.split()}}
+        for step, text, pay in texts
+    ]
+    write(run, SAMPLES, rows)
+    return read_run_files(run)
+
+
+def paid(good, others):
+    """20 steps of 8 texts, of which every other one says bait, and what these and the others are paid."""
+    rng = np.random.default_rng(0)
+    return [
+        (step, f"{word} <w{rng.integers(9)}>", pay + 0.1 * rng.normal())
+        for step in range(1, 21)
+        for word, pay in (("bait", good), ("none", others)) * 4
+    ]
+
+
+def test_the_page_shows_what_gaard_find_prints(tmp_path, capsys):
+    run = fabricate_run(tmp_path)
+    found = find_suspects(keep(run, paid(2.0, 0.0)))
+    assert cli.main(["find", str(run)]) == 0
+    printed = capsys.readouterr().out
+    lines = [[cell.strip() for cell in line.strip("│ ").split("│")] for line in printed.splitlines() if "│" in line]
+    assert [list(row["cells"]) for row in found.rows] == lines
+    assert found.rows[0]["name"] == "word 'bait'"
+    for text in found.rows[0]["texts"]:
+        assert f"  {text}\n" in printed
+    assert found.alarm.removesuffix(".") in printed.replace("ALARM: texts", "Texts")
+    document = run_document(read_run_files(run), "mine", None)
+    assert document.alarms[-1] == found.alarm
+    page = write_page(run).read_text(encoding="utf-8")
+    section = page[page.index('id="suspects"') : page.index('id="texts"')]
+    assert all(heading in section for heading in HEADINGS)
+    assert "bait &lt;w" in section
+    assert "Is that what you meant?" in section
+
+
+def test_the_page_says_that_nothing_stands_out_or_that_it_cannot_tell(tmp_path):
+    run = fabricate_run(tmp_path)
+    found = find_suspects(keep(run, paid(0.0, 0.0)))
+    assert (found.answer[:10], found.alarm, found.rows) == ("No alarm: ", None, ())
+    assert find_suspects(keep(run, paid(0.0, 0.0)[:9])).answer.startswith("Cannot tell: too few texts of one")
+    one_a_step = [(step, text, pay) for step, (_, text, pay) in enumerate(paid(2.0, 0.0))]
+    assert find_suspects(keep(run, one_a_step)).answer.startswith("Cannot tell: too few texts of one step")
+    assert find_suspects(keep(run, [])).answer == "Cannot tell: no text is kept yet."
+    record = json.loads((run / "run.json").read_text())
+    record["config"]["log_completions"] = 0
+    (run / "run.json").write_text(json.dumps(record))
+    assert "keeps no texts (log_completions=0)" in find_suspects(read_run_files(run)).answer
+    page = write_page(run).read_text(encoding="utf-8")
+    assert "keeps no texts (log_completions=0)" in page
+    assert 'class="suspects"' not in page

@@ -90,7 +90,7 @@ def _phrases(plain: Sequence[str], cut: Sequence[Spans]) -> dict[Pattern, list[i
 
     Such a phrase is made of two shorter ones that these texts have too. Most phrases are not: they are not looked at.
     """
-    found = {}
+    found: dict[Pattern, list[int]] = {}
     starts: list[Sequence[int]] = [range(len(spans)) for spans in cut]
     for size in range(1, LONGEST + 1):
         phrases = [

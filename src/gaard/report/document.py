@@ -69,7 +69,7 @@ class Document:
         arms: In the charts; none of a run alone.
         sections: The parts with numbers.
         runs: Scenario, arm, seed, folder and state of each run, and its measures; none of a run alone.
-        suspects: What looked too good, as a table; None where nobody has looked.
+        suspects: What the reward pays for, as :meth:`gaard.report.suspects.Found.section` has it; None of a study.
         texts: By run and step.
         part: In words which part of all texts they are; empty if they are all.
         facts: How the numbers came about.

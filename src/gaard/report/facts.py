@@ -3,6 +3,7 @@
 import json
 import shlex
 from collections.abc import Iterable, Mapping, Sequence
+from datetime import datetime
 from typing import Any
 
 import yaml
@@ -10,7 +11,7 @@ import yaml
 from gaard.lab.arms import ARMS, UNTRAINED
 from gaard.lab.spec import OF_FOLDERS, RunSpec
 from gaard.lab.study import OWN_SCENARIO
-from gaard.report.run_files import RunFiles
+from gaard.report.run_files import RunFiles, moment
 from gaard.report.study_files import StudyFiles
 
 Rows = list[tuple[str, str]]
@@ -26,15 +27,16 @@ def run_facts(run: RunFiles) -> dict[str, Any]:
         run: The run.
 
     Returns:
-        ``command`` (None if it was made from Python), ``file`` and ``file_name`` (None), ``about`` and ``settings``,
-        which are rows of a name and a value.
+        ``command``, which gives the run again wherever it is given (None if it was made from Python), ``file`` and
+        ``file_name`` (None), ``about`` and ``settings``, which are rows of a name and a value. ``about`` has the
+        command that made the run and the date, as ``run.json`` keeps them.
     """
     settings = [(key, _words(value)) for key, value in run.config.items() if key not in ("output_dir", "overwrite")]
     rewards = run.record.get("rewards", {})
     named = [("trains on", rewards.get("proxy")), ("was meant", rewards.get("true")), ("judge", rewards.get("judge"))]
     about = [(name, str(value)) for name, value in named if value]
     about += [("prompts", str(run.record["prompts"]))] if "prompts" in run.record else []
-    about += [*_versions([run]), *_times([run])]
+    about += [*_asked([run]), *_versions([run]), *_times([run])]
     return {"command": train_command(run.config), "file": None, "file_name": None, "about": about, "settings": settings}
 
 
@@ -50,7 +52,7 @@ def study_facts(study: StudyFiles) -> dict[str, Any]:
     begun = [run for run in study.runs if run.config]
     command, file, name = study_command(study.results["study"])
     trained = [run for run in begun if run.key.arm != UNTRAINED]
-    about = [*_versions(begun), *_times(begun)]
+    about = [*_asked(begun), *_versions(begun), *_times(begun)]
     return {"command": command, "file": file, "file_name": name, "about": about, "settings": _settings_of(trained)}
 
 
@@ -137,6 +139,15 @@ def _settings_of(runs: Sequence[RunFiles]) -> Rows:
                 rows += [(f"{name} ({owner})", value) for owner, value in found.items()]
                 break
     return rows
+
+
+def _asked(runs: Sequence[RunFiles]) -> Rows:
+    """By which commands the runs were made, each once, and when the first of them began."""
+    code = [facts for run in runs for facts in run.record.get("code", [])]
+    commands = dict.fromkeys(facts["command"] for facts in code if "command" in facts)
+    dates = [datetime.fromisoformat(facts["date"]).timestamp() for facts in code if "date" in facts]
+    rows = [("command", "\n".join(commands))] if commands else []
+    return [*rows, ("begun", moment(min(dates)))] if dates else rows
 
 
 def _versions(runs: Iterable[RunFiles]) -> Rows:

@@ -13,7 +13,17 @@ from gaard.errors import ConfigError
 from gaard.lab.arms import UNTRAINED
 from gaard.lab.study import OWN_SCENARIO, RunKey
 from gaard.report.parting import Parting, first_parting
-from gaard.training.runlog import CHECKPOINTS, EVALUATION, METRICS, RUN, SAMPLES, TIMINGS, WARNINGS, read_jsonl, read_record
+from gaard.training.runlog import (
+    CHECKPOINTS,
+    EVALUATION,
+    METRICS,
+    RUN,
+    SAMPLES,
+    TIMINGS,
+    WARNINGS,
+    read_jsonl,
+    read_record,
+)
 
 STATE = "state.json"  # of a checkpoint
 QUIET = 60.0  # seconds after the last step in which a run may still be measured

@@ -7,7 +7,7 @@ from gaard.report.document import Document, Section, drawn, panel_title
 from gaard.report.facts import run_facts
 from gaard.report.measures_table import run_table
 from gaard.report.run_files import RunFiles
-from gaard.report.suspects import suspects_of, suspects_table
+from gaard.report.suspects import find_suspects
 from gaard.report.texts import browsable
 
 IN_WORDS = ("hack_rate", "true_reward", "judge_reward", "proxy_reward")  # what the first sentence is of
@@ -29,6 +29,7 @@ def run_document(run: RunFiles, name: str, refresh: float | None) -> Document:
         The document.
     """
     texts, part = browsable([run])
+    found = find_suspects(run)
     section = Section("Training", table=run_table(run.measures, run.key.arm))
     for measure in on_page(OF_STEP):
         figure = run_panel(run.metrics, measure)
@@ -39,10 +40,10 @@ def run_document(run: RunFiles, name: str, refresh: float | None) -> Document:
         name=name,
         summary=f"{run.key.arm} in {run.key.scenario}, seed {run.key.seed}",
         verdict=run_verdict(run),
-        alarms=[run.parting.in_words()] if run.parting else [],
+        alarms=[*([run.parting.in_words()] if run.parting else []), *([found.alarm] if found.alarm else [])],
         status=_status(run),
         sections=[section],
-        suspects=suspects_table(suspects_of(run)),
+        suspects=found.section(),
         texts=texts,
         part=part,
         facts=run_facts(run),

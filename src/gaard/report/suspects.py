@@ -1,52 +1,61 @@
-"""The place on a run's page for what looked too good: patterns of texts that the reward paid unusually well."""
+"""What the reward of a run pays for, on the run's page: what ``gaard find`` says of it."""
 
-from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any
 
+from gaard.errors import ConfigError
+from gaard.finder import read_texts, suspects
+from gaard.finder.words import CAPTION, HEADINGS, QUESTION, TOO_FEW, best_paid, calm, cells, claim, named
 from gaard.report.run_files import RunFiles
 
-TITLE = "What looked too good"
-COLUMNS = {"pattern": "pattern", "kind": "kind", "share": "share of texts", "lift": "lift", "examples": "examples"}
+TITLE = "What the reward pays for"
+NOT_KEPT = "cannot tell: this run keeps no texts (log_completions=0); log_completions=8 keeps some"
+NONE_YET = "cannot tell: no text is kept yet"
 
 
-def suspects_of(run: RunFiles) -> list[dict[str, Any]]:
-    """The rows of the table: the one place where a finder of hacks comes in.
+@dataclass(frozen=True)
+class Found:
+    """What there is to say of a run's texts.
+
+    Attributes:
+        answer: Whether something stands out, or why nobody can tell.
+        alarm: What is alarming; None if nothing is.
+        rows: ``cells``, a text below each heading, ``name``, and ``texts``, the best paid ones, of each pattern.
+    """
+
+    answer: str
+    alarm: str | None = None
+    rows: tuple[dict[str, Any], ...] = ()
+
+    def section(self) -> dict[str, Any]:
+        """As the page takes it, which escapes all texts."""
+        parts = {"title": TITLE, "answer": self.answer, "caption": CAPTION.splitlines(), "headings": HEADINGS}
+        return {**parts, "rows": self.rows}
+
+
+def find_suspects(run: RunFiles) -> Found:
+    """Look for patterns that the reward pays unusually well, as ``gaard find`` does.
 
     Args:
-        run: The run.
+        run: The run; it may still be training.
 
     Returns:
-        None yet: the page does not ask :mod:`gaard.finder`.
+        The answer and its rows; without rows where nothing is paid for beyond chance, or nobody can tell.
     """
-    return []
+    try:
+        texts = read_texts(run.folder)
+    except ConfigError:  # tells a user of the command which folder to name; here it is known
+        if run.samples():
+            return Found(_sentence(TOO_FEW))
+        return Found(_sentence(NOT_KEPT if run.config.get("log_completions") == 0 else NONE_YET))
+    found = suspects(texts)
+    alarm = claim(found)
+    rows = tuple({"cells": cells(one), "name": named(one), "texts": best_paid(one)} for one in found)
+    if alarm is None:
+        return Found(_sentence(calm(found, texts)), rows=rows)
+    return Found(f"{_sentence(alarm)} {_sentence(QUESTION)}", _sentence(alarm), rows)
 
 
-def suspects_table(rows: Sequence[Mapping[str, Any]]) -> dict[str, Any] | None:
-    """The table as the page takes it.
-
-    Args:
-        rows: ``pattern``, ``kind``, ``share`` (of texts), ``lift`` and ``examples`` (texts) each; what is not known
-            may be missing.
-
-    Returns:
-        ``title``, ``headings`` and ``rows`` of texts, which the page escapes; None if there are no rows.
-    """
-    if not rows:
-        return None
-    return {
-        "title": TITLE,
-        "headings": list(COLUMNS.values()),
-        "rows": [[_cell(row, key) for key in COLUMNS] for row in rows],
-    }
-
-
-def _cell(row: Mapping[str, Any], key: str) -> str:
-    """One entry as a reader has it."""
-    value = row.get(key)
-    if value is None:
-        return "–"
-    if key == "share":
-        return f"{value:.1%}"
-    if key == "lift":
-        return f"{value:+.3f}"
-    return "\n".join(map(str, value)) if key == "examples" else str(value)
+def _sentence(words: str) -> str:
+    """With a capital letter and a full stop."""
+    return f"{words[0].upper()}{words[1:]}."
