@@ -9,7 +9,7 @@ import pytest
 from commands import refused
 from gaard import cli
 from gaard.errors import ConfigError
-from gaard.finder import BAR, SampledText, alarm, comparable, read_texts, suspects
+from gaard.finder import BAR, SampledText, alarm, read_texts, search, suspects
 from gaard.finder.evidence import evidence
 from gaard.finder.patterns import occurrences, pieces
 
@@ -199,14 +199,13 @@ def test_texts_without_a_score_are_left_out():
 def test_pay_that_differs_between_steps_alone_shows_nothing(unit):
     """Means of decimal fractions differ in their last digits, which once were an alarm without end."""
     texts = written(pay=lambda has, step, rng: unit * step)
-    assert suspects(texts) == []
-    assert not comparable(texts)
+    assert search(texts) == ([], False)
 
 
 def test_texts_can_be_compared_if_one_pattern_can():
-    assert comparable(written())
-    assert comparable(written(pay=lambda has, step, rng: rng.normal()))
-    assert comparable(written(pay=lambda has, step, rng: -float(has)))  # paid less, and that is known
+    assert search(written()) == (suspects(written()), True)
+    assert search(written(pay=lambda has, step, rng: rng.normal())) == ([], True)
+    assert search(written(pay=lambda has, step, rng: -float(has))).comparable  # paid less, and that is known
     for few in (
         [],
         written()[:9],  # five with it and five without it are ten
@@ -215,8 +214,7 @@ def test_texts_can_be_compared_if_one_pattern_can():
         written(pay=lambda has, step, rng: 0.1),
         [SampledText(1, f"w{number}", math.nan) for number in range(50)],
     ):
-        assert suspects(few) == []
-        assert not comparable(few)
+        assert search(few) == ([], False)
 
 
 def keep(folder, texts):

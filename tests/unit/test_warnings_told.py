@@ -32,8 +32,8 @@ def test_each_warning_is_told_once_with_its_arms_scenarios_and_runs():
         ("clean", "fold", 0, [SPARSE, SILENT, SPARSE]),
     )
     told = [
-        f"Warning. fold warned in 3 of 10 runs of capped, in 1 of 1 run of clean: {SPARSE}.",
-        f"Warning. ppo warned in 10 of 10 runs of capped; fold warned in 1 of 1 run of clean: {SILENT}.",
+        f"fold warned in 3 of 10 runs of capped, in 1 of 1 run of clean: {SPARSE}.",
+        f"ppo warned in 10 of 10 runs of capped; fold warned in 1 of 1 run of clean: {SILENT}.",
     ]
     assert warned(results) == told
     assert verdict(results)[:2] == told
@@ -78,7 +78,7 @@ def test_fold_on_rewards_of_0_and_1_warns_in_the_terminal_and_on_both_pages(mode
     path.write_text("\n".join(f"{key}: {json.dumps(value)}" for key, value in settings.items()))
     words = ["compare", "--config", str(path), "--arms", "ppo,fold", "--seeds", "2", "--out", str(tmp_path / "out")]
     assert cli.main(words) == 0
-    told = f"Warning. fold warned in 2 of 2 runs of custom: {SPARSE}"
+    told = f"fold warned in 2 of 2 runs of custom: {SPARSE}"
     assert told in " ".join(capsys.readouterr().out.split())
     assert verdict(json.loads((tmp_path / "out" / "results.json").read_text()))[0].startswith(told)
     assert told in (tmp_path / "out" / "report.html").read_text(encoding="utf-8")

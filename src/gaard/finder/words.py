@@ -3,7 +3,7 @@
 import math
 from collections.abc import Sequence
 
-from gaard.finder.suspects import BAR, SampledText, Suspect, alarm, comparable
+from gaard.finder.suspects import BAR, Suspect, alarm
 
 HEADINGS = ("kind", "pattern", "texts", "early", "late", "paid more", "at least")
 CAPTION = """early, late: share of the texts in the first and the last tenth of the steps
@@ -54,17 +54,16 @@ def claim(found: Sequence[Suspect]) -> str | None:
     )
 
 
-def calm(found: Sequence[Suspect], texts: Sequence[SampledText]) -> str:
+def calm(comparable: bool) -> str:
     """What is to be said where there is no alarm.
 
     Args:
-        found: As :func:`gaard.finder.suspects` returns them.
-        texts: In which it was looked for.
+        comparable: Whether any pattern could be compared (:class:`gaard.finder.suspects.Search`).
 
     Returns:
         That nothing stands out, or that nobody can tell.
     """
-    if not found and not comparable(texts):
+    if not comparable:
         return TOO_FEW
     return f"no alarm: no pattern is paid more by {BAR:.0f} standard deviations or more beyond doubt"
 

@@ -4,7 +4,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from gaard.errors import ConfigError
-from gaard.finder import read_texts, suspects
+from gaard.finder import read_texts, search
 from gaard.finder.words import CAPTION, HEADINGS, QUESTION, TOO_FEW, best_paid, calm, cells, claim, named
 from gaard.report.run_files import RunFiles
 
@@ -48,11 +48,11 @@ def find_suspects(run: RunFiles) -> Found:
         if run.samples():
             return Found(_sentence(TOO_FEW))
         return Found(_sentence(NOT_KEPT if run.config.get("log_completions") == 0 else NONE_YET))
-    found = suspects(texts)
+    found, comparable = search(texts)
     alarm = claim(found)
     rows = tuple({"cells": cells(one), "name": named(one), "texts": best_paid(one)} for one in found)
     if alarm is None:
-        return Found(_sentence(calm(found, texts)), rows=rows)
+        return Found(_sentence(calm(comparable)), rows=rows)
     return Found(f"{_sentence(alarm)} {_sentence(QUESTION)}", _sentence(alarm), rows)
 
 

@@ -39,7 +39,7 @@ def warned(results: Mapping[str, Any]) -> list[str]:
     for run in results["runs"]:
         for warning in dict.fromkeys(run.get("warnings", [])):
             told.setdefault(warning, Counter())[run["arm"], run["scenario"]] += 1
-    return [f"Warning. {_where(count, runs)}: {warning.rstrip('.')}." for warning, count in told.items()]
+    return [f"{_where(count, runs)}: {warning.rstrip('.')}." for warning, count in told.items()]
 
 
 def _where(count: Mapping[tuple[str, str], int], runs: Mapping[tuple[str, str], int]) -> str:
