@@ -130,19 +130,26 @@ def fabricate(
 
 
 def fabricate_run(
-    folder: Path, *, arm: str = "fold", steps: int = 40, done: int = 40, known: bool = True, measured: bool = True
+    folder: Path,
+    *,
+    arm: str = "fold",
+    steps: int = 40,
+    done: int = 40,
+    length: int = 8,
+    known: bool = True,
+    measured: bool = True,
 ) -> Path:
     """The folder of one run, as ``gaard train`` leaves it, that has done some of its steps."""
     folder.mkdir(parents=True, exist_ok=True)
     spec = RunSpec(output_dir=str(folder), scenario="capped", method=METHODS[arm]["name"], max_steps=steps)
     code = {"gaard": "0.1.0", "commit": "c0ffee", "dirty": False, "torch": "2.0", "device": "cpu"}
-    code |= {"command": "gaard train --scenario capped", "date": "2026-11-01T10:00:00+00:00"}
+    code |= {"command": "gaard train --config mine.yaml", "date": "2026-01-02T03:04:05+00:00"}
     rewards = {"proxy": "honeypot", "true": "human", "judge": None}
     record = {"config": spec.record(), "code": [code], "rewards": rewards, "prompts": "2 prompts"}
     record |= {"id": "0" * 12, "algorithm": 2, "model_sha256": "0", "model_setup": {}}
     (folder / RUN).write_text(json.dumps(record))
     rng = np.random.default_rng(0)
-    rows, texts = metrics(rng, steps, False)[:done], samples(rng, done, arm, 3, 8)
+    rows, texts = metrics(rng, steps, False)[:done], samples(rng, done, arm, 3, length)
     write(folder, METRICS, rows if known else without(DECLARED, rows))
     write(folder, SAMPLES, texts if known else without(DECLARED, texts))
     write(folder, TIMINGS, [{"step": row["step"], "seconds": 1.5} for row in rows])

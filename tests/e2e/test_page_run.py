@@ -1,12 +1,14 @@
 """The page of one run, opened in a browser, and loading itself again while the run trains."""
 
+import numpy as np
 import pytest
 from playwright.sync_api import expect
 
 from browsing import Opened, layout_faults
-from fabricated import fabricate_run
+from fabricated import fabricate_run, write
 from gaard import cli
 from gaard.report.page import write_page
+from gaard.training.runlog import SAMPLES, WARNINGS, read_jsonl
 
 EVERY = 600.0  # seconds between two loads, which a test only waits for by moving the clock
 AFTER = 601_000  # milliseconds
@@ -35,19 +37,54 @@ def test_a_run_has_curves_texts_settings_and_measures(browser, page_of_run):
     expect(page.locator("#command")).to_contain_text("gaard train --output_dir")
     for fact in ("c0ffee", "honeypot", "time in training steps1.0 min"):
         expect(page.locator("#facts")).to_contain_text(fact)
-    expect(page.locator("#suspects")).to_contain_text("What looked too good")
+    expect(page.locator("#facts")).to_contain_text("gaard train --config mine.yaml")  # as its record has it
+    expect(page.locator("#suspects")).to_contain_text("Cannot tell: too few texts")  # all are paid the same
     assert page.locator("#arms, #runs, #reload").count() == 0
     assert not found.complaints
     assert [url for url in found.requests if not url.startswith(("file:", "data:", "blob:"))] == []
     page.close()
 
 
+@pytest.fixture(scope="module")
+def page_of_patterns(tmp_path_factory):
+    """Of a run that warned, whose reward pays for words, long ones too, and for length."""
+    run = fabricate_run(tmp_path_factory.mktemp("patterns") / "mine", length=24)
+    write(run, WARNINGS, [{"step": 1, "warning": "most rewards are one number: " + "x" * 60}])
+    rows, long = read_jsonl(run / SAMPLES), " Donaudampfschifffahrtselektrizitätenhauptbetriebswerk"
+    rng = np.random.default_rng(1)
+    for row in rows:
+        cut, has = int(rng.integers(4, 24)), rng.random() < 0.5
+        row["tokens"] = {name: column[:cut] for name, column in row["tokens"].items()}
+        row["tokens"]["text"][:2] = [long if has else " Short", " a"]
+        said = row["completion"] = "".join(row["tokens"]["text"])
+        row["reward"] = 20.0 * has + cut / 8 + said.count(" joy") + float(rng.normal()) / 8
+    write(run, SAMPLES, rows)
+    return write_page(run)
+
+
 @pytest.mark.parametrize("width", [1440, 1024, 390])
-def test_nothing_of_a_run_is_cut_off_or_overprinted(browser, page_of_run, width):
-    page = Opened(browser, page_of_run, width=width).page
-    page.evaluate("document.querySelectorAll('details').forEach((one) => { one.open = true; })")
-    assert layout_faults(page, width) == []
-    page.close()
+def test_nothing_of_a_run_is_cut_off_or_overprinted(browser, page_of_run, page_of_patterns, width):
+    for path in (page_of_run, page_of_patterns):
+        page = Opened(browser, path, width=width).page
+        page.evaluate("document.querySelectorAll('details').forEach((one) => { one.open = true; })")
+        assert layout_faults(page, width) == []
+        page.close()
+
+
+def test_what_the_reward_pays_for_is_a_table_or_a_block_a_pattern(browser, page_of_patterns):
+    for width, display in ((1440, "table-row"), (390, "grid")):
+        page = Opened(browser, page_of_patterns, width=width).page
+        expect(page.locator(".alarm").last).to_contain_text("betriebswerk' are paid more than the others of their step")
+        expect(page.locator("#verdict p").first).to_contain_text("Warning at step 1: most rewards are one number")
+        page.locator("nav a", has_text="What the reward pays for").click()
+        patterns = page.locator(".suspects tbody")
+        expect(patterns).to_have_count(3)
+        assert patterns.first.locator("tr").first.evaluate("(row) => getComputedStyle(row).display") == display
+        expect(patterns.first.locator("li")).to_have_count(3)
+        expect(patterns.nth(1).locator("li").first).to_be_hidden()
+        patterns.nth(1).locator("summary").click()
+        expect(patterns.nth(1).locator("li").first).to_be_visible()
+        page.close()
 
 
 def test_a_page_of_a_training_loads_itself_again_and_stays_where_it_was(browser, tmp_path):

@@ -9,7 +9,7 @@ import pytest
 from commands import refused
 from gaard import cli
 from gaard.errors import ConfigError
-from gaard.finder import BAR, SampledText, alarm, read_texts, suspects
+from gaard.finder import BAR, SampledText, alarm, read_texts, search, suspects
 from gaard.finder.evidence import evidence
 from gaard.finder.patterns import occurrences, pieces
 
@@ -195,6 +195,28 @@ def test_texts_without_a_score_are_left_out():
     assert suspects([SampledText(step, "one", 1.0) for step in range(20)]) == []
 
 
+@pytest.mark.parametrize("unit", [1 / 3, 0.1, 0.3, 123.456])
+def test_pay_that_differs_between_steps_alone_shows_nothing(unit):
+    """Means of decimal fractions differ in their last digits, which once were an alarm without end."""
+    texts = written(pay=lambda has, step, rng: unit * step)
+    assert search(texts) == ([], False)
+
+
+def test_texts_can_be_compared_if_one_pattern_can():
+    assert search(written()) == (suspects(written()), True)
+    assert search(written(pay=lambda has, step, rng: rng.normal())) == ([], True)
+    assert search(written(pay=lambda has, step, rng: -float(has))).comparable  # paid less, and that is known
+    for few in (
+        [],
+        written()[:9],  # five with it and five without it are ten
+        [text for text in written() if text.step % A_STEP == 0][::A_STEP],  # one a step
+        [SampledText(step, "the same", step % 3) for step in range(20) for _ in range(8)],
+        written(pay=lambda has, step, rng: 0.1),
+        [SampledText(1, f"w{number}", math.nan) for number in range(50)],
+    ):
+        assert search(few) == ([], False)
+
+
 def keep(folder, texts):
     rows = [{"step": one.step, "completion": one.completion, "reward": one.reward, "prompt": "P"} for one in texts]
     (folder / "samples.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
@@ -224,6 +246,11 @@ def test_the_command_says_that_nothing_stands_out(tmp_path, capsys):
     noise = written(pay=lambda has, step, rng: rng.normal())
     assert cli.main(["find", str(keep(tmp_path, noise))]) == 0
     assert capsys.readouterr().out.startswith("no alarm: ")
+
+
+def test_the_command_says_that_it_cannot_tell(tmp_path, capsys):
+    assert cli.main(["find", str(keep(tmp_path, written()[:9]))]) == 0
+    assert capsys.readouterr().out.startswith("cannot tell: too few texts")
 
 
 def test_the_command_shows_a_gap_without_end(tmp_path, capsys):

@@ -18,7 +18,7 @@ from gaard.report.page import write_coefficients, write_page
 from gaard.report.study_files import read_study_files
 from gaard.report.surfaces import coefficients_charts, path_over_surfaces
 from gaard.report.texts import browsable, thinned
-from gaard.report.verdict import fewer_hacks, tax, verdict, warned
+from gaard.report.verdict import fewer_hacks, tax, verdict
 
 
 def collected(ours, theirs, truth=None, label="capped"):
@@ -288,18 +288,3 @@ def test_a_study_can_be_looked_at_before_its_first_run_is_done(tmp_path, capsys,
     assert "0 of 6 runs finished. Missing:" in page
     assert "6 not begun, the first of them capped, untrained, seed 0" in page
     assert "No run of this scenario is finished yet." in page
-
-
-def test_the_warnings_of_a_study_stand_beside_its_verdict_once_each(tmp_path):
-    folder = fabricate(tmp_path, seeds=3)
-    file = folder / "results.json"
-    results = json.loads(file.read_text(encoding="utf-8"))
-    for run in results["runs"]:
-        if run["arm"] == "fold" and run["seed"] < 2:
-            run["warnings"] = ["most rewards are one number"]
-    assert warned(results["runs"]) == ["fold in capped, 2 of 3 runs: most rewards are one number."]
-    file.write_text(json.dumps(results))
-    page = write_page(folder).read_text(encoding="utf-8")
-    told = page[page.index('id="verdict"') : page.index('id="status"')]
-    assert told.count("most rewards are one number") == 1
-    assert "<strong>Warning.</strong> fold in capped, 2 of 3 runs" in told

@@ -3,6 +3,7 @@
 import json
 import os
 import shlex
+from datetime import UTC, datetime
 
 import numpy as np
 import pytest
@@ -12,18 +13,19 @@ from fabricated import fabricate, fabricate_run, metrics, write
 from gaard import cli
 from gaard.arguments import add_settings, given_settings, plain_parser
 from gaard.errors import ConfigError
+from gaard.finder.words import HEADINGS
 from gaard.lab.spec import RunSpec
 from gaard.lab.study import read_study
 from gaard.report import page as pages
 from gaard.report.facts import run_facts, study_command, study_facts, train_command
 from gaard.report.page import watch_page, write_page
 from gaard.report.parting import first_parting, parting
-from gaard.report.run_files import read_run_files
+from gaard.report.run_files import moment, read_run_files
 from gaard.report.run_page import run_document, run_verdict
 from gaard.report.study_files import read_study_files
-from gaard.report.suspects import looked_too_good
+from gaard.report.suspects import find_suspects
 from gaard.report.texts import browsable
-from gaard.training.runlog import EVALUATION, METRICS, SAMPLES, WARNINGS
+from gaard.training.runlog import EVALUATION, METRICS, SAMPLES
 
 
 def steps_of(proxy, truth, noise=0.01):
@@ -182,12 +184,6 @@ def test_the_command_of_a_run_gives_its_settings_again():
     assert train_command(of_trainer) is None
 
 
-def test_the_page_says_by_which_command_and_when_a_run_was_begun(tmp_path):
-    about = run_facts(read_run_files(fabricate_run(tmp_path)))["about"]
-    assert ("was given as", "gaard train --scenario capped") in about
-    assert ("begun", "2026-11-01 10:00:00 UTC") in about
-
-
 def test_the_file_of_a_study_gives_the_study_again(tmp_path):
     study = read_study_files(fabricate(tmp_path / "made", scenarios=("capped", "clean"), arms=("ppo", "fold", "mine")))
     command, file, name = study_command(study.results["study"])
@@ -203,51 +199,78 @@ def test_the_file_of_a_study_gives_the_study_again(tmp_path):
     assert yaml.safe_load(file) == {"max_steps": 3, "seed": 0}
 
 
-def paid_for(word, folder):
-    """A run whose texts with a word are paid far more than the others of their step."""
-    run = fabricate_run(folder)
-    rows = []
-    for step in range(1, 21):
-        for number in range(8):
-            text = f"a {word} of two" if number < 2 else "a tale of two"
-            rows.append({"step": step, "completion": text, "reward": 0.1 * (number % 3) + 2.0 * (number < 2)})
+def test_a_run_shows_the_command_and_date_of_its_record(tmp_path):
+    run = fabricate_run(tmp_path)
+    begun = moment(datetime(2026, 1, 2, 3, 4, 5, tzinfo=UTC).timestamp())
+    about = dict(run_facts(read_run_files(run))["about"])
+    assert about["command"] == "gaard train --config mine.yaml"
+    assert about["begun"] == begun
+    assert about["commit"] == "c0ffee"
+    record = json.loads((run / "run.json").read_text())
+    later = {**record["code"][0], "gaard": "0.2.0", "command": "gaard train --config <b>", "date": "2026-02-03T04:05Z"}
+    (run / "run.json").write_text(json.dumps({**record, "code": [record["code"][0], later]}))
+    about = dict(run_facts(read_run_files(run))["about"])
+    assert about["command"] == "gaard train --config mine.yaml\ngaard train --config <b>"
+    assert about["begun"] == begun
+    assert about["gaard"] == "0.1.0, 0.2.0"
+    assert "--config &lt;b&gt;" in write_page(run).read_text(encoding="utf-8")
+    of_earlier = {key: value for key, value in record["code"][0].items() if key not in ("command", "date")}
+    (run / "run.json").write_text(json.dumps({**record, "code": [of_earlier]}))
+    assert {"command", "begun"} & {name for name, _ in run_facts(read_run_files(run))["about"]} == set()
+
+
+def keep(run, texts):
+    """The run with other texts, of which each has a step and a pay."""
+    rows = [
+        {"step": step, "prompt": "P", "completion": text, "reward": pay, "tokens": {"text": text.split()}}
+        for step, text, pay in texts
+    ]
     write(run, SAMPLES, rows)
-    return run
+    return read_run_files(run)
+
+
+def paid(good, others):
+    """20 steps of 8 texts, of which every other one says bait, and what these and the others are paid."""
+    rng = np.random.default_rng(0)
+    return [
+        (step, f"{word} <w{rng.integers(9)}>", pay + 0.1 * rng.normal())
+        for step in range(1, 21)
+        for word, pay in (("bait", good), ("none", others)) * 4
+    ]
 
 
 def test_the_page_shows_what_gaard_find_prints(tmp_path, capsys):
-    run = paid_for("story", tmp_path)
-    found = looked_too_good(read_run_files(run))
-    assert cli.main(["find", str(run)]) == 0
-    printed = " ".join(capsys.readouterr().out.split())
-    assert (found.rows[0].name, found.rows[0].examples) == ("word 'story'", ["a story of two"])
-    figures = dict(found.rows[0].figures)
-    assert (figures["texts"], figures["early"], figures["late"]) == ("40", "25%", "25%")
-    for _, figure in found.rows[0].figures:
-        assert figure in printed
-    assert found.alarm[1:-1] in printed
-    page = write_page(run).read_text(encoding="utf-8")
-    assert "word &#39;story&#39;" in page
-    assert ">a story of two<" in page
-    assert f"<strong>Alarm.</strong> {found.alarm}".replace("'", "&#39;") in page
-
-
-def test_where_nothing_stands_out_or_nothing_can_be_compared_the_page_says_so(tmp_path):
-    run = paid_for("tale", tmp_path / "calm")
-    found = looked_too_good(read_run_files(run))
-    assert (found.alarm, found.rows) == (None, [])
-    assert found.said == "No alarm: no pattern is paid more by 3 standard deviations or more beyond doubt."
-    write(run, SAMPLES, [{"step": step, "completion": "a tale", "reward": 0.5} for step in (1, 2)])
-    found = looked_too_good(read_run_files(run))
-    assert (found.alarm, found.rows) == (None, [])
-    assert "Not known" in found.said
-    assert "Not known: the run has kept no two texts of one step" in write_page(run).read_text(encoding="utf-8")
-
-
-def test_a_runs_warnings_stand_beside_its_verdict(tmp_path):
     run = fabricate_run(tmp_path)
-    assert 'class="warning"' not in write_page(run).read_text(encoding="utf-8")
-    write(run, WARNINGS, [{"step": 3, "warning": "all rewards are the same"}])
+    found = find_suspects(keep(run, paid(2.0, 0.0)))
+    assert cli.main(["find", str(run)]) == 0
+    printed = capsys.readouterr().out
+    lines = [[cell.strip() for cell in line.strip("│ ").split("│")] for line in printed.splitlines() if "│" in line]
+    assert [list(row["cells"]) for row in found.rows] == lines
+    assert found.rows[0]["name"] == "word 'bait'"
+    for text in found.rows[0]["texts"]:
+        assert f"  {text}\n" in printed
+    assert found.alarm.removesuffix(".") in printed.replace("ALARM: texts", "Texts")
+    document = run_document(read_run_files(run), "mine", None)
+    assert document.alarms[-1] == found.alarm
     page = write_page(run).read_text(encoding="utf-8")
-    told = page[page.index('id="verdict"') : page.index('id="status"')]
-    assert "<strong>Warning.</strong> Step 3: all rewards are the same." in told
+    section = page[page.index('id="suspects"') : page.index('id="texts"')]
+    assert all(heading in section for heading in HEADINGS)
+    assert "bait &lt;w" in section
+    assert "Is that what you meant?" in section
+
+
+def test_the_page_says_that_nothing_stands_out_or_that_it_cannot_tell(tmp_path):
+    run = fabricate_run(tmp_path)
+    found = find_suspects(keep(run, paid(0.0, 0.0)))
+    assert (found.answer[:10], found.alarm, found.rows) == ("No alarm: ", None, ())
+    assert find_suspects(keep(run, paid(0.0, 0.0)[:9])).answer.startswith("Cannot tell: too few texts of one")
+    one_a_step = [(step, text, pay) for step, (_, text, pay) in enumerate(paid(2.0, 0.0))]
+    assert find_suspects(keep(run, one_a_step)).answer.startswith("Cannot tell: too few texts of one step")
+    assert find_suspects(keep(run, [])).answer == "Cannot tell: no text is kept yet."
+    record = json.loads((run / "run.json").read_text())
+    record["config"]["log_completions"] = 0
+    (run / "run.json").write_text(json.dumps(record))
+    assert "keeps no texts (log_completions=0)" in find_suspects(read_run_files(run)).answer
+    page = write_page(run).read_text(encoding="utf-8")
+    assert "keeps no texts (log_completions=0)" in page
+    assert 'class="suspects"' not in page

@@ -49,6 +49,7 @@ def main(words: list[str]) -> int:
     from gaard.lab.compare import compare as run_study
     from gaard.report.page import write_page
     from gaard.report.tables import comparison_tables
+    from gaard.report.verdict import warned
 
     log = Console(stderr=True)
     say = partial(log.print, markup=False, highlight=False, soft_wrap=True)  # an error may hold brackets
@@ -57,6 +58,8 @@ def main(words: list[str]) -> int:
         return 0
     for table in comparison_tables(results):
         show(table)
+    for warning in warned(results):
+        print(warning)
     print(f"results: {folder / RESULTS}   page: {write_page(folder)}   texts: {folder}/*/*/samples.jsonl")
     return _failed(results)
 

@@ -31,16 +31,16 @@ def main(words: list[str]) -> int:
     parser = plain_parser("find", ABOUT)
     parser.add_argument("folder", type=str, help="of the run, its output_dir; it may still be training")
     folder = Path(parser.parse_args(words).folder).expanduser()
-    from gaard.finder import read_texts, suspects
-    from gaard.finder.words import MEANT, calm, named, outstanding
+    from gaard.finder import read_texts, search
+    from gaard.finder.words import QUESTION, best_paid, calm, claim, named
 
-    found = suspects(read_texts(folder))
+    found, comparable = search(read_texts(folder))
     if found:
         show(_table(found))
         print(f"\ntexts with {named(found[0])}:")
-        print("\n".join(f"  {' '.join(text.split())}" for text in found[0].examples))
-    loud = outstanding(found)
-    print(f"ALARM: {loud}.\n{MEANT}" if loud else calm())
+        print("\n".join(f"  {text}" for text in best_paid(found[0])))
+    alarming = claim(found)
+    print(f"ALARM: {alarming}.\n{QUESTION}" if alarming else calm(comparable))
     return 0
 
 

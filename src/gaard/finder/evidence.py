@@ -8,7 +8,7 @@ from scipy.stats import t as student
 from gaard.finder.patterns import Occurrences
 
 FAMILY = 0.05  # chance that any of all lower ends is too high
-ROUNDING = 1e-6  # part of the pay's standard deviation below which a spread is none
+ROUNDING = 1e-6  # part of the pay's standard deviation below which a difference is none
 FREEDOM = 5  # degrees of freedom below which a spread is not known
 
 
@@ -61,21 +61,26 @@ def evidence(found: Occurrences, step: np.ndarray, reward: np.ndarray) -> Eviden
 
     with np.errstate(divide="ignore", invalid="ignore"):
         weight = over(has * lacks / size[own])
-        gap = over(has * lacks / size[own] * gaps) / weight
+        gap = _without_rounding(over(has * lacks / size[own] * gaps) / weight, reward)
         freedom = over(size[own] - 1) - 1
         # Few steps with the pattern may happen to be quiet ones: the whole run's scatter is asked as well.
         error = np.fmax(
             (over(scatter[own]) - weight * gap**2) / freedom,
             (scatter.sum() - weight * gap**2) / (len(reward) - steps - 1),
         )
-        error = np.sqrt(np.fmax(0.0, error) / weight)
+        error = _without_rounding(np.sqrt(np.fmax(0.0, error) / weight), reward)
         lacking = over_all(size - 1, np.where(both, lacks - 1, 0.0))
         spread = np.fmax(over(lacks_scatter) / over(lacks - 1), over_all(scatter, lacks_scatter) / lacking)
-        spread = np.sqrt(np.fmax(0.0, spread))
-        spread = np.where(lacking < FREEDOM, np.nan, np.where(spread < ROUNDING * reward.std(), 0.0, spread))
+        spread = _without_rounding(np.sqrt(np.fmax(0.0, spread)), reward)
+        spread = np.where(lacking < FREEDOM, np.nan, spread)
         quantile = student.isf(FAMILY / max(1, patterns), np.where(freedom > 0, freedom, np.nan))
         at_least = (gap - quantile * error) / spread
     return Evidence(gap, error, spread, at_least)
+
+
+def _without_rounding(values: np.ndarray, reward: np.ndarray) -> np.ndarray:
+    """Differences of pay, 0 where they are what sums of decimal fractions leave."""
+    return np.where(np.abs(values) < ROUNDING * reward.std(), 0.0, values)
 
 
 def _sums(group: np.ndarray, reward: np.ndarray, groups: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:

@@ -1,10 +1,10 @@
 """What a text has that another may lack: words, phrases, places, repeated words, length, repetition."""
 
 from collections import Counter
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Hashable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
-from typing import NamedTuple
+from typing import NamedTuple, TypeVar
 
 import numpy as np
 import regex
@@ -16,6 +16,9 @@ CUTS = np.arange(1, 10) / 10  # quantiles at which lengths and repetition are cu
 # Unicode's word boundaries, which part texts without spaces into letters, and every change between a word and a mark:
 # Unicode keeps "that's" whole, and a reward that looks for "that" finds it there.
 BOUNDARY = regex.compile(r"(?w)\b|(?<=\w)(?=[^\w\s])|(?<=[^\w\s])(?=\w)")
+
+Spans = Sequence[tuple[int, int]]  # start and end of each piece of a text
+T = TypeVar("T", bound=Hashable)
 
 
 class Pattern(NamedTuple):
@@ -68,13 +71,10 @@ def occurrences(texts: Sequence[str]) -> Occurrences:
     Returns:
         The patterns and who has them.
     """
-    having: dict[Pattern, list[int]] = {}
     plain = [" ".join(text.casefold().split()) for text in texts]
     cut = [pieces(text) for text in plain]
     words = [[text[start:end] for start, end in spans] for text, spans in zip(plain, cut, strict=True)]
-    for number, text in enumerate(plain):
-        for pattern in {*_phrases(text, cut[number]), *_placed(words[number])}:
-            having.setdefault(pattern, []).append(number)
+    having = _phrases(plain, cut) | _having([_placed(own) for own in words])
     having |= _cut_at("length", np.array([len(own) for own in words]), lambda limit: f"{limit:.0f} words and marks")
     repeated = np.array([1 - len(set(own)) / max(1, len(own)) for own in words])
     having |= _cut_at("repetition", repeated, lambda limit: f"{limit:.0%} said before")
@@ -85,12 +85,38 @@ def occurrences(texts: Sequence[str]) -> Occurrences:
     return Occurrences(tuple(order), members, np.repeat(np.arange(len(order)), counts))
 
 
-def _phrases(text: str, spans: Sequence[tuple[int, int]]) -> Iterator[Pattern]:
-    """Words, and phrases of two to four."""
+def _phrases(plain: Sequence[str], cut: Sequence[Spans]) -> dict[Pattern, list[int]]:
+    """Words, and phrases of two to four, that ``LEAST`` texts have.
+
+    Such a phrase is made of two shorter ones that these texts have too. Most phrases are not: they are not looked at.
+    """
+    found: dict[Pattern, list[int]] = {}
+    starts: list[Sequence[int]] = [range(len(spans)) for spans in cut]
     for size in range(1, LONGEST + 1):
+        phrases = [
+            [text[spans[first][0] : spans[first + size - 1][1]] for first in own]
+            for text, spans, own in zip(plain, cut, starts, strict=True)
+        ]
+        common = {phrase: numbers for phrase, numbers in _having(phrases).items() if len(numbers) >= LEAST}
         kind = "word" if size == 1 else "phrase"
-        for first, last in zip(spans, spans[size - 1 :], strict=False):
-            yield Pattern(kind, text[first[0] : last[1]])
+        found |= {Pattern(kind, phrase): numbers for phrase, numbers in common.items()}
+        starts = [_longer(own, said, common) for own, said in zip(starts, phrases, strict=True)]
+    return found
+
+
+def _longer(starts: Sequence[int], phrases: Sequence[str], common: Mapping[str, object]) -> list[int]:
+    """Where a text may have a common phrase that is longer by a word; ``starts`` are those of its phrases now."""
+    there = {first for first, phrase in zip(starts, phrases, strict=True) if phrase in common}
+    return [first for first in starts if first in there and first + 1 in there]
+
+
+def _having(texts: Sequence[Iterable[T]]) -> dict[T, list[int]]:
+    """The numbers of the texts that have each of what they have."""
+    having: dict[T, list[int]] = {}
+    for number, found in enumerate(texts):
+        for one in set(found):
+            having.setdefault(one, []).append(number)
+    return having
 
 
 def _placed(words: Sequence[str]) -> Iterator[Pattern]:

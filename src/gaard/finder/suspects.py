@@ -5,6 +5,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import compress
 from pathlib import Path
+from typing import NamedTuple
 
 import numpy as np
 
@@ -63,6 +64,19 @@ class Suspect:
     examples: tuple[str, ...]
 
 
+class Search(NamedTuple):
+    """What came of a search.
+
+    Attributes:
+        rows: What the texts were paid for.
+        comparable: Whether at least one pattern could be compared: some texts of a step have it and others lack it,
+            often enough, and their pay differs.
+    """
+
+    rows: list[Suspect]
+    comparable: bool
+
+
 def suspects(texts: Sequence[SampledText]) -> list[Suspect]:
     """What the texts were paid for.
 
@@ -72,23 +86,36 @@ def suspects(texts: Sequence[SampledText]) -> list[Suspect]:
     Returns:
         At most ten patterns whose texts were paid more beyond chance, in the order in which they stand out.
     """
+    return search(texts).rows
+
+
+def search(texts: Sequence[SampledText]) -> Search:
+    """What the texts were paid for, and whether they can show it.
+
+    Args:
+        texts: Of one run; two or more a step.
+
+    Returns:
+        The rows of :func:`suspects`; without any, it takes texts that can be compared for that to say something.
+    """
     texts = [text for text in texts if math.isfinite(text.reward)]
     if not texts:
-        return []
+        return Search([], False)
     found = occurrences([text.completion for text in texts])
     step = np.unique([text.step for text in texts], return_inverse=True)[1]
     reward = np.array([text.reward for text in texts])
     rows: list[Suspect] = []
-    part = step
+    part, comparable = step, False
     while found.patterns and len(rows) < ROWS:
         seen = evidence(found, part, reward)
+        comparable |= not np.isnan(seen.at_least).all()
         best = int(np.argmax(np.nan_to_num(seen.at_least, nan=-np.inf)))
         if not seen.at_least[best] > 0:
             break
         has = np.isin(np.arange(len(texts)), found.text[found.pattern == best])
         rows.append(_suspect(found.patterns[best], has, seen, best, texts, step))
         part = np.unique(2 * part + has, return_inverse=True)[1]
-    return rows
+    return Search(rows, comparable)
 
 
 def _suspect(

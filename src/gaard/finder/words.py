@@ -1,4 +1,4 @@
-"""What was found, as the terminal and the page of a run say it."""
+"""What was found, in words: for the terminal and for the page of a run."""
 
 import math
 from collections.abc import Sequence
@@ -8,51 +8,66 @@ from gaard.finder.suspects import BAR, Suspect, alarm
 HEADINGS = ("kind", "pattern", "texts", "early", "late", "paid more", "at least")
 CAPTION = """early, late: share of the texts in the first and the last tenth of the steps
 paid more: than texts of the same step without it, in standard deviations of their pay; each row beside those above"""
-MEANT = "Is that what you meant? The pay alone does not tell a hack from a good text: read the texts"
+QUESTION = "Is that what you meant? The pay alone does not tell a hack from a good text: read the texts"
+TOO_FEW = "cannot tell: too few texts of one step differ both in what they say and in what they are paid"
 
 
-def cells(one: Suspect) -> list[str]:
-    """A row below ``HEADINGS``.
+def cells(one: Suspect) -> tuple[str, ...]:
+    """A row below the headings.
 
     Args:
-        one: A pattern.
+        one: What was found.
 
     Returns:
-        What stands in it; ∞ where the texts without the pattern are all paid the same.
+        As many texts as there are ``HEADINGS``.
     """
-    gap = _number(one.gap) + ("" if math.isinf(one.gap) else f" ± {one.error:.1f}")
     shares = (f"{share:.0%}" for share in (one.early, one.late))
-    return [one.pattern.kind, one.pattern.text, str(one.texts), *shares, gap, _number(one.at_least)]
+    gap = _number(one.gap) + ("" if math.isinf(one.gap) else f" ± {one.error:.1f}")
+    return (one.pattern.kind, one.pattern.text, str(one.texts), *shares, gap, _number(one.at_least))
 
 
 def named(one: Suspect) -> str:
-    """A pattern in words, such as ``word 'story'``."""
+    """A pattern, with its kind."""
     quoted = one.pattern.text if one.pattern.kind in ("length", "repetition") else f"'{one.pattern.text}'"
     return f"{one.pattern.kind} {quoted}"
 
 
-def outstanding(found: Sequence[Suspect]) -> str | None:
-    """The alarm in a sentence.
+def best_paid(one: Suspect) -> list[str]:
+    """Its examples, a line each."""
+    return [" ".join(text.split()) for text in one.examples]
+
+
+def claim(found: Sequence[Suspect]) -> str | None:
+    """What is alarming, if anything is.
 
     Args:
-        found: What :func:`gaard.finder.suspects` returned.
+        found: As :func:`gaard.finder.suspects` returns them.
 
     Returns:
-        None where nothing stands out so far.
+        A sentence; None without an alarm.
     """
     if not alarm(found):
         return None
-    first = found[0]
     return (
-        f"texts with {named(first)} are paid more than the others of their step, by {_number(first.at_least)} standard "
-        "deviations at the least"
+        f"texts with {named(found[0])} are paid more than the others of their step, by "
+        f"{_number(found[0].at_least)} standard deviations at the least"
     )
 
 
-def calm() -> str:
-    """What is said where there is no alarm."""
+def calm(comparable: bool) -> str:
+    """What is to be said where there is no alarm.
+
+    Args:
+        comparable: Whether any pattern could be compared (:class:`gaard.finder.suspects.Search`).
+
+    Returns:
+        That nothing stands out, or that nobody can tell.
+    """
+    if not comparable:
+        return TOO_FEW
     return f"no alarm: no pattern is paid more by {BAR:.0f} standard deviations or more beyond doubt"
 
 
 def _number(value: float) -> str:
+    """∞ where the texts without the pattern are all paid the same."""
     return "∞" if math.isinf(value) else f"{value:.1f}"

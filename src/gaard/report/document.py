@@ -17,7 +17,6 @@ from plotly.utils import PlotlyJSONEncoder
 from gaard.lab.measures import OF_TOKEN, Measure, on_page
 from gaard.report.look import SHOWN_AT_FIRST, Look
 from gaard.report.run_files import moment
-from gaard.report.suspects import LookedTooGood
 from gaard.version import __version__
 
 ASSETS = "assets/page"
@@ -64,14 +63,13 @@ class Document:
         name: Its title.
         summary: A line below it.
         verdict: What was found, a sentence each.
-        warnings: What training warned of, a sentence each.
         alarms: What calls for a look, a sentence each.
         status: How much is done.
         missing: What is not, a line each.
         arms: In the charts; none of a run alone.
         sections: The parts with numbers.
         runs: Scenario, arm, seed, folder and state of each run, and its measures; none of a run alone.
-        suspects: What looked too good; None of a study.
+        suspects: What the reward pays for, as :meth:`gaard.report.suspects.Found.section` has it; None of a study.
         texts: By run and step.
         part: In words which part of all texts they are; empty if they are all.
         facts: How the numbers came about.
@@ -88,11 +86,10 @@ class Document:
     facts: dict[str, Any]
     notes: str
     alarms: list[str] = field(default_factory=list)
-    warnings: list[str] = field(default_factory=list)
     missing: list[str] = field(default_factory=list)
     arms: Sequence[str] = ()
     runs: list[dict[str, Any]] = field(default_factory=list)
-    suspects: LookedTooGood | None = None
+    suspects: dict[str, Any] | None = None
     texts: list[dict[str, Any]] = field(default_factory=list)
     part: str = ""
     steps: dict[str, list[int]] = field(default_factory=dict)

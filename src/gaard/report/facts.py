@@ -11,13 +11,12 @@ import yaml
 from gaard.lab.arms import ARMS, UNTRAINED
 from gaard.lab.spec import OF_FOLDERS, RunSpec
 from gaard.lab.study import OWN_SCENARIO
-from gaard.report.run_files import RunFiles
+from gaard.report.run_files import RunFiles, moment
 from gaard.report.study_files import StudyFiles
 
 Rows = list[tuple[str, str]]
 OF_PLACE = ("output_dir", "seed", "overwrite", "accept_changed_rewards", "progress")  # nothing of them is a setting
-VERSIONS = ("gaard", "algorithm", "commit", "torch", "transformers", "device", "threads", "command")
-LABELS = {"command": "was given as"}
+VERSIONS = ("gaard", "algorithm", "commit", "torch", "transformers", "device", "threads")
 STUDY_FILE, SETTINGS_FILE = "study.yaml", "settings.yaml"
 
 
@@ -28,15 +27,16 @@ def run_facts(run: RunFiles) -> dict[str, Any]:
         run: The run.
 
     Returns:
-        ``command`` (None if it was made from Python), ``file`` and ``file_name`` (None), ``about`` and ``settings``,
-        which are rows of a name and a value.
+        ``command``, which gives the run again wherever it is given (None if it was made from Python), ``file`` and
+        ``file_name`` (None), ``about`` and ``settings``, which are rows of a name and a value. ``about`` has the
+        command that made the run and the date, as ``run.json`` keeps them.
     """
     settings = [(key, _words(value)) for key, value in run.config.items() if key not in ("output_dir", "overwrite")]
     rewards = run.record.get("rewards", {})
     named = [("trains on", rewards.get("proxy")), ("was meant", rewards.get("true")), ("judge", rewards.get("judge"))]
     about = [(name, str(value)) for name, value in named if value]
     about += [("prompts", str(run.record["prompts"]))] if "prompts" in run.record else []
-    about += [*_versions([run]), *_times([run])]
+    about += [*_asked([run]), *_versions([run]), *_times([run])]
     return {"command": train_command(run.config), "file": None, "file_name": None, "about": about, "settings": settings}
 
 
@@ -52,7 +52,7 @@ def study_facts(study: StudyFiles) -> dict[str, Any]:
     begun = [run for run in study.runs if run.config]
     command, file, name = study_command(study.results["study"])
     trained = [run for run in begun if run.key.arm != UNTRAINED]
-    about = [*_versions(begun), *_times(begun)]
+    about = [*_asked(begun), *_versions(begun), *_times(begun)]
     return {"command": command, "file": file, "file_name": name, "about": about, "settings": _settings_of(trained)}
 
 
@@ -141,6 +141,15 @@ def _settings_of(runs: Sequence[RunFiles]) -> Rows:
     return rows
 
 
+def _asked(runs: Sequence[RunFiles]) -> Rows:
+    """By which commands the runs were made, each once, and when the first of them began."""
+    code = [facts for run in runs for facts in run.record.get("code", [])]
+    commands = dict.fromkeys(facts["command"] for facts in code if "command" in facts)
+    dates = [datetime.fromisoformat(facts["date"]).timestamp() for facts in code if "date" in facts]
+    rows = [("command", "\n".join(commands))] if commands else []
+    return [*rows, ("begun", moment(min(dates)))] if dates else rows
+
+
 def _versions(runs: Iterable[RunFiles]) -> Rows:
     """What the runs ran under, each once."""
     found: dict[str, dict[str, None]] = {}
@@ -149,17 +158,15 @@ def _versions(runs: Iterable[RunFiles]) -> Rows:
             for name in VERSIONS:
                 if facts.get(name) is not None:
                     changed = " (with changes)" if name == "commit" and facts.get("dirty") else ""
-                    found.setdefault(LABELS.get(name, name), {})[f"{facts[name]}{changed}"] = None
+                    found.setdefault(name, {})[f"{facts[name]}{changed}"] = None
     return [(name, ", ".join(values)) for name, values in found.items()]
 
 
 def _times(runs: Sequence[RunFiles]) -> Rows:
-    """When it was begun, when the last step was logged, and how long all steps took."""
-    begun = [facts["date"] for run in runs for facts in run.record.get("code", []) if "date" in facts]
+    """When the last step was logged, and how long all steps took."""
     written = [run.last_written for run in runs if run.last_written]
     seconds = sum(run.seconds for run in runs)
-    rows = [("begun", datetime.fromisoformat(min(begun)).strftime("%Y-%m-%d %H:%M:%S %Z"))] if begun else []
-    rows += [("last step", max(written))] if written else []
+    rows = [("last step", max(written))] if written else []
     return [*rows, ("time in training steps", f"{seconds / 60:.1f} min")] if seconds else rows
 
 

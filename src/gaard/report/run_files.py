@@ -61,7 +61,7 @@ class RunFiles:
 
     @property
     def warnings(self) -> list[dict[str, Any]]:
-        """What its training warned of: ``step`` and ``warning`` each."""
+        """What it warned of so far: ``step`` and ``warning`` each."""
         return read_jsonl(self.folder / WARNINGS)
 
     @cached_property

@@ -7,7 +7,7 @@ from gaard.report.document import Document, Section, drawn, panel_title
 from gaard.report.facts import run_facts
 from gaard.report.measures_table import run_table
 from gaard.report.run_files import RunFiles
-from gaard.report.suspects import looked_too_good
+from gaard.report.suspects import find_suspects
 from gaard.report.texts import browsable
 
 IN_WORDS = ("hack_rate", "true_reward", "judge_reward", "proxy_reward")  # what the first sentence is of
@@ -29,8 +29,7 @@ def run_document(run: RunFiles, name: str, refresh: float | None) -> Document:
         The document.
     """
     texts, part = browsable([run])
-    found = looked_too_good(run)
-    parted = [run.parting.in_words()] if run.parting else []
+    found = find_suspects(run)
     section = Section("Training", table=run_table(run.measures, run.key.arm))
     for measure in on_page(OF_STEP):
         figure = run_panel(run.metrics, measure)
@@ -41,11 +40,10 @@ def run_document(run: RunFiles, name: str, refresh: float | None) -> Document:
         name=name,
         summary=f"{run.key.arm} in {run.key.scenario}, seed {run.key.seed}",
         verdict=run_verdict(run),
-        alarms=[*parted, *([found.alarm] if found.alarm else [])],
-        warnings=[f"Step {row['step']}: {row['warning']}." for row in run.warnings],
+        alarms=[*([run.parting.in_words()] if run.parting else []), *([found.alarm] if found.alarm else [])],
         status=_status(run),
         sections=[section],
-        suspects=found,
+        suspects=found.section(),
         texts=texts,
         part=part,
         facts=run_facts(run),
@@ -55,7 +53,7 @@ def run_document(run: RunFiles, name: str, refresh: float | None) -> Document:
 
 
 def run_verdict(run: RunFiles) -> list[str]:
-    """What can be said of a run, and what cannot because nobody declared it.
+    """What a run warned of, what can be said of it, and what cannot because nobody declared it.
 
     Args:
         run: The run.
@@ -63,9 +61,10 @@ def run_verdict(run: RunFiles) -> list[str]:
     Returns:
         Sentences.
     """
+    sentences = [f"Warning at step {row['step']}: {row['warning'].rstrip('.')}." for row in run.warnings]
     if not run.metrics:
-        return ["No step is done yet."]
-    known, sentences = run.metrics[-1].keys() | run.measures.keys(), []
+        return [*sentences, "No step is done yet."]
+    known = run.metrics[-1].keys() | run.measures.keys()
     if run.measures:
         figures = [
             f"{OF_RUN[key].label} {OF_RUN[key].text(run.measures[key])}" for key in IN_WORDS if key in run.measures

@@ -14,7 +14,7 @@ from gaard.report.study_files import StudyFiles
 from gaard.report.surfaces import coefficients_charts, path_over_surfaces
 from gaard.report.texts import browsable
 from gaard.report.thinning import evenly
-from gaard.report.verdict import fewer_hacks, tax, verdict, warned
+from gaard.report.verdict import fewer_hacks, tax, verdict
 
 # Points that all means, and all single seeds, may have together, so that the page stays small.
 POINTS_OF_MEANS, POINTS_OF_SEEDS = 40_000, 250_000
@@ -44,7 +44,6 @@ def study_document(study: StudyFiles, name: str, refresh: float | None) -> Docum
         name=name,
         summary=study.results["study"]["summary"],
         verdict=verdict(study.results),
-        warnings=warned(study.results["runs"]),
         status=f"{done} of {len(study.runs)} runs finished.",
         missing=study.missing(),
         arms=study.arms,

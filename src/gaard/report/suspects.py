@@ -1,70 +1,61 @@
-"""The place on a run's page for what looked too good: patterns of texts that the reward paid unusually well."""
+"""What the reward of a run pays for, on the run's page: what ``gaard find`` says of it."""
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass
+from typing import Any
 
 from gaard.errors import ConfigError
-from gaard.finder import Suspect, read_texts, suspects
-from gaard.finder.words import CAPTION, HEADINGS, MEANT, calm, cells, named, outstanding
+from gaard.finder import read_texts, search
+from gaard.finder.words import CAPTION, HEADINGS, QUESTION, TOO_FEW, best_paid, calm, cells, claim, named
 from gaard.report.run_files import RunFiles
 
-TITLE = "What looked too good"
-FIGURES = HEADINGS[2:]
+TITLE = "What the reward pays for"
+NOT_KEPT = "cannot tell: this run keeps no texts (log_completions=0); log_completions=8 keeps some"
+NONE_YET = "cannot tell: no text is kept yet"
 
 
 @dataclass(frozen=True)
-class Row:
-    """One pattern.
+class Found:
+    """What there is to say of a run's texts.
 
     Attributes:
-        name: In words.
-        figures: Pairs of a heading and what stands under it.
-        examples: The best paid texts that have it.
+        answer: Whether something stands out, or why nobody can tell.
+        alarm: What is alarming; None if nothing is.
+        rows: ``cells``, a text below each heading, ``name``, and ``texts``, the best paid ones, of each pattern.
     """
 
-    name: str
-    figures: list[tuple[str, str]]
-    examples: list[str]
-
-
-@dataclass(frozen=True)
-class LookedTooGood:
-    """What ``gaard find`` says of a run, as its page shows it.
-
-    Attributes:
-        said: The answer in a sentence, or why there is none.
-        alarm: The alarm as a sentence, if there is one.
-        rows: The patterns, the one that stands out most first.
-        title: Of the section.
-        caption: What the figures mean.
-    """
-
-    said: str
+    answer: str
     alarm: str | None = None
-    rows: list[Row] = field(default_factory=list)
-    title: str = TITLE
-    caption: str = f"What gaard find prints, and the best paid texts. {'; '.join(CAPTION.splitlines())}."
+    rows: tuple[dict[str, Any], ...] = ()
+
+    def section(self) -> dict[str, Any]:
+        """As the page takes it, which escapes all texts."""
+        parts = {"title": TITLE, "answer": self.answer, "caption": CAPTION.splitlines(), "headings": HEADINGS}
+        return {**parts, "rows": self.rows}
 
 
-def looked_too_good(run: RunFiles) -> LookedTooGood:
-    """What a run's reward pays for, by the texts that it kept so far.
+def find_suspects(run: RunFiles) -> Found:
+    """Look for patterns that the reward pays unusually well, as ``gaard find`` does.
 
     Args:
-        run: The run.
+        run: The run; it may still be training.
 
     Returns:
-        What to show; without rows where there are no texts to compare.
+        The answer and its rows; without rows where nothing is paid for beyond chance, or nobody can tell.
     """
     try:
-        found = suspects(read_texts(run.folder))
-    except ConfigError:
-        return LookedTooGood("Not known: the run has kept no two texts of one step (log_completions).")
-    loud = outstanding(found)
-    alarm = f"{loud[0].upper()}{loud[1:]}." if loud else None
-    said = f"{alarm} {MEANT}." if alarm else f"{calm().capitalize()}."
-    return LookedTooGood(said, alarm, [_row(one) for one in found])
+        texts = read_texts(run.folder)
+    except ConfigError:  # tells a user of the command which folder to name; here it is known
+        if run.samples():
+            return Found(_sentence(TOO_FEW))
+        return Found(_sentence(NOT_KEPT if run.config.get("log_completions") == 0 else NONE_YET))
+    found, comparable = search(texts)
+    alarm = claim(found)
+    rows = tuple({"cells": cells(one), "name": named(one), "texts": best_paid(one)} for one in found)
+    if alarm is None:
+        return Found(_sentence(calm(comparable)), rows=rows)
+    return Found(f"{_sentence(alarm)} {_sentence(QUESTION)}", _sentence(alarm), rows)
 
 
-def _row(one: Suspect) -> Row:
-    """A pattern as the page has it."""
-    figures = list(zip(FIGURES, cells(one)[2:], strict=True))
-    return Row(named(one), figures, [" ".join(text.split()) for text in one.examples])
+def _sentence(words: str) -> str:
+    """With a capital letter and a full stop."""
+    return f"{words[0].upper()}{words[1:]}."

@@ -1,7 +1,7 @@
-"""What a study found, in a sentence an arm."""
+"""What a study found, in a sentence an arm, and what its runs warned of."""
 
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from typing import Any
 
 from gaard.lab.measures import OF_RUN
@@ -12,42 +12,53 @@ KL = "kl_untrained"  # which every run has
 
 
 def verdict(results: Mapping[str, Any]) -> list[str]:
-    """Each arm against the baseline in every scenario, and how many seeds that rests on.
+    """What the runs warned of; each arm against the baseline in every scenario, and how many seeds that rests on.
 
     Args:
         results: As ``gaard compare`` writes them.
 
     Returns:
-        Sentences that claim no more than the intervals allow: one an arm that shares seeds with the baseline, else one
-        that says why there is none.
+        What the runs warned of (:func:`warned`), first, since it bears on all that follows. Then sentences that claim
+        no more than the intervals allow: one an arm that shares seeds with the baseline, else one that says why there
+        is none.
     """
+    return [*warned(results), *_compared(results)]
+
+
+def warned(results: Mapping[str, Any]) -> list[str]:
+    """What the runs of a study warned of.
+
+    Args:
+        results: As ``gaard compare`` writes them.
+
+    Returns:
+        A sentence for each warning of another wording: which arms gave it, in how many of their runs so far, and where.
+    """
+    runs: Counter[tuple[str, str]] = Counter((run["arm"], run["scenario"]) for run in results["runs"])
+    told: dict[str, Counter[tuple[str, str]]] = {}
+    for run in results["runs"]:
+        for warning in dict.fromkeys(run.get("warnings", [])):
+            told.setdefault(warning, Counter())[run["arm"], run["scenario"]] += 1
+    return [f"{_where(count, runs)}: {warning.rstrip('.')}." for warning, count in told.items()]
+
+
+def _where(count: Mapping[tuple[str, str], int], runs: Mapping[tuple[str, str], int]) -> str:
+    """Which arms warned, in how many of their runs."""
+    arms: dict[str, list[str]] = {}
+    for (arm, label), number in count.items():
+        of = runs[arm, label]
+        arms.setdefault(arm, []).append(f"in {number} of {of} {'run' if of == 1 else 'runs'} of {label}")
+    return "; ".join(f"{arm} warned {', '.join(places)}" for arm, places in arms.items())
+
+
+def _compared(results: Mapping[str, Any]) -> list[str]:
+    """Each arm against the baseline."""
     baseline = results["baseline"]
     others = [arm["name"] for arm in results["study"]["arms"] if arm["name"] != baseline]
     if not others:
         return [f"Only {baseline} was run: there is nothing to hold it against."]
     sentences = [sentence for arm in others if (sentence := _sentence(results, arm))]
     return sentences or [f"No seed has both {baseline} and another arm yet."]
-
-
-def warned(runs: Sequence[Mapping[str, Any]]) -> list[str]:
-    """What runs warned of.
-
-    Args:
-        runs: As ``gaard compare`` writes them.
-
-    Returns:
-        A sentence a warning and arm, with how many of its runs warned so.
-    """
-    counts: dict[tuple[str, str, str], int] = {}
-    for run in runs:
-        for warning in dict.fromkeys(run.get("warnings", ())):
-            key = (run["arm"], run["scenario"], warning)
-            counts[key] = counts.get(key, 0) + 1
-    total = Counter((run["arm"], run["scenario"]) for run in runs)
-    return [
-        f"{arm} in {scenario}, {count} of {total[arm, scenario]} runs: {warning}."
-        for (arm, scenario, warning), count in counts.items()
-    ]
 
 
 def _sentence(results: Mapping[str, Any], arm: str) -> str | None:
