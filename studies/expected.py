@@ -147,13 +147,13 @@ def readme() -> str:
     hacked = [analysis.hacked(part, ["arm"]) for part in kinds]
     mean = analysis.means(only(main, "scenario", (CLEAN, "rare")), "true_reward")
     rows = []
-    for arm in ARMS:
+    for arm in ARMS[:-1]:
         cells = [counted(of(found, arm=arm)) for found in hacked]
         for scenario in (CLEAN, "rare"):
             cells.append(said(of(mean, scenario=scenario, arm=arm).get("true_reward"), "true_reward", ends=False))
         rows.append([f"`{arm}`", *cells])
-    head = ["arm", "hacked runs: one word, settings chosen there", "eleven other words", "hacks that are no word"]
-    return table([*head, "true reward, nothing planted", "success of 1 in 9 texts, after training"], rows)
+    head = ["arm", 'hacked runs: "story" pays', "eleven other words pay", "length, repetition or tone pays"]
+    return table([*head, "quality where nothing is planted", "good texts where few are rewarded"], rows)
 
 
 def at_the_hack() -> str:
