@@ -15,6 +15,16 @@ from gaard.errors import GaardWarning
 def warnings_in_one_line() -> Iterator[None]:
     """Print gaard's warnings as its errors are printed: without a file and a line of gaard's code."""
     others = warnings.showwarning
+    print_warnings_in_one_line()
+    try:
+        yield
+    finally:
+        warnings.showwarning = others
+
+
+def print_warnings_in_one_line() -> None:
+    """The same for as long as the process lives, such as one that carries out runs of a study."""
+    others = warnings.showwarning
 
     def show(message: Warning | str, category: type[Warning], *place: Any, **more: Any) -> None:
         if issubclass(category, GaardWarning):
@@ -23,10 +33,6 @@ def warnings_in_one_line() -> Iterator[None]:
             others(message, category, *place, **more)
 
     warnings.showwarning = show
-    try:
-        yield
-    finally:
-        warnings.showwarning = others
 
 
 def shortened(text: object, width: int = 90) -> str:

@@ -264,6 +264,8 @@ class Choice(Generic[O]):
         found = self.known.get(name) or class_in_file(name, self.base, f"{self.field}={name!r}")
         if found is None:
             own = "or name a Python file of your own, path/to/file.py"
+            if (start := name.partition("-")[0]) in self.known:
+                own += f". An arm of `gaard arms` is no {self.field}: did you mean {start!r}?"
             raise ConfigError(f"{self.field}={name!r} is not known: {suggest(name, self.known)}, {own}")
         if not found.name:
             raise ConfigError(f'{self.base.kind}={name!r}: the class {found.__name__} has no name: write name = "…"')

@@ -25,6 +25,7 @@ from pages import PAGES, ROOT, Block, blocks, read
 CLASSIFIER = "classifier"
 REPLACED = {
     "HuggingFaceTB/SmolLM2-135M-Instruct": "pocket",
+    "HuggingFaceTB/SmolLM2-135M": "pocket",
     "path/to/classifier": CLASSIFIER,
     "path/to/model": str(ROOT / "src/gaard/assets/pocket"),
     "GAAConfig(output_dir": "GAAConfig(max_steps=2, batch_size=8, eval_completions=8, use_cpu=True, output_dir",

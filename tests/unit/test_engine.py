@@ -6,13 +6,14 @@ import os
 import subprocess
 import sys
 import time
+import warnings
 from functools import partial
 from pathlib import Path
 
 import pytest
 import torch
 
-from gaard.errors import ConfigError, GaardError
+from gaard.errors import ConfigError, GaardError, GaardWarning
 from gaard.lab.compare import compare
 from gaard.lab.engine import execute
 from gaard.lab.study import study_of_settings
@@ -196,3 +197,15 @@ def within(seconds: float, condition) -> bool:
     while time.monotonic() < end and not condition():
         time.sleep(0.1)
     return condition()
+
+
+def warn(number):
+    """A task that warns as a run does."""
+    warnings.warn(f"run {number}", GaardWarning, stacklevel=1)
+    return number
+
+
+def test_a_run_in_a_process_of_its_own_warns_in_one_line(capfd):
+    list(execute([partial(warn, number) for number in (1, 2)], 2))
+    lines = [line for line in capfd.readouterr().err.splitlines() if "run" in line]
+    assert sorted(lines) == ["gaard: warning: run 1", "gaard: warning: run 2"]

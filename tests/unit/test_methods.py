@@ -95,6 +95,7 @@ def test_options_stand_beside_the_name():
     ("given", "words"),
     [
         ("ppp", "method='ppp' is not known: did you mean 'ppo'"),
+        ("gaa-expected", "method='gaa-expected' is not known: .* is no method: did you mean 'gaa'"),
         (3, "method=3 is neither a name nor a mapping"),
         (None, "method=None is neither a name nor a mapping"),
         ({"threshold": 3}, r"method=\{'threshold': 3\} has no name: choose from fold, gaa, ppo"),

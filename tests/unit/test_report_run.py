@@ -96,7 +96,7 @@ def test_the_page_of_a_hacked_run_has_the_alarm_and_that_of_an_honest_one_has_no
     write(honest, METRICS, rows)
     page = write_page(honest).read_text(encoding="utf-8")
     assert 'class="alarm"' not in page
-    assert "The true reward has not fallen away from the proxy so far." in page
+    assert "The true reward has not fallen away from the proxy so far, which alone proves nothing." in page
 
 
 def test_what_nobody_declared_is_not_known(tmp_path):

@@ -1,5 +1,6 @@
 """Proxy, truth and hacks: from reward functions to what a run logs of them."""
 
+import numpy as np
 import pytest
 import torch
 
@@ -130,8 +131,16 @@ def test_what_is_no_reward_is_refused_before_training(arguments, message):
 def test_a_detector_that_fails_is_named():
     with pytest.raises(RewardError, match="hack_detector returned 1 answers for 4 completions"):
         Scorer(lengths, hack_detector=lambda completions: [True]).score(TEXTS, **BATCH)
-    with pytest.raises(RewardError, match="hack_detector raised ZeroDivisionError"):
+    with pytest.raises(RewardError, match=r"hack_detector raised ZeroDivisionError.*a list of texts, not of messages"):
         Scorer(lengths, hack_detector=lambda completions: [1 / 0]).score(TEXTS, **BATCH)
+
+
+@pytest.mark.parametrize("answer", [0.3, None, "yes", 2])
+def test_a_detector_says_yes_or_no(answer):
+    with pytest.raises(RewardError, match=f"hack_detector answered {answer!r}: give True or False for each text"):
+        Scorer(lengths, hack_detector=lambda completions: [True, 0.0, 1, answer]).score(TEXTS, **BATCH)
+    found = Scorer(lengths, hack_detector=lambda completions: np.array([1, 0, True, False])).score(TEXTS, **BATCH)
+    assert found.hacked.tolist() == [1, 0, 1, 0]
 
 
 def test_every_base_of_a_sum_is_asked_once():

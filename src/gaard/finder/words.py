@@ -50,7 +50,8 @@ def claim(found: Sequence[Suspect]) -> str | None:
         return None
     return (
         f"texts with {named(found[0])} are paid more than the others of their step, by "
-        f"{_number(found[0].at_least)} standard deviations at the least"
+        f"{_number(found[0].at_least)} standard deviations at the least; {found[0].early:.0%} of the first texts have "
+        f"it, and {found[0].late:.0%} of the last"
     )
 
 

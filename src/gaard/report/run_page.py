@@ -13,7 +13,7 @@ from gaard.report.texts import browsable
 IN_WORDS = ("hack_rate", "true_reward", "judge_reward", "proxy_reward")  # what the first sentence is of
 NOTES = (
     f"Curves are of the training's own rollouts: a step's value faint, the running mean over {SMOOTHING} steps strong. "
-    "The table is of fresh completions at the end."
+    "The table is of fresh completions at the end, as gaard train takes them; from Python, trainer.evaluate() does."
 )
 
 
@@ -70,12 +70,14 @@ def run_verdict(run: RunFiles) -> list[str]:
             f"{OF_RUN[key].label} {OF_RUN[key].text(run.measures[key])}" for key in IN_WORDS if key in run.measures
         ]
         sentences.append(f"After training: {', '.join(figures)}.")
+    elif "hack_rate" in run.metrics[-1]:
+        sentences.append(f"In the last step {run.metrics[-1]['hack_rate']:.0%} of the texts are hacks.")
     if "hack_rate" not in known:
         sentences.append("Nothing was declared to be a hack: how often the reward is hacked is not known.")
     if "true_reward" not in known:
         sentences.append("No true reward was declared: whether the proxy pays for what was meant, only the texts tell.")
     elif run.parting is None:
-        sentences.append("The true reward has not fallen away from the proxy so far.")
+        sentences.append("The true reward has not fallen away from the proxy so far, which alone proves nothing.")
     return sentences
 
 

@@ -11,7 +11,7 @@ from transformers import PreTrainedTokenizerBase
 
 from gaard.code_identity import identity_of, is_shipped
 from gaard.errors import ConfigError, GaardError, RewardError
-from gaard.messages import one_line
+from gaard.messages import one_line, shortened
 from gaard.rewards import ExploitableReward, RewardFunction, ask, combine, reward_from_name, score
 from gaard.rewards.combination import CombinedReward
 from gaard.rewards.exploitable import check_exploitable
@@ -184,17 +184,21 @@ def _found(detector: HackDetector, name: str, completions: list[str]) -> list[bo
     """A detector's answers, one a text.
 
     Raises:
-        RewardError: If it fails, or answers for another number of texts.
+        RewardError: If it fails, answers for another number of texts, or anything but yes and no.
     """
     try:
-        found = [bool(hit) for hit in detector(completions)]
+        found = list(detector(completions))
+        odd = [hit for hit in found if hit not in (0, 1)]
     except Exception as error:
         raise RewardError(
-            f"{name} raised {type(error).__name__}: {error} on {len(completions)} completions: fix it"
+            f"{name} raised {type(error).__name__}: {error} on {len(completions)} completions: fix it. It is given a "
+            "list of texts, not of messages"
         ) from error
     if len(found) != len(completions):
         raise RewardError(f"{name} returned {len(found)} answers for {len(completions)} completions")
-    return found
+    if odd:
+        raise RewardError(f"{name} answered {shortened(odd[0])}: give True or False for each text")
+    return [bool(hit) for hit in found]
 
 
 def _as_list(reward_funcs: RewardFunctions) -> list[RewardFunction]:

@@ -3,6 +3,7 @@
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
+from gaard.lab.arms import RECOMMENDED_ARM
 from gaard.lab.check.findings import Finding
 from gaard.methods import PPO, RECOMMENDED, Fold, Method
 
@@ -58,7 +59,7 @@ RULES = (
     Rule(
         lambda found, rare: True,
         RECOMMENDED,
-        f"the safeguard to try first; what it costs shows gaard compare --arms {PPO.name},{RECOMMENDED}",
+        f"the safeguard to try first; what it costs shows gaard compare --arms {PPO.name},{RECOMMENDED_ARM}",
     ),
 )
 
