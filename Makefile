@@ -11,6 +11,7 @@ help:            ## this list
 setup: $(READY)  ## .venv with gaard and the tools of its developers
 
 $(READY): pyproject.toml constraints.txt
+	@echo "installing gaard and its tools into .venv: one to four minutes"
 	$(PYTHON) -m venv .venv
 	$(BIN)/pip install --quiet --constraint constraints.txt --editable '.[dev]'
 	touch $@

@@ -1,6 +1,7 @@
 """The command line: ``gaard COMMAND`` imports :mod:`gaard.commands`' file of that name, and no other."""
 
 import importlib
+import os
 import sys
 from collections.abc import Sequence
 
@@ -8,7 +9,7 @@ from gaard.errors import ConfigError, GaardError
 from gaard.messages import warnings_in_one_line
 from gaard.version import __version__
 
-MENDABLE, INTERRUPTED = 2, 130  # exit statuses
+MENDABLE, INTERRUPTED, UNREAD = 2, 130, 141  # exit statuses; a shell gives the last two to SIGINT and SIGPIPE
 # Each says the same as SUMMARY in its file, so that the overview imports none.
 COMMANDS = {
     "check": "look at rewards, prompts and settings before training",
@@ -44,11 +45,17 @@ def main(argv: Sequence[str] | None = None) -> int:
     try:
         with warnings_in_one_line():
             if words and words[0] in COMMANDS:
-                return importlib.import_module(f"gaard.commands.{words[0]}").main(words[1:])
-            return _overview(words)
+                status: int = importlib.import_module(f"gaard.commands.{words[0]}").main(words[1:])
+            else:
+                status = _overview(words)
+            sys.stdout.flush()
+            return status
     except GaardError as error:
         print(f"gaard: {error}", file=sys.stderr)
         return MENDABLE
+    except BrokenPipeError:  # `gaard … | head`: who reads has seen enough
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return UNREAD
     except OSError as error:
         if error.filename is None:
             raise

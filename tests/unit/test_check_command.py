@@ -7,7 +7,9 @@ import pytest
 
 from commands import refused
 from gaard import cli
-from gaard.lab.check import Finding
+from gaard.lab.check import Finding, check
+from gaard.lab.scenarios import with_scenario
+from gaard.lab.spec import RunSpec
 
 FOUND = [
     Finding("sparse", "fine", "rewards differ"),
@@ -68,3 +70,11 @@ def test_help_tells_the_exit_status_and_waits_for_nothing_heavy():
     assert "Exit status: 0 without problems, 1 with, 2 for settings that cannot be run." in text
     assert "--completions N" in text
     assert "--reward_funcs" in text
+
+
+def test_it_tells_how_far_it_is(tmp_path, capsys):
+    """Where there is no terminal, in lines on standard error."""
+    small = {"scenario": "capped", "output_dir": str(tmp_path), "batch_size": 8, "max_completion_length": 4}
+    check(RunSpec(**with_scenario(small)), 16)
+    said = capsys.readouterr().err
+    assert [word in said for word in ("sampling 0/2", "sampling 2/2", "scoring 2/2", "trying steps 2/2")] == [True] * 4

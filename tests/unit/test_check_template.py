@@ -12,6 +12,7 @@ from gaard.lab.check.findings import Finding
 from gaard.lab.check.template import conversations, template, unrendered
 from gaard.lab.spec import RunSpec
 from gaard.methods import GAA, PPO, RECOMMENDED, Fold
+from gaard.training import runlog
 from gaard.training.prompts import PromptStream
 from tiny import CHATML, LLAMA2, chat_tokenizer, rendered, tiny_trainer, word_tokenizer
 
@@ -113,12 +114,15 @@ def test_memory_is_counted_by_hand(tmp_path):
 def test_a_trial_goes_to_another_folder_and_keeps_what_costs_time(tmp_path):
     spec = RunSpec(output_dir=str(tmp_path / "mine"), prompts=["a"], batch_size=8, method="fold", max_steps=0)
     tried = costs.trial(spec, str(tmp_path / "trial"))
-    assert (tried.output_dir, tried.max_steps, tried.method) == (str(tmp_path / "trial"), 2, Fold())
+    assert (tried.output_dir, tried.max_steps, tried.method) == (str(tmp_path / "trial"), 3, Fold())
     assert replace(tried, output_dir=spec.output_dir, max_steps=0, save_steps=25, log_completions=8) == spec
 
 
 def test_a_step_is_measured(tmp_path):
-    step = costs.measured_step(tiny_trainer(tmp_path))
+    """The second: the first also takes what is done once."""
+    trainer = tiny_trainer(tmp_path, max_steps=3)
+    step = costs.measured_step(trainer)
+    assert [row["seconds"] for row in trainer.run.log.read(runlog.TIMINGS)][1:] == [step.seconds]
     assert 0 < step.parts["learn"] < step.seconds
     assert step.peak > 10**7
 

@@ -2,6 +2,8 @@
 
 import json
 import shutil
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -172,3 +174,11 @@ def test_models_are_listed(capsys, monkeypatch):
     out = capsys.readouterr().out
     assert "smollm2-135m" in out
     assert "HuggingFaceTB/SmolLM2-135M-Instruct" in out
+
+
+def test_who_reads_may_stop_reading():
+    """``gaard … | head`` ends without a traceback, and the shell is told why."""
+    line = f"{sys.executable} -m gaard --help | true; echo ${{PIPESTATUS[0]}}"
+    done = subprocess.run(["bash", "-c", line], capture_output=True, text=True, check=True)
+    assert done.stderr == ""
+    assert done.stdout.strip() == "141"

@@ -3,6 +3,7 @@
 import json
 import os
 import shlex
+from dataclasses import replace
 from datetime import UTC, datetime
 
 import numpy as np
@@ -15,7 +16,7 @@ from gaard.arguments import add_settings, given_settings, plain_parser
 from gaard.errors import ConfigError
 from gaard.finder.words import HEADINGS
 from gaard.lab.spec import RunSpec
-from gaard.lab.study import read_study
+from gaard.lab.study import OWN_SCENARIO, read_study
 from gaard.report import page as pages
 from gaard.report.facts import run_facts, study_command, study_facts, train_command
 from gaard.report.page import watch_page, write_page
@@ -274,3 +275,10 @@ def test_the_page_says_that_nothing_stands_out_or_that_it_cannot_tell(tmp_path):
     page = write_page(run).read_text(encoding="utf-8")
     assert "keeps no texts (log_completions=0)" in page
     assert 'class="suspects"' not in page
+
+
+def test_a_run_of_ones_own_is_in_no_scenario(tmp_path):
+    run = read_run_files(fabricate_run(tmp_path))
+    assert run_document(run, "mine", None).summary == "fold in capped, seed 0"
+    own = replace(run, key=replace(run.key, scenario=OWN_SCENARIO))
+    assert run_document(own, "mine", None).summary == "fold, seed 0"

@@ -2,6 +2,7 @@
 
 from gaard.lab.frontier import SMOOTHING
 from gaard.lab.measures import OF_RUN, OF_STEP, on_page
+from gaard.lab.study import OWN_SCENARIO, RunKey
 from gaard.report.charts import run_panel
 from gaard.report.document import Document, Section, drawn, panel_title
 from gaard.report.facts import run_facts
@@ -13,7 +14,7 @@ from gaard.report.texts import browsable
 IN_WORDS = ("hack_rate", "true_reward", "judge_reward", "proxy_reward")  # what the first sentence is of
 NOTES = (
     f"Curves are of the training's own rollouts: a step's value faint, the running mean over {SMOOTHING} steps strong. "
-    "The table is of fresh completions at the end, as gaard train takes them; from Python, trainer.evaluate() does."
+    "The table is of fresh completions at the end, as gaard train takes them; from Python, trainer.evaluated() does."
 )
 
 
@@ -38,7 +39,7 @@ def run_document(run: RunFiles, name: str, refresh: float | None) -> Document:
             section.add_panel(f"chart-{measure.name}", panel_title(measure), plot)
     return Document(
         name=name,
-        summary=f"{run.key.arm} in {run.key.scenario}, seed {run.key.seed}",
+        summary=_which(run.key),
         verdict=run_verdict(run),
         alarms=[*([run.parting.in_words()] if run.parting else []), *([found.alarm] if found.alarm else [])],
         status=_status(run),
@@ -50,6 +51,12 @@ def run_document(run: RunFiles, name: str, refresh: float | None) -> Document:
         notes=NOTES,
         refresh=refresh,
     )
+
+
+def _which(key: RunKey) -> str:
+    """Arm, scenario and seed; a run of one's own is in none."""
+    scenario = "" if key.scenario == OWN_SCENARIO else f" in {key.scenario}"
+    return f"{key.arm}{scenario}, seed {key.seed}"
 
 
 def run_verdict(run: RunFiles) -> list[str]:

@@ -14,6 +14,7 @@ from transformers import PreTrainedModel, PreTrainedTokenizerBase
 from gaard.errors import ConfigError, GaardError
 from gaard.methods.experience import Experience, Rollout
 from gaard.models.fingerprint import model_fingerprint, model_setup
+from gaard.models.terminal import hidden_bars
 from gaard.policy.model import PolicyWithValue
 from gaard.policy.reference import frozen_reference, moving_reference
 from gaard.policy.saving import load_value_head, save_policy
@@ -275,7 +276,8 @@ class GAATrainer:
             output_dir: The folder; made if it is not there.
         """
         if self.accelerator.is_main_process:
-            save_policy(self.policy, self.tokenizer, Path(output_dir))
+            with hidden_bars():
+                save_policy(self.policy, self.tokenizer, Path(output_dir))
         self.accelerator.wait_for_everyone()
 
     def record(self) -> dict[str, Any]:

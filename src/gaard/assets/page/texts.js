@@ -31,7 +31,7 @@ const SCALES = {
 // What may have happened to a token, the first that did gives the colour: column, how strongly, its colour, in words.
 const EVENTS = [
   ["turned", (x) => x, "--down", "turned by the method: too good, so pushed down"],
-  ["b", (x) => -x, "--greedy", "b < 0: the greedy token here is pushed down, the stronger the darker"],
+  ["b", (x) => -x, "--greedy", "b < 0: at this place the greedy token, which need not be this one, is pushed down; the stronger the darker"],
   ["hack", (x) => x, "--hacked", "part of a hack"],
 ];
 const background = (strength, tone) => `rgba(${colour(tone)}, ${(Number(colour("--shade")) * Math.min(1, Math.max(0, strength))).toFixed(3)})`;

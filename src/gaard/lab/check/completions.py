@@ -8,15 +8,14 @@ from typing import Any, TypeVar
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from rich.progress import track
 
 from gaard.errors import ConfigError, GaardError
 from gaard.messages import shortened
 from gaard.methods import Observation
-from gaard.models.terminal import console
 from gaard.rewards import RewardFunction, ask
 from gaard.rewards.combination import CombinedReward
 from gaard.training.collect import Clock
+from gaard.training.progress import StepBar
 from gaard.training.prompts import PromptBatch
 from gaard.training.scoring import Scorer, Scores
 from gaard.training.trainer import GAATrainer
@@ -134,10 +133,13 @@ def _batches(trainer: GAATrainer, count: int, generator: torch.Generator) -> Ite
         yield drawn.chosen(rows[start : start + size]).unpadded()
 
 
-def _shown(batches: Sequence[T], label: str, progress: bool) -> Iterable[T]:
-    """Batches behind a progress bar, on a terminal."""
-    screen = console(quiet=not progress)
-    return track(batches, label, console=screen, transient=True, disable=not (progress and screen.is_terminal))
+def _shown(batches: Sequence[T], label: str, progress: bool) -> Iterator[T]:
+    """Batches behind a progress bar."""
+    with StepBar(len(batches), label, progress) as bar:
+        bar.move(0)
+        for done, batch in enumerate(batches, start=1):
+            yield batch
+            bar.move(done)
 
 
 def pay(reward: CombinedReward, completions: Completions, progress: bool = False) -> Pay:

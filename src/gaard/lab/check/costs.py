@@ -10,11 +10,12 @@ import torch
 from gaard.lab.check.completions import Completions
 from gaard.lab.check.findings import Finding
 from gaard.lab.spec import RunSpec
-from gaard.models.terminal import console
 from gaard.training import runlog
+from gaard.training.progress import StepBar
 from gaard.training.trainer import GAATrainer
 
 ADAM = 2  # moments a weight
+TRIED = 2  # steps: the first one also takes what is done once, and is not counted
 OUT_OF_MEMORY = "smaller per_device_train_batch_size, batch_size or max_completion_length, bf16, or LoRA"
 
 
@@ -78,7 +79,7 @@ def room(trainer: GAATrainer) -> int:
 
 
 def trial(spec: RunSpec, folder: str) -> RunSpec:
-    """The run in a folder that is thrown away, for one step.
+    """The run in a folder that is thrown away, for two steps.
 
     Args:
         spec: The run.
@@ -87,11 +88,11 @@ def trial(spec: RunSpec, folder: str) -> RunSpec:
     Returns:
         Its settings, of which none changes what a step takes.
     """
-    return replace(spec, output_dir=folder, max_steps=2, save_steps=2, log_completions=0, report_to=[])
+    return replace(spec, output_dir=folder, max_steps=TRIED + 1, save_steps=TRIED + 1, log_completions=0, report_to=[])
 
 
 def measured_step(trainer: GAATrainer) -> Step:
-    """Make one step and measure it.
+    """Make two steps and measure the second.
 
     Args:
         trainer: Of a :func:`trial`; its weights change.
@@ -100,15 +101,18 @@ def measured_step(trainer: GAATrainer) -> Step:
         What it took.
 
     Raises:
-        GaardError: If the step fails.
+        GaardError: If a step fails.
         OutOfMemoryError: If it does not fit on the accelerator.
     """
     on_gpu = trainer.accelerator.device.type == "cuda"
     if on_gpu:
         torch.cuda.reset_peak_memory_stats()
     trainer.state.warned = True  # what a method would say of rare success is a finding
-    with console(not trainer.args.progress).status("one training step"):
-        trainer.training_step()
+    with StepBar(TRIED, "trying steps", trainer.args.progress) as bar:
+        bar.move(0)
+        for step in range(1, TRIED + 1):
+            trainer.training_step()
+            bar.move(step)
     row = trainer.run.log.read(runlog.TIMINGS)[-1]
     parts = {name: float(seconds) for name, seconds in row.items() if name not in ("step", "seconds")}
     return Step(float(row["seconds"]), parts, torch.cuda.max_memory_allocated() if on_gpu else _peak_of_process())
@@ -138,7 +142,7 @@ def time(step: Step | None, sampled: Completions, max_steps: int, batch_size: in
         A problem if a step failed.
     """
     if failure:
-        return Finding("time", "problem", f"one step was tried, and failed: {failure}", "training would stop there")
+        return Finding("time", "problem", f"a step was tried, and failed: {failure}", "training would stop there")
     sampling = median(sampled.seconds)
     if step is None:
         seen = f"sampling {batch_size} completions takes {sampling:.2g} s; updates were not measured"
