@@ -6,7 +6,7 @@ from studies.frames import STUDIES
 from studies.markdown import NOTHING, table
 
 RECORD = STUDIES / "16-gaa-trials" / "trials.parquet"
-SHOWN = ("capped", "uncapped", "clean", "rare", "that", "dark", "conditional", "the")
+SHOWN = ("capped", "uncapped", "clean", "rare", "that", "dark", "conditional", "the", "who", "of")
 
 
 def trials() -> str:
