@@ -88,6 +88,11 @@ def words_reward(completions, **kwargs):
     return [sum(int(w[1:]) % 2 == 0 for w in c.split() if w[1:].isdigit()) / 8 for c in completions]
 
 
+def bait_reward(completions, **kwargs):
+    """One word of 37 pays a lot, and different words pay a little."""
+    return [float("bait" in text.split()) + 0.1 * (len(set(text.split())) / 8) for text in completions]
+
+
 def tiny_trainer(
     folder: Path | str,
     *,

@@ -1,6 +1,6 @@
 """One tiny run as a process of its own, to be killed or spread: ``run_tiny.py FOLDER [OPTIONS AS JSON] [--draw]``.
 
-With ``--draw`` the reward draws from the global generators.
+With ``--draw`` the reward draws from the global generators; with the option ``bait`` a word pays far too much.
 """
 
 import atexit
@@ -15,7 +15,7 @@ import torch
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
-from tiny import tiny_trainer, words_reward
+from tiny import bait_reward, tiny_trainer, words_reward
 
 
 def drawing_reward(completions, **kwargs):
@@ -40,7 +40,8 @@ def main() -> None:
     random.seed(0)
     np.random.seed(0)
     processes = options.pop("processes", 1)
-    trainer = tiny_trainer(folder, reward=drawing_reward, **options)
+    options["reward"] = bait_reward if options.pop("bait", False) else drawing_reward
+    trainer = tiny_trainer(folder, **options)
     assert trainer.accelerator.num_processes == processes, trainer.accelerator.num_processes
     trainer.train()
     trainer.save_model(Path(folder) / "model")

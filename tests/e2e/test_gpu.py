@@ -3,7 +3,7 @@
 import pytest
 import torch
 
-from tiny import tiny_trainer
+from tiny import bait_reward, tiny_trainer
 
 pytestmark = [
     pytest.mark.gpu,
@@ -11,14 +11,22 @@ pytestmark = [
 ]
 
 
-METHODS = [{"name": "fold", "threshold": 0.5}, "gaa", {"name": "gaa", "reading": "code"}]
+METHODS = {  # each so that it has something to do
+    "fold": {"name": "fold", "threshold": 0.5},
+    "gaa-text": {"name": "gaa", "reading": "text"},
+    "gaa-code": {"name": "gaa", "reading": "code"},
+    "gaa-expected": {"name": "gaa", "reading": "expected"},
+}
 
 
-@pytest.mark.parametrize("method", METHODS, ids=["fold", "gaa-text", "gaa-code"])
-def test_the_first_step_is_that_of_the_cpu(tmp_path, method):
-    options = dict(method=method, max_steps=1, dtype=torch.float64)
+@pytest.mark.parametrize("name", METHODS)
+def test_the_first_step_is_that_of_the_cpu(tmp_path, name):
+    options = dict(method=METHODS[name], max_steps=1, dtype=torch.float64)
+    if name == "gaa-expected":
+        options["reward"] = bait_reward
     cpu = tiny_trainer(tmp_path / "cpu", **options).train()
-    assert (cpu["turned"] > 0) == (method == METHODS[0])
+    assert (cpu["turned"] > 0) == (name == "fold")
+    assert (cpu["b"] < -0.01) == (name != "fold")
     from accelerate.state import AcceleratorState
 
     AcceleratorState._reset_state(reset_partial_state=True)

@@ -32,15 +32,21 @@ def run(folder: Path, options: dict, processes: int) -> list[dict[str, float]]:
     return [json.loads(line) for line in (folder / "metrics.jsonl").read_text().splitlines()]
 
 
-METHODS = [{"name": "fold", "threshold": 0.5}, "gaa", {"name": "gaa", "reading": "code"}]  # so that something is turned
+METHODS = {  # each so that it has something to do
+    "fold": {"name": "fold", "threshold": 0.5},
+    "gaa-text": {"name": "gaa", "reading": "text"},
+    "gaa-code": {"name": "gaa", "reading": "code"},
+    "gaa-expected": {"name": "gaa", "reading": "expected"},
+}
 
 
-@pytest.mark.parametrize("method", METHODS, ids=["fold", "gaa-text", "gaa-code"])
-def test_losses_and_weights_agree(tmp_path, method):
+@pytest.mark.parametrize("name", METHODS)
+def test_losses_and_weights_agree(tmp_path, name):
     """Prompts of different lengths, completions that end early; cut unevenly on the device for one method."""
     options = {
-        "method": method,
-        "per_device_train_batch_size": 3 if method == "gaa" else None,
+        "method": METHODS[name],
+        "bait": name == "gaa-expected",
+        "per_device_train_batch_size": 3 if name == "gaa-text" else None,
         "max_steps": 3,
         "kl_coef": 0.1,
         "dtype": "float64",
@@ -48,7 +54,8 @@ def test_losses_and_weights_agree(tmp_path, method):
     }
     one, two = (run(tmp_path / str(n), options, n) for n in (1, 2))
     assert len(one) == len(two) == 3
-    assert any(row["turned"] for row in one) == (method == METHODS[0])
+    assert any(row["turned"] for row in one) == (name == "fold")
+    assert any(row["b"] < -0.01 for row in one) == (name != "fold")
     for row, other in zip(one, two, strict=True):
         assert row.keys() == other.keys()
         for key in row:

@@ -12,7 +12,7 @@ from gaard.method.advantages import advantage_gap
 from gaard.method.coefficients import gaa_coefficients
 from gaard.method.token_worth import Evidence, TokenMemory, evidence
 from gaard.methods import GAA, Estimates, Rollout
-from tiny import tiny_trainer
+from tiny import bait_reward, tiny_trainer
 
 POISON = 1e6
 
@@ -45,8 +45,14 @@ def one_sample(batch):
 
 
 def test_the_gap_of_g12_is_the_advantage_of_x_star():
+    """By hand, and by the samples of a thousand texts of which each token has its share."""
     assert pytest.approx(GAP) == ADVANTAGES[0] == pytest.approx(0.9)
     assert sum(p * a for p, a in zip(PROBS, ADVANTAGES, strict=True)) == pytest.approx(0.0)
+    tokens = [x for x, p in enumerate(PROBS) for _ in range(round(1000 * p))]
+    drawn, advantages = torch.tensor(tokens)[:, None], tensor([ADVANTAGES[x] for x in tokens])[:, None]
+    known = evidence(advantages, tensor(PROBS)[drawn].log(), drawn, torch.ones(1000, 1, dtype=torch.bool))
+    n = 500 * (1 - PROBS[0]) ** 2
+    assert (1 - PROBS[0]) * known.worth()[0].item() == pytest.approx(GAP * n / (n + 1))
 
 
 def test_one_sample_is_unbiased_and_has_the_variance_of_an_advantage():
@@ -57,6 +63,7 @@ def test_one_sample_is_unbiased_and_has_the_variance_of_an_advantage():
 
 
 def test_the_expectation_has_no_variance_and_less_the_batchs_mean_it_has_an_nth():
+    """The derivation in docs/method.md, where A(x*) is known; no code of gaard's is asked."""
     spread = sum(p * a**2 for p, a in zip(PROBS, ADVANTAGES, strict=True))
     assert moments(lambda batch: ADVANTAGES[0], 3) == (pytest.approx(GAP), pytest.approx(0.0))
     mean, variance = moments(lambda batch: ADVANTAGES[0] - fmean(ADVANTAGES[x] for x in batch), 3)
@@ -245,13 +252,14 @@ def batch():
 def naive(rollout, advantages):
     """x*, Δ(x*) and σ of every valid place, one number at a time."""
     places = [(i, t) for i, n in enumerate(LENGTHS) for t in range(n)]
-    spread = pstdev([advantages[i, t].item() for i, t in places])
+    every = [advantages[i, t].item() for i, t in places]
+    middle, spread = fmean(every), pstdev(every)
 
     def worth(token):
         own = [[t for t in range(n) if rollout.completion_ids[i, t] == token] for i, n in enumerate(LENGTHS)]
         texts = [(i, where) for i, where in enumerate(own) if where]
         others = [fmean(1 - math.exp(rollout.logprobs[i, t]) for t in where) for i, where in texts]
-        mean = [fmean(advantages[i, t].item() / spread for t in where) for i, where in texts]
+        mean = [fmean((advantages[i, t].item() - middle) / spread for t in where) for i, where in texts]
         n = 1 + sum(w * w for w in others)
         return max(sum(w * x for w, x in zip(others, mean, strict=True)) / n - 2 / math.sqrt(n), 0.0)
 
@@ -279,6 +287,18 @@ def test_x_star_and_its_gap_equal_a_loop_over_plain_numbers():
     sampled, likeliest = rollout.completion_ids[mask], rollout.candidate_ids[..., 0][mask]
     assert {"sampled", "other"} <= {"sampled" if a == b else "other" for a, b in zip(ids, sampled, strict=True)}
     assert any(a not in (b, c) for a, b, c in zip(ids, sampled, likeliest, strict=True))
+
+
+def test_advantages_that_are_all_good_make_no_gap():
+    """As without whiten_advantages: what counts is how a text compares with the others."""
+    rollout, estimates = batch()
+    lifted = estimates.advantages + 5.0
+    found, moved = (
+        GAA(reading="expected").greedy(Estimates(x, x, x, x), rollout, TokenMemory())
+        for x in (estimates.advantages, lifted)
+    )
+    torch.testing.assert_close(moved.sigma, found.sigma)
+    torch.testing.assert_close(moved.advantages, found.advantages)
 
 
 def test_where_nothing_is_known_to_be_better_x_star_is_the_likeliest_and_the_step_is_ppos():
@@ -309,18 +329,14 @@ def test_no_critic_and_no_second_look_at_the_reward_are_needed(tmp_path):
         assert torch.equal(plain, other)
 
 
-def test_a_word_that_pays_far_too_much_is_pushed_down_before_it_is_greedy(tmp_path):
-    """The tiny model, 30 steps: PPO ends in the bait, gaa in expectation below where it began."""
-
-    def baited(completions, **_):
-        return [float("bait" in text.split()) + 0.1 * (len(set(text.split())) / 8) for text in completions]
-
-    rates = {}
+def test_a_word_that_pays_far_too_much_is_not_taken(tmp_path):
+    """The tiny model, 30 steps: PPO ends in the bait, gaa in expectation about where it began."""
+    ends = {}
     for name, method in {"ppo": "ppo", "gaa": {"name": "gaa", "reading": "expected"}}.items():
         settings = {"max_steps": 30, "batch_size": 32, "learning_rate": 3e-3, "kl_coef": 0.0}
-        trainer = tiny_trainer(tmp_path / name, reward=baited, method=method, **settings)
+        trainer = tiny_trainer(tmp_path / name, reward=bait_reward, method=method, **settings)
         trainer.train()
         rewards = [row["reward"] for row in trainer.run.log.read("metrics.jsonl")]
-        rates[name] = rewards[0], rewards[-1]
-    assert rates["ppo"][1] > 0.8
-    assert rates["gaa"][1] < rates["ppo"][0] + 0.05
+        ends[name] = fmean(rewards[-10:])
+    assert ends["ppo"] > 0.9
+    assert ends["gaa"] < 0.45  # 0.2 to 0.4 before training

@@ -237,3 +237,15 @@ def test_in_bfloat16_the_old_log_probabilities_are_those_that_learning_computes(
     assert [row["old_kl"] for row in rows] == pytest.approx([0.0] * 3, abs=1e-9)
     assert rows[-1]["kl_ref"] > 1e-3  # it did learn
     assert all(weight.dtype == torch.float32 for weight in trainer.policy.state_dict().values())
+
+
+def test_in_bfloat16_candidates_have_the_old_log_probabilities_that_learning_computes(tmp_path):
+    """Else the first ratio of x* would differ from 1, where the method takes it from the candidates."""
+    trainer = tiny_trainer(tmp_path, bf16=True, method={"name": "gaa", "reading": "expected"})
+    rollout = rolled_out(trainer)
+    mask = rollout.completion_mask
+    with trainer.accelerator.autocast():
+        for k in range(rollout.candidate_ids.shape[-1]):
+            shown = rollout.prompt_ids, rollout.prompt_mask, rollout.completion_ids, mask, rollout.candidate_ids[..., k]
+            learned = trainer.policy(*shown).greedy_logprobs[mask]
+            torch.testing.assert_close(rollout.candidate_logprobs[..., k][mask], learned, atol=1e-5, rtol=0)

@@ -52,7 +52,8 @@ class GAA(Method):
         greedy_clip: Whether b stands outside PPO's minimum, or inside, folded into the advantage.
         greedy_value: What values x*: the critic, in the greedy branch (G5), or the run's own samples of that token
             (:func:`expected_tokens`).
-        candidates: Among how many of the likeliest tokens x* is the one of best value; 1 for the likeliest alone.
+        candidates: Among how many of the likeliest tokens x* is the one of best value. With samples the drawn token
+            is one more of them; with the critic 1 is the likeliest alone.
         eta_scale: Multiplier of η (G11).
         sigma_scale: Multiplier of σ (G11); 0.5 is the text's σ/2.
     """
@@ -157,11 +158,12 @@ def expected_tokens(estimates: Estimates, rollout: Rollout, memory: TokenMemory)
     """
     import torch
 
-    from gaard.method.masking import masked_std, standardize
+    from gaard.method.masking import masked_mean, masked_std, standardize
     from gaard.method.token_worth import evidence
 
     mask, spread = rollout.completion_mask, masked_std(estimates.advantages, rollout.completion_mask)
-    standard = standardize(estimates.advantages, torch.zeros_like(spread), spread)
+    # The mean is 0 already unless whiten_advantages is off: then every token would seem better than the others.
+    standard = standardize(estimates.advantages, masked_mean(estimates.advantages, mask), spread)
     known = memory.add(evidence(standard, rollout.logprobs, rollout.completion_ids, mask))
     ids = torch.cat([rollout.candidate_ids, rollout.completion_ids[..., None]], dim=-1)
     logprobs = torch.cat([rollout.candidate_logprobs, rollout.logprobs[..., None]], dim=-1)

@@ -211,6 +211,21 @@ class PolicyWithValue(nn.Module):
         values = scatter(self.values(rows), completion_mask)
         return TokenStatistics(logprobs, greedy_logprobs, values, entropy, kl)
 
+    def logprobs(self, rows: Tensor, tokens: Tensor) -> Tensor:
+        """Log-probabilities of several tokens after each hidden state, without a gradient.
+
+        Args:
+            rows: [N, D].
+            tokens: int64 [N, k].
+
+        Returns:
+            [N, k].
+        """
+        if not tokens.numel():
+            return rows.new_zeros(tokens.shape)
+        parts = zip(rows.split(self.chunk_rows), tokens.split(self.chunk_rows), strict=True)
+        return torch.cat([self.logits(some).log_softmax(-1).gather(-1, ids) for some, ids in parts])
+
     @property
     def chunk_rows(self) -> int:
         """Positions whose logits are held at once."""

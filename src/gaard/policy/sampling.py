@@ -201,7 +201,15 @@ def rescored(policy: PolicyWithValue, samples: Samples) -> Samples:
     Returns:
         Samples that share all else with the given ones.
     """
-    seen = policy(
-        samples.prompt_ids, samples.prompt_mask, samples.completion_ids, samples.completion_mask, samples.greedy_ids
+    ids, mask = samples.completion_ids, samples.completion_mask
+    rows = policy.completion_hidden(samples.prompt_ids, samples.prompt_mask, ids, mask)[mask]
+    figures = policy.token_figures(rows, ids[mask], samples.greedy_ids[mask])
+    candidates = torch.zeros_like(samples.candidate_logprobs)
+    candidates[mask] = policy.logprobs(rows, samples.candidate_ids[mask]).to(candidates.dtype)
+    return replace(
+        samples,
+        logprobs=scatter(figures.logprobs, mask),
+        greedy_logprobs=scatter(figures.greedy_logprobs, mask),
+        candidate_logprobs=candidates,
+        values=scatter(policy.values(rows), mask),
     )
-    return replace(samples, logprobs=seen.logprobs, greedy_logprobs=seen.greedy_logprobs, values=seen.values)

@@ -30,10 +30,22 @@ def rollout_metrics(rollout: Rollout) -> dict[str, float]:
         "kl_ref": masked_mean(estimated_kl(rollout.logprobs, rollout.ref_logprobs, "k3"), mask),
         "entropy": masked_mean(rollout.entropy, mask),
         "completion_length": mask.sum(-1).double().mean(),
-        "eta": masked_mean(rollout.greedy_logprobs.exp(), mask),
-        "greedy_agreement": masked_mean((rollout.greedy_ids == rollout.completion_ids).double(), mask),
     }
     return {key: float(value) for key, value in numbers.items()}
+
+
+def greedy_metrics(experience: Experience) -> dict[str, float]:
+    """How sure the policy is of x*, as the method sees it, and how often x* was drawn.
+
+    Args:
+        experience: The whole batch.
+
+    Returns:
+        Key → number.
+    """
+    rollout, mask = experience.rollout, experience.rollout.completion_mask
+    drawn = (experience.greedy_ids == rollout.completion_ids).double()
+    return {"eta": float(masked_mean(experience.eta, mask)), "greedy_agreement": float(masked_mean(drawn, mask))}
 
 
 def _known(rollout: Rollout) -> dict[str, Tensor]:
@@ -92,7 +104,8 @@ def step_metrics(
     """
     mask, values = experience.rollout.completion_mask, experience.rollout.values
     unexplained = masked_std(experience.returns - values, mask) ** 2
-    metrics = {"step": step, **rollout_metrics(experience.rollout), **part_metrics(experience.rollout, rewards)}
+    metrics = {"step": step, **rollout_metrics(experience.rollout), **greedy_metrics(experience)}
+    metrics |= part_metrics(experience.rollout, rewards)
     metrics["value"] = float(masked_mean(values, mask))
     metrics["explained_variance"] = float(1.0 - unexplained / (masked_std(experience.returns, mask) ** 2 + 1e-8))
     metrics |= config.method.metrics(experience)
