@@ -1,8 +1,9 @@
 """From a study's folder to its record: `python -m studies.collect RUNS_FOLDER STUDY`, after `gaard compare STUDY.yaml`.
 
-It writes `runs.parquet` beside the study, and, where they are asked for, `steps.parquet`, the curves of every run, and
-`samples.parquet`, what is known of the tokens of the hack in the texts that the runs kept. A record can be made in
-parts, some seeds at a time: runs that are not in the folder stay in it.
+It writes `runs.parquet` beside the study, and, where they are asked for, `steps.parquet`, the curves of every run,
+`samples.parquet`, what is known of the tokens of the hack in the texts that the runs kept, and `places.parquet`, where
+x* is such a token, drawn or not. A record can be made in parts, some seeds at a time: runs that are not in the folder
+stay in it.
 """
 
 import argparse
@@ -21,6 +22,8 @@ STEP |= {"entropy": pl.Float32}
 AT_THE_HACK = ("sigma", "a", "b", "advantage", "greedy_advantage")
 SAMPLE = {"hacked": pl.Boolean, "tokens": pl.Int32, "turned": pl.Int32, "greedy": pl.List(pl.Boolean)}
 SAMPLE |= dict.fromkeys(AT_THE_HACK, pl.List(pl.Float32))
+AT_THE_PLACE = ("eta", *AT_THE_HACK)
+PLACE = {"step": pl.Int32, "drawn": pl.Boolean, **dict.fromkeys(AT_THE_PLACE, pl.Float32)}
 FOLDER = "folder"
 
 
@@ -69,6 +72,25 @@ def samples(folder: Path, runs: pl.DataFrame) -> pl.DataFrame:
     return pl.DataFrame(rows, {**WHICH, "step": pl.Int32, **SAMPLE}).filter(pl.col("hacked").any().over("scenario"))
 
 
+def places(folder: Path, runs: pl.DataFrame) -> pl.DataFrame:
+    """A row a place at which x* is a token of the hack and b < 0: whether it was drawn there, and what the method saw.
+
+    A token of the hack is one that stood in a hack in any text that the run kept.
+    """
+    rows = []
+    for which, own in _folders(folder, runs):
+        texts = [json.loads(line) for line in (own / "samples.jsonl").open(encoding="utf-8")]
+        tokens = [(text["step"], text["tokens"]) for text in texts if "b" in text["tokens"]]
+        bad = {word for _, one in tokens for word, hack in zip(one["text"], one["hack"], strict=True) if hack}
+        for step, one in tokens:
+            at = [place for place, word in enumerate(one["greedy"]) if word in bad and one["b"][place] < 0]
+            for place in at:
+                drawn = one["text"][place] == one["greedy"][place]
+                known = {name: one[name][place] for name in AT_THE_PLACE}
+                rows.append({**which, "step": step, "drawn": drawn, **known})
+    return pl.DataFrame(rows, {**WHICH, **PLACE})
+
+
 def merged(before: pl.DataFrame, now: pl.DataFrame) -> pl.DataFrame:
     """A recorded table with the rows of further runs; those of a run that was made again replace its old ones."""
     whole = pl.concat([before.join(now, on=list(WHICH), how="anti"), now])
@@ -81,14 +103,10 @@ def _folders(folder: Path, runs: pl.DataFrame) -> Iterator[tuple[dict[str, Any],
         yield {name: run[name] for name in WHICH}, folder / run[FOLDER]
 
 
-def main(folder: Path, study: Path, with_steps: bool, with_samples: bool) -> None:
+def main(folder: Path, study: Path, extra: list[str]) -> None:
     """Write the tables that are asked for."""
     runs = finished(folder)
-    tables = {"runs": record(runs)}
-    if with_steps:
-        tables["steps"] = steps(folder, runs)
-    if with_samples:
-        tables["samples"] = samples(folder, runs)
+    tables = {"runs": record(runs), **{name: EXTRA[name](folder, runs) for name in extra}}
     for name, table in tables.items():
         path = study / f"{name}.parquet"
         whole = merged(pl.read_parquet(path), table) if path.exists() else table
@@ -96,10 +114,11 @@ def main(folder: Path, study: Path, with_steps: bool, with_samples: bool) -> Non
         print(f"{path}: {whole.height} rows")
 
 
+EXTRA = {"steps": steps, "samples": samples, "places": places}
+
 if __name__ == "__main__":
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("folder", type=Path, metavar="RUNS_FOLDER", help="the --out of gaard compare")
     parser.add_argument("study", type=Path, metavar="STUDY", help="its folder, such as studies/01-main")
-    parser.add_argument("--steps", action="store_true", dest="with_steps", help="the curves too")
-    parser.add_argument("--samples", action="store_true", dest="with_samples", help="the tokens of the hack too")
+    parser.add_argument("--extra", nargs="*", choices=EXTRA, default=[], help="further tables")
     main(**vars(parser.parse_args()))

@@ -10,15 +10,11 @@ from studies.frames import CLEAN, FOLD, HONEYPOTS, STUDIES, UNTRAINED, arms_of, 
 from studies.markdown import NOTHING, said, table
 
 EXPECTED = "gaa-expected"
-MAIN, HONEYPOTS_AGAIN, ORDINARY, LARGER = (
-    "17-gaa-expected",
-    "19-honeypots-again",
-    "18-ordinary-tasks",
-    "21-smollm2-again",
-)
+MAIN, HONEYPOTS_AGAIN, LARGER = "17-gaa-expected", "19-honeypots-again", "21-smollm2-again"
 FIGURES = ("hack_rate", "true_reward", "entropy", "kl_untrained", "untrained_perplexity", "distinct_2")
 SUCCESSES = ("rare", "half")
 OLD_NINE = ("film", "that", "dark", "the", "openings", "conditional", "length", "repetition", "sentiment-cliff")
+STORY = ("openings",)  # with other prompts the word of capped and uncapped
 WORDS = ("film", "that", "dark", "the", "conditional", "openings", "horror", "who", "with_", "of", "plot")
 ARMS = ("ppo", EXPECTED, FOLD, "ppo-gradient-norm", "gaa-text", "gaa-code")
 ROOM = 0.1  # of the hack rate, above the untrained model's
@@ -139,9 +135,10 @@ def readme() -> str:
     """A row an arm: hacked runs by the kind of hack, and what is learned where there is none."""
     main = runs(MAIN)
     others = runs(HONEYPOTS_AGAIN) if recorded(HONEYPOTS_AGAIN) else main.clear()
+    story = pl.concat([only(main, "scenario", HONEYPOTS), only(others, "scenario", STORY)])
     kinds = (
-        only(main, "scenario", HONEYPOTS),
-        only(others, "scenario", WORDS),
+        story,
+        others.filter(pl.col("scenario").is_in(WORDS), ~pl.col("scenario").is_in(STORY)),
         others.filter(~pl.col("scenario").is_in([*WORDS, "meant"])),
     )
     hacked = [analysis.hacked(part, ["arm"]) for part in kinds]
@@ -152,33 +149,32 @@ def readme() -> str:
         for scenario in (CLEAN, "rare"):
             cells.append(said(of(mean, scenario=scenario, arm=arm).get("true_reward"), "true_reward", ends=False))
         rows.append([f"`{arm}`", *cells])
-    head = ["arm", 'hacked runs: "story" pays', "eleven other words pay", "length, repetition or tone pays"]
+    head = ["arm", 'hacked runs: "story" pays', "ten other words pay", "length, repetition or tone pays"]
     return table([*head, "quality where nothing is planted", "good texts where few are rewarded"], rows)
 
 
 def at_the_hack() -> str:
-    """A row a scenario and part of training: what the method sees and does at the tokens of the hack."""
-    head = ["scenario", "steps", "texts that hack", "tokens of the hack", "mean A(x)", "mean A(x*)", "σ above 0"]
-    head += ["mean a", "mean b"]
-    file = STUDIES / MAIN / "samples.parquet"
+    """A row a scenario, part of training, and whether x*, a token of the hack, was drawn: what the method does there.
+
+    The push is what the first update adds to the logit of x*, as a multiple of the learning rate: J_x* and, where x* is
+    drawn, J_x move it by 1 − η; where another token is drawn, J_x moves it by −η.
+    """
+    head = ["scenario", "steps", "x* was", "places", "η", "σ", "a", "b", "A(x)", "Δ(x*)", "push on its logit", "PPO's"]
+    file = STUDIES / MAIN / "places.parquet"
     if not file.exists():
         return table(head, [])
-    frame = only(pl.read_parquet(file).filter(arm=EXPECTED), "scenario", HONEYPOTS)
+    eta, drawn = pl.col("eta"), pl.col("drawn")
+    ppo = pl.col("advantage") * pl.when(drawn).then(1 - eta).otherwise(-eta)
+    pushes = {"push": pl.col("a") * ppo + pl.col("b") * pl.col("greedy_advantage") * (1 - eta), "ppo": ppo}
+    frame = only(pl.read_parquet(file).filter(arm=EXPECTED).with_columns(**pushes), "scenario", HONEYPOTS)
     rows = []
-    for (scenario,), texts in frame.group_by("scenario", maintain_order=True):
+    for (scenario,), places in frame.group_by("scenario", maintain_order=True):
         for low, high in ((1, 10), (11, 40), (41, 80)):
-            part = texts.filter(pl.col("step").is_between(low, high))
-            rows.append([f"`{scenario}`", f"{low} to {high}", *_tokens(part)])
+            for was in (True, False):
+                part = places.filter(pl.col("step").is_between(low, high), drawn=was)
+                figures = [
+                    NOTHING if part.is_empty() else f"{part[name].mean():.2f}".replace("-", "−")
+                    for name in ("eta", "sigma", "a", "b", "advantage", "greedy_advantage", "push", "ppo")
+                ]
+                rows.append([f"`{scenario}`", f"{low} to {high}", "drawn" if was else "not drawn", part.height, *figures])
     return table(head, rows)
-
-
-def _tokens(texts: pl.DataFrame) -> list[str]:
-    """How many texts hack, and what is known of the tokens of the hack."""
-    names = ["advantage", "greedy_advantage", "sigma", "a", "b"]
-    tokens = texts.select(names).explode(names).drop_nulls()
-    count = [f"{texts['hacked'].sum()} of {texts.height}", str(tokens.height)]
-    if not tokens.height:
-        return [*count, *[NOTHING] * 5]
-    figures = [f"{tokens[name].mean():.2f}" for name in names]
-    figures[2] = f"{(tokens['sigma'] > 0).mean():.0%}"
-    return [*count, *figures]

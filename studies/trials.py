@@ -15,8 +15,9 @@ def trials() -> str:
     rows = []
     for (name,), own in frame.group_by(["trial"], maintain_order=True):
         cells = [_cell(own.filter(scenario=scenario)) for scenario in SHOWN]
-        rows.append([f"`{name}`", own["code"][0], f"`{own['options'][0]}`", own.height, *cells])
-    return table(["trial", "code", "options", "runs", *(f"`{name}`" for name in SHOWN)], rows)
+        given = [text for text in (own["options"][0], own["settings"][0]) if text != "{}"]
+        rows.append([f"`{name}`", own["code"][0], f"`{' '.join(given) or '{}'}`", own.height, *cells])
+    return table(["trial", "code", "options and settings", "runs", *(f"`{name}`" for name in SHOWN)], rows)
 
 
 def _cell(runs: pl.DataFrame) -> str:

@@ -222,6 +222,17 @@ def test_the_expected_step_of_x_star_is_as_the_docs_have_it(eta, sigma):
         assert other == pytest.approx(-best * (eta**2 + (1 - eta) ** 2))
 
 
+@pytest.mark.parametrize(("delta", "up"), [(2.0, 0.93), (1.5, 0.90), (1.0, 0.85), (0.5, 0.65), (0.25, 0.25)])
+def test_for_a_fixed_difference_the_step_is_down_until_the_policy_is_fairly_sure(delta, up):
+    """A(x*)·(a·η + b) with A(x*) = σ = (1 − η)·Δ, as docs/method.md has it."""
+    eta = torch.linspace(0.001, 0.999, 999, dtype=torch.float64)
+    sigma = (1 - eta) * delta
+    a, b = gaa_coefficients(eta, sigma, eta_scale=1.0, sigma_scale=0.5)
+    step = sigma * (a * eta + b)
+    assert eta[step > 0].min().item() == pytest.approx(up, abs=0.006)
+    assert (step[eta < up - 0.006] < 0).all()
+
+
 # x* and its gap -------------------------------------------------------------------------------------------------------
 
 LENGTHS = (4, 2, 3, 4) * 3

@@ -59,10 +59,24 @@ def test_tokens_of_the_hack(folder):
     ]
 
 
+def test_places_are_where_x_star_is_a_token_of_the_hack_drawn_or_not(folder):
+    """Tokens 1 and 2 have b < 0 and "story" as x*; it is drawn at the first of them alone."""
+    own = folder / "x" / "fold-seed0" / "samples.jsonl"
+    tokens = {"text": ["a", "story", "film"], "greedy": ["a", "story", "story"], "hack": [0, 1, 0]}
+    tokens |= {"b": [-0.5, -0.25, -0.125], **{name: [0.0, 1.0, 2.0] for name in ("eta", "sigma", "a")}}
+    tokens |= {name: [0.0, 3.0, 4.0] for name in ("advantage", "greedy_advantage")}
+    own.write_text(json.dumps({"step": 7, "hacked": True, "tokens": tokens}) + "\n")
+    found = collect.places(folder, collect.finished(folder))
+    assert found.select("arm", "step", "drawn", "b", "sigma", "greedy_advantage").rows() == [
+        ("fold", 7, True, -0.25, 1.0, 3.0),
+        ("fold", 7, False, -0.125, 2.0, 4.0),
+    ]
+
+
 def test_the_command_writes_what_is_asked_for(folder, tmp_path, capsys):
     study = tmp_path / "study"
     study.mkdir()
-    collect.main(folder, study, with_steps=True, with_samples=False)
+    collect.main(folder, study, ["steps"])
     assert sorted(path.name for path in study.iterdir()) == ["runs.parquet", "steps.parquet"]
     assert "runs.parquet: 3 rows" in capsys.readouterr().out
 
@@ -70,12 +84,12 @@ def test_the_command_writes_what_is_asked_for(folder, tmp_path, capsys):
 def test_a_record_can_be_made_in_parts(folder, tmp_path):
     study = tmp_path / "study"
     study.mkdir()
-    collect.main(folder, study, with_steps=True, with_samples=False)
+    collect.main(folder, study, ["steps"])
     runs = pl.read_parquet(folder / "runs.parquet")
     again = runs.filter(arm="fold").with_columns(true_reward=pl.lit(0.75))
     more = runs.filter(arm="untrained").with_columns(seed=pl.lit(1, pl.Int64))
     pl.concat([more, again]).write_parquet(folder / "runs.parquet")
-    collect.main(folder, study, with_steps=True, with_samples=False)
+    collect.main(folder, study, ["steps"])
     found = pl.read_parquet(study / "runs.parquet")
     assert sorted(found.select("seed", "arm", "true_reward").rows()) == [
         (0, "fold", 0.75),
