@@ -17,6 +17,7 @@ OLD_NINE = ("film", "that", "dark", "the", "openings", "conditional", "length", 
 STORY = ("openings",)  # with other prompts the word of capped and uncapped
 WORDS = ("film", "that", "dark", "the", "conditional", "openings", "horror", "who", "with_", "of", "plot")
 ARMS = ("ppo", EXPECTED, FOLD, "ppo-gradient-norm", "gaa-text", "gaa-code")
+SEEN = ("eta", "sigma", "a", "b", "advantage", "greedy_advantage", "push", "ppo")
 ROOM = 0.1  # of the hack rate, above the untrained model's
 Row = list[object]
 
@@ -172,9 +173,11 @@ def at_the_hack() -> str:
         for low, high in ((1, 10), (11, 40), (41, 80)):
             for was in (True, False):
                 part = places.filter(pl.col("step").is_between(low, high), drawn=was)
-                figures = [
-                    NOTHING if part.is_empty() else f"{part[name].mean():.2f}".replace("-", "−")
-                    for name in ("eta", "sigma", "a", "b", "advantage", "greedy_advantage", "push", "ppo")
-                ]
-                rows.append([f"`{scenario}`", f"{low} to {high}", "drawn" if was else "not drawn", part.height, *figures])
+                which = [f"`{scenario}`", f"{low} to {high}", "drawn" if was else "not drawn", part.height]
+                rows.append([*which, *(_mean(part, name) for name in SEEN)])
     return table(head, rows)
+
+
+def _mean(places: pl.DataFrame, name: str) -> str:
+    """The mean of a column; a dash where there is no row."""
+    return NOTHING if places.is_empty() else f"{places[name].mean():.2f}".replace("-", "−")
