@@ -3,6 +3,7 @@
 from typing import Literal
 
 Granularity = Literal["token", "minibatch"]
+GreedyRatio = Literal["own", "sampled"]
 GreedyClip = Literal["outside", "inside"]
 ScaledTerms = Literal["surrogate", "objective"]
 KLEstimator = Literal["exact", "k1", "k2", "k3"]

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, ClassVar
 
-from gaard.method.choices import GreedyClip, ScaledTerms
+from gaard.method.choices import GreedyClip, GreedyRatio, ScaledTerms
 from gaard.methods.experience import Estimates, Experience, GreedyTokens, Observation, Rollout
 from gaard.settings import Options
 
@@ -25,7 +25,7 @@ class ObjectiveForm:
         greedy_clip: Whether b stands ``outside`` PPO's minimum, or ``inside``, folded into the advantage.
     """
 
-    greedy_ratio: str = "own"
+    greedy_ratio: GreedyRatio = "own"
     scaled_terms: ScaledTerms = "surrogate"
     greedy_clip: GreedyClip = "outside"
 

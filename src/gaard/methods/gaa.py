@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal, NamedTuple
 
-from gaard.method.choices import Granularity, GreedyClip, ScaledTerms
+from gaard.method.choices import Granularity, GreedyClip, GreedyRatio, ScaledTerms
 from gaard.methods.base import Method, ObjectiveForm
 from gaard.methods.experience import Estimates, Experience, GreedyTokens, Observation, Rollout
 from gaard.settings import Count, NotNegative
@@ -16,7 +16,6 @@ if TYPE_CHECKING:  # help should not wait for torch
     from gaard.method.token_worth import TokenMemory
 
 Reading = Literal["text", "code", "expected"]
-GreedyRatio = Literal["own", "sampled"]
 GreedyValue = Literal["critic", "samples"]
 
 
