@@ -13,6 +13,10 @@ __all__ = ["GAAConfig", "GAATrainer", "__version__"]
 
 def __getattr__(name: str) -> Any:
     """Import the trainer when it is first asked for, so that ``gaard --version`` does not wait for torch."""
+    if name in ("GAAConfig", "GAATrainer"):
+        from gaard.extras import need
+
+        need("train", f"gaard.{name}")
     if name == "GAAConfig":
         from gaard.training.config import GAAConfig
 

@@ -5,7 +5,8 @@ import os
 import sys
 from collections.abc import Sequence
 
-from gaard.errors import ConfigError, GaardError
+from gaard.errors import ConfigError, GaardError, suggest
+from gaard.extras import need
 from gaard.messages import warnings_in_one_line
 from gaard.version import __version__
 
@@ -23,6 +24,7 @@ COMMANDS = {
     "models": "list the models that gaard knows by name, or fetch one",
     "coefficients": "draw the weights a and b of the method gaa, as a page",
 }
+OF_LAB = {"compare", "report", "coefficients"}  # the commands that need the extra lab; the others need train
 FIRST_STEPS = """to begin with
   gaard compare --scenario capped --arms ppo,gaa-expected --seeds 3 --jobs 2
       a reward that is hacked, and a safeguard: 4 minutes on 2 cores, without a network
@@ -45,6 +47,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     try:
         with warnings_in_one_line():
             if words and words[0] in COMMANDS:
+                need("lab" if words[0] in OF_LAB else "train", f"gaard {words[0]}")
                 status: int = importlib.import_module(f"gaard.commands.{words[0]}").main(words[1:])
             else:
                 status = _overview(words)
@@ -73,8 +76,6 @@ def _overview(words: list[str]) -> int:
         print(f"gaard {__version__}")
         return 0
     if words and words[0] not in ("-h", "--help"):
-        from gaard.settings import suggest
-
         raise ConfigError(f"command {words[0]!r} is not known: {suggest(words[0], COMMANDS)}")
     width = max(map(len, COMMANDS)) + 2
     print(f"gaard {__version__}: reinforcement learning of language models that keeps away from reward hacking\n")

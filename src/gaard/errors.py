@@ -7,6 +7,8 @@ line; everything else is a defect of gaard and keeps its traceback.
 import difflib
 from collections.abc import Iterable
 
+FEW = 8  # names that an error lists even where it knows the nearest
+
 
 class GaardError(Exception):
     """Base of every error that a user can mend."""
@@ -45,3 +47,21 @@ def did_you_mean(name: object, known: Iterable[str], cutoff: float = 0.6) -> str
     """
     near = difflib.get_close_matches(str(name), list(known), n=1, cutoff=cutoff)
     return f" Did you mean {near[0]!r}?" if near else ""
+
+
+def suggest(value: str, known: Iterable[str], listed: str = "") -> str:
+    """The end of an error message about a name that is not known: the nearest one, and all of them if they are few.
+
+    Args:
+        value: What was given.
+        known: What would have been accepted.
+        listed: A command that lists them, told of where they are many and none is near.
+
+    Returns:
+        For example ``did you mean 'ppo'? Choose from fold, gaa, ppo``.
+    """
+    names = [str(choice) for choice in known]
+    hint = did_you_mean(value, names).strip().replace("Did", "did", 1)
+    if len(names) > FEW and (hint or listed):
+        return hint or f"{listed} lists what there is"
+    return f"{hint} Choose from {', '.join(sorted(names))}".strip()

@@ -13,7 +13,7 @@ from typing import Annotated, Any, ClassVar, Generic, TypeVar, Union, get_args, 
 
 from pydantic import ConfigDict, Field, TypeAdapter, ValidationError
 
-from gaard.errors import ConfigError, did_you_mean
+from gaard.errors import ConfigError, suggest
 from gaard.messages import shortened
 
 Count = Annotated[int, Field(gt=0)]
@@ -27,7 +27,6 @@ T = TypeVar("T")
 O = TypeVar("O", bound="Options")  # noqa: E741
 
 LONGEST_VALUE = 200  # characters of a value in an error
-FEW = 8  # names that an error lists even where it knows the nearest
 OF_RUNS = "`gaard train --help all`"  # lists the fields of a run
 PHRASES = {
     "greater_than": "must be greater than {gt:g}",
@@ -104,24 +103,6 @@ def choices(kind: Any) -> tuple[Any, ...]:
     if get_origin(kind) in (Union, types.UnionType):
         return tuple(value for part in get_args(kind) for value in choices(part))
     return get_args(kind) if str(get_origin(kind)) == "typing.Literal" else ()
-
-
-def suggest(value: str, known: Iterable[str], listed: str = "") -> str:
-    """The end of an error message about a name that is not known: the nearest one, and all of them if they are few.
-
-    Args:
-        value: What was given.
-        known: What would have been accepted.
-        listed: A command that lists them, told of where they are many and none is near.
-
-    Returns:
-        For example ``did you mean 'ppo'? Choose from fold, gaa, ppo``.
-    """
-    names = [str(choice) for choice in known]
-    hint = did_you_mean(value, names).strip().replace("Did", "did", 1)
-    if len(names) > FEW and (hint or listed):
-        return hint or f"{listed} lists what there is"
-    return f"{hint} Choose from {', '.join(sorted(names))}".strip()
 
 
 def check_keys(given: Iterable[Any], known: Iterable[str], where: str, listed: str = OF_RUNS) -> None:

@@ -9,7 +9,7 @@ from markdown.extensions.toc import slugify
 
 from pages import DOCS, PAGES, ROOT, read
 
-EQUATIONS = [f"G{number}" for number in range(1, 13)]
+EQUATIONS = [f"G{number}" for number in range(1, 15)]
 
 
 @pytest.mark.parametrize("equation", EQUATIONS)

@@ -1,5 +1,9 @@
 """What a reward pays for, found in a run's sampled texts without a detector."""
 
+from gaard.extras import need
+
+need("train", __name__)
+
 from gaard.finder.patterns import Pattern
 from gaard.finder.suspects import BAR, SampledText, Suspect, alarm, read_texts, search, suspects
 

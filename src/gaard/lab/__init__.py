@@ -1,1 +1,5 @@
 """Comparisons: arms, seeds, measures and intervals."""
+
+from gaard.extras import need
+
+need("train", __name__)

@@ -1,5 +1,9 @@
 """From runs to what they say together: intervals over seeds, differences to the baseline, the tax."""
 
+from gaard.extras import need
+
+need("lab", "the lab")
+
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from pathlib import Path

@@ -3,6 +3,10 @@
 ``METHODS`` lists them by name. A method of your own is a class in a Python file (docs/methods.md).
 """
 
+from gaard.extras import need
+
+need("train", __name__)
+
 from typing import TYPE_CHECKING, Any
 
 from gaard.methods.base import Method, ObjectiveForm

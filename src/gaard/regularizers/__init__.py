@@ -1,5 +1,9 @@
 """Regularisers, one file each: what a user would try against reward hacking beside a method."""
 
+from gaard.extras import need
+
+need("train", __name__)
+
 from collections.abc import Mapping, Sequence
 from typing import Any
 

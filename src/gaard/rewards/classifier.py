@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any, Literal, get_args
 import torch
 
 from gaard.errors import ConfigError, ModelError, did_you_mean
+from gaard.extras import need
 from gaard.messages import one_line, shortened
 
 if TYPE_CHECKING:  # transformers takes seconds to import, and most rewards do without it
@@ -38,6 +39,7 @@ class ClassifierReward:
             end, or with `include_prompt` its start, since the completion is what is judged.
 
     Raises:
+        MissingExtra: There is no transformers, which the extra ``train`` brings.
         ModelError: The model or tokenizer cannot be loaded, or the checkpoint has no trained classification head.
         ConfigError: An unknown label or output, or a size that cannot be used.
     """
@@ -54,6 +56,7 @@ class ClassifierReward:
         include_prompt: bool = False,
         max_length: int | None = None,
     ) -> None:
+        need("train", "a classifier as a reward", "transformers")
         if output not in get_args(ClassifierOutput):
             known = get_args(ClassifierOutput)
             raise ConfigError(

@@ -4,12 +4,14 @@ import functools
 from collections.abc import Sequence
 from typing import Any
 
-from vaderSentiment.vaderSentiment import SentimentIntensityAnalyzer
+from gaard.extras import need
 
 
 @functools.lru_cache(maxsize=1)
-def _analyzer() -> SentimentIntensityAnalyzer:
+def _analyzer() -> Any:
     """The one analyzer of the process: reading its lexicon takes longer than scoring a batch."""
+    from vaderSentiment.vaderSentiment import SentimentIntensityAnalyzer
+
     return SentimentIntensityAnalyzer()
 
 
@@ -23,11 +25,15 @@ class LexiconSentiment:
 
     Args:
         include_prompt: Score prompt and completion as one text; the completion alone otherwise.
+
+    Raises:
+        MissingExtra: The extra ``train`` is not installed, which brings the lexicon.
     """
 
     name = "lexicon"
 
     def __init__(self, *, include_prompt: bool = False) -> None:
+        need("train", "the reward 'lexicon'", "vaderSentiment")
         self.include_prompt = include_prompt
 
     def __call__(self, *, prompts: Sequence[str], completions: Sequence[str], **_: Any) -> list[float]:

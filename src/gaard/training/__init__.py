@@ -1,1 +1,5 @@
 """Config, trainer, checkpoints and run log."""
+
+from gaard.extras import need
+
+need("train", __name__)

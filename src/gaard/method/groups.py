@@ -1,0 +1,104 @@
+"""Advantages without a critic: each completion against the others of its prompt (G13), and their fold (G14)."""
+
+import torch
+from torch import Tensor
+
+from gaard.method.advantages import beyond
+from gaard.method.coefficients import gaa_coefficients
+
+
+def equal_rewards(rewards: Tensor, groups: Tensor) -> Tensor:
+    """Whether all of a completion's group have one reward, so that none of them is better than the others.
+
+    Args:
+        rewards: [B], of each completion.
+        groups: int64 [B], the group of each, numbered from 0.
+
+    Returns:
+        bool [B]; True in a group of one.
+    """
+    none = rewards.new_zeros(int(groups.max()) + 1)
+    highest = none.scatter_reduce(0, groups, rewards, "amax", include_self=False)
+    lowest = none.scatter_reduce(0, groups, rewards, "amin", include_self=False)
+    return (highest == lowest)[groups]
+
+
+def group_means(x: Tensor, groups: Tensor) -> Tensor:
+    """The mean of each one's group.
+
+    Args:
+        x: [B].
+        groups: int64 [B].
+
+    Returns:
+        float64 [B].
+    """
+    sums = x.new_zeros(int(groups.max()) + 1, dtype=torch.float64).index_add_(0, groups, x.double())
+    return (sums / groups.bincount())[groups]
+
+
+def centred(rewards: Tensor, groups: Tensor) -> Tensor:
+    """Implements G13 in the form of Dr. GRPO: the reward less the mean of its group.
+
+    Args:
+        rewards: [B].
+        groups: int64 [B].
+
+    Returns:
+        [B], exactly 0 in a group that is paid one number, which its mean may miss by rounding.
+    """
+    less_mean = (rewards.double() - group_means(rewards, groups)).to(rewards.dtype)
+    return torch.where(equal_rewards(rewards, groups), torch.zeros_like(rewards), less_mean)
+
+
+def group_deviations(rewards: Tensor, groups: Tensor) -> Tensor:
+    """The standard deviation of each one's group, with G − 1 in the denominator.
+
+    Args:
+        rewards: [B].
+        groups: int64 [B].
+
+    Returns:
+        [B]; 0 in a group of one.
+    """
+    sizes = groups.bincount()[groups]
+    variances = group_means(centred(rewards, groups).double() ** 2, groups) * sizes / (sizes - 1).clamp(min=1)
+    return variances.sqrt().to(rewards.dtype)
+
+
+def leave_one_out_factor(rewards: Tensor, groups: Tensor) -> Tensor:
+    """G / (G − 1), which makes of the distance to the mean that to the mean of the others.
+
+    Args:
+        rewards: [B], for the dtype.
+        groups: int64 [B].
+
+    Returns:
+        [B]; 1 in a group of one, which has no others.
+    """
+    sizes = groups.bincount()[groups].to(rewards.dtype)
+    return sizes / (sizes - 1).clamp(min=1)
+
+
+def folded_by_group(rewards: Tensor, groups: Tensor, fold: float) -> Tensor:
+    """Implements G14: the centred rewards of all groups together, those that stand out turned into their negative.
+
+    Before they are divided by their group's deviation: one outlier among G is at most (G − 1)/√G of these deviations
+    above the mean, 2.47 for G = 8, and so would hardly ever stand out.
+    They are measured from 0, the mean of their group, and the scale is the median distance from it. From the batch's
+    median, as :func:`gaard.method.advantages.folded` has it, rewards of 0 and 1 would often have the scale 0.
+    Groups whose rewards are all equal do not count. Their zeros say nothing of how far rewards lie apart, and where
+    they are many they would make the scale 0, so that all that is good stood out.
+
+    Args:
+        rewards: [B], of the whole batch.
+        groups: int64 [B].
+        fold: The threshold, in robust standard deviations.
+
+    Returns:
+        [B], in units of the reward.
+    """
+    advantages = centred(rewards, groups)
+    scale = 1.4826 * advantages[~equal_rewards(rewards, groups)].abs().median()
+    a, b = gaa_coefficients(1.0, beyond(advantages / (scale + 1e-8), fold))
+    return (a + b) * advantages
