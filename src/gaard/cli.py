@@ -6,7 +6,6 @@ import sys
 from collections.abc import Sequence
 
 from gaard.errors import ConfigError, GaardError
-from gaard.messages import warnings_in_one_line
 from gaard.version import __version__
 
 MENDABLE, INTERRUPTED, UNREAD = 2, 130, 141  # exit statuses; a shell gives the last two to SIGINT and SIGPIPE
@@ -43,13 +42,12 @@ def main(argv: Sequence[str] | None = None) -> int:
     """
     words = sys.argv[1:] if argv is None else list(argv)
     try:
-        with warnings_in_one_line():
-            if words and words[0] in COMMANDS:
-                status: int = importlib.import_module(f"gaard.commands.{words[0]}").main(words[1:])
-            else:
-                status = _overview(words)
-            sys.stdout.flush()
-            return status
+        if words and words[0] in COMMANDS:
+            status: int = importlib.import_module(f"gaard.commands.{words[0]}").main(words[1:])
+        else:
+            status = _overview(words)
+        sys.stdout.flush()
+        return status
     except GaardError as error:
         print(f"gaard: {error}", file=sys.stderr)
         return MENDABLE
