@@ -73,7 +73,7 @@ def _overview(words: list[str]) -> int:
     if words and words[0] not in ("-h", "--help"):
         from gaard.settings import suggest
 
-        raise ConfigError(f"command {words[0]!r} is not known: {suggest(words[0], COMMANDS)}")
+        raise ConfigError(f"command {words[0]!r} is not known: {suggest(words[0], COMMANDS, '`gaard --help`')}")
     width = max(map(len, COMMANDS)) + 2
     print(f"gaard {__version__}: reinforcement learning of language models that keeps away from reward hacking\n")
     print("usage: gaard COMMAND [OPTIONS]\n")

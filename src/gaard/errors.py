@@ -7,6 +7,8 @@ line; everything else is a defect of gaard and keeps its traceback.
 import difflib
 from collections.abc import Iterable
 
+SHORT = 6  # letters
+
 
 class GaardError(Exception):
     """Base of every error that a user can mend."""
@@ -32,16 +34,18 @@ class GaardWarning(UserWarning):
     """Something that a user should hear of and that stops nothing."""
 
 
-def did_you_mean(name: object, known: Iterable[str], cutoff: float = 0.6) -> str:
+def did_you_mean(name: object, known: Iterable[str], cutoff: float | None = None) -> str:
     """Part of a message about an unknown name.
 
     Args:
         name: What was given.
         known: What would have been accepted.
-        cutoff: How alike the two must be, 0 to 1.
+        cutoff: How alike the two must be, 0 to 1; by default so that they are really near, of short names less, since
+            one letter is more of them.
 
     Returns:
         ``" Did you mean 'x'?"`` for the nearest known name, or an empty string where none is near.
     """
-    near = difflib.get_close_matches(str(name), list(known), n=1, cutoff=cutoff)
+    wanted = (0.6 if len(str(name)) < SHORT else 0.75) if cutoff is None else cutoff
+    near = difflib.get_close_matches(str(name), list(known), n=1, cutoff=wanted)
     return f" Did you mean {near[0]!r}?" if near else ""

@@ -1,5 +1,6 @@
 """Options as dataclasses: a field's bounds stand in its type, pydantic holds them, and errors name field and value."""
 
+import difflib
 import functools
 import inspect
 import json
@@ -44,9 +45,7 @@ PHRASES = {
 
 
 def check_fields(settings: Any, skip: Iterable[str] = ()) -> None:
-    """Hold every field of a dataclass to its type and bounds; whole numbers become floats where the field is one.
-
-    Whole numbers of numpy become Python's.
+    """Hold every field of a dataclass to its type and bounds; whole numbers become what the field holds.
 
     Args:
         settings: An instance, frozen or not.
@@ -107,20 +106,21 @@ def choices(kind: Any) -> tuple[Any, ...]:
 
 
 def suggest(value: str, known: Iterable[str], listed: str = "") -> str:
-    """The end of an error message about a name that is not known: the nearest one, and all of them if they are few.
+    """The end of an error message about a name that is not known: the nearest one, and all if they are few.
 
     Args:
         value: What was given.
         known: What would have been accepted.
-        listed: A command that lists them, told of where they are many and none is near.
+        listed: A command that lists them, told of where they are many and none is near; else three of them are.
 
     Returns:
         For example ``did you mean 'ppo'? Choose from fold, gaa, ppo``.
     """
     names = [str(choice) for choice in known]
     hint = did_you_mean(value, names).strip().replace("Did", "did", 1)
-    if len(names) > FEW and (hint or listed):
-        return hint or f"{listed} lists what there is"
+    if len(names) > FEW:
+        nearest = difflib.get_close_matches(value, names, n=3, cutoff=0)
+        return hint or (f"{listed} lists what there is" if listed else f"there are {', '.join(nearest)} and others")
     return f"{hint} Choose from {', '.join(sorted(names))}".strip()
 
 
@@ -234,7 +234,6 @@ class Choice(Generic[O]):
         """
         if isinstance(given, self.base):
             return given
-        noun = self.base.kind
         if isinstance(given, type) and issubclass(given, self.base):
             return given()
         options = {"name": given} if isinstance(given, str | os.PathLike) else given
@@ -245,16 +244,15 @@ class Choice(Generic[O]):
         if "code" in options:  # a run's record; the name is the class's, and may be that of one of gaard's
             raise ConfigError(f"{self.field}={name!r} came from a file of your own: name the file, path/to/file.py")
         if name is None:
-            names = ", ".join(sorted(self.known))
-            raise ConfigError(f"{self.field}={dict(options)!r} has no name: choose from {names}")
+            raise ConfigError(f"{self.field}={options!r} has no name: choose from {', '.join(sorted(self.known))}")
         kind = self._class_of(str(name))
         for option in options:
             if option not in {field.name for field in fields(kind)}:
-                raise ConfigError(f"{noun} {name!r} has no option {option!r}: {self._whose(option, kind)}")
+                raise ConfigError(f"{kind.kind} {name!r} has no option {option!r}: {self._whose(option, kind)}")
         for field in fields(kind):
             if field.name not in options and field.default is MISSING and field.default_factory is MISSING:
                 remedy = "give it, or a default in its class"
-                raise ConfigError(f"{noun} {name!r} needs the option {field.name!r}: {remedy}")
+                raise ConfigError(f"{kind.kind} {name!r} needs the option {field.name!r}: {remedy}")
         return kind(**options)
 
     def _class_of(self, name: str) -> type[O]:

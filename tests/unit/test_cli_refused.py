@@ -87,7 +87,7 @@ REFUSED = [
         ["compare", "--arms", "ppo,gaa"],
         "'gaa' is a method with several readings: choose from gaa-text, gaa-code, gaa-expected",
     ),
-    (["compare", "--baseline", "pp0"], "baseline='pp0' is none of the arms: did you mean 'ppo'? Choose from fold, ppo"),
+    (["compare", "--baseline", "pp0"], "baseline='pp0' is none of the arms: did you mean 'ppo'? Choose from gaa"),
     (["compare", "--seed", "1:30"], "seed='1:30' must be a whole number"),
     (["compare", "--arms", "ppo,ppo"], "arms names 'ppo' twice"),
     (["compare", "--arms", ""], "arms=[] is no list of arms"),

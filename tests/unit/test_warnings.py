@@ -61,7 +61,8 @@ def test_a_run_says_its_warnings_in_one_line(tmp_path):
     """From Python, as from the command line."""
     program = (
         f"import sys\nsys.path.append({str(Path(__file__).parents[1])!r})\nfrom tiny import tiny_trainer\n"
-        f"tiny_trainer({str(tmp_path)!r}, reward=lambda completions, **_: [0.5] * len(completions), max_steps=1).train()"
+        "def constant(completions, **_):\n    return [0.5] * len(completions)\n"
+        f"tiny_trainer({str(tmp_path)!r}, reward=constant, max_steps=1).train()"
     )
     (line,) = (line for line in shown(program) if "warning" in line.lower())
     assert line.startswith("gaard: warning: step 1: ")

@@ -2,7 +2,7 @@
 
 import contextlib
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -95,13 +95,16 @@ class Run:
         state: What training changes.
         args: The run's settings.
         accelerator: Tells which process writes.
+        told: What is to be warned of before there is a folder.
     """
 
-    def __init__(self, state: TrainingState, args: GAAConfig, accelerator: Accelerator):
+    def __init__(self, state: TrainingState, args: GAAConfig, accelerator: Accelerator, told: Sequence[str] = ()):
         self.state, self.args, self.accelerator = state, args, accelerator
         self.log = runlog.RunLog(Path(args.output_dir))
         self._claimed = self._open = self._locked = False
         self._unkept: list[str] = []  # warnings of before the folder was this run's
+        for sentence in told:
+            self.warn(sentence)
 
     @property
     def finished(self) -> bool:

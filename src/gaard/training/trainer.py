@@ -34,6 +34,7 @@ from gaard.training.run import Run, TrainingState
 from gaard.training.scoring import HackDetector, RewardFunctions, Scorer
 from gaard.training.setup import add_adapter, build_accelerator, eos_token_ids, load
 from gaard.training.texts import sample_rows
+from gaard.training.trl_names import refusing_others
 from gaard.training.update import add_gradients, check_finite, minibatches
 from gaard.version import ALGORITHM_VERSION
 
@@ -61,6 +62,7 @@ class GAATrainer:
         ModelError: For a model that cannot be loaded or trained.
     """
 
+    @refusing_others
     def __init__(
         self,
         model: str | Path | PreTrainedModel,
@@ -105,9 +107,7 @@ class GAATrainer:
             *(self.policy, moving, self.optimizer.optimizer, scheduler, self.prompts, self.generator),
             self.collector.baseline_scores,
         )
-        self.run = Run(self.state, args, self.accelerator)
-        for sentence in told:
-            self.run.warn(sentence)
+        self.run = Run(self.state, args, self.accelerator, told)
         self._failure: GaardError | None = None
         self._record: dict[str, Any] = {}
 
