@@ -7,7 +7,6 @@ from collections.abc import Sequence
 
 from gaard.errors import ConfigError, GaardError, suggest
 from gaard.extras import need
-from gaard.messages import warnings_in_one_line
 from gaard.version import __version__
 
 MENDABLE, INTERRUPTED, UNREAD = 2, 130, 141  # exit statuses; a shell gives the last two to SIGINT and SIGPIPE
@@ -45,14 +44,13 @@ def main(argv: Sequence[str] | None = None) -> int:
     """
     words = sys.argv[1:] if argv is None else list(argv)
     try:
-        with warnings_in_one_line():
-            if words and words[0] in COMMANDS:
-                need("lab" if words[0] in OF_LAB else "train", f"gaard {words[0]}")
-                status: int = importlib.import_module(f"gaard.commands.{words[0]}").main(words[1:])
-            else:
-                status = _overview(words)
-            sys.stdout.flush()
-            return status
+        if words and words[0] in COMMANDS:
+            need("lab" if words[0] in OF_LAB else "train", f"gaard {words[0]}")
+            status: int = importlib.import_module(f"gaard.commands.{words[0]}").main(words[1:])
+        else:
+            status = _overview(words)
+        sys.stdout.flush()
+        return status
     except GaardError as error:
         print(f"gaard: {error}", file=sys.stderr)
         return MENDABLE
@@ -76,7 +74,7 @@ def _overview(words: list[str]) -> int:
         print(f"gaard {__version__}")
         return 0
     if words and words[0] not in ("-h", "--help"):
-        raise ConfigError(f"command {words[0]!r} is not known: {suggest(words[0], COMMANDS)}")
+        raise ConfigError(f"command {words[0]!r} is not known: {suggest(words[0], COMMANDS, '`gaard --help`')}")
     width = max(map(len, COMMANDS)) + 2
     print(f"gaard {__version__}: reinforcement learning of language models that keeps away from reward hacking\n")
     print("usage: gaard COMMAND [OPTIONS]\n")

@@ -8,6 +8,7 @@ import difflib
 from collections.abc import Iterable
 
 FEW = 8  # names that an error lists even where it knows the nearest
+SHORT = 6  # letters
 
 
 class GaardError(Exception):
@@ -34,18 +35,20 @@ class GaardWarning(UserWarning):
     """Something that a user should hear of and that stops nothing."""
 
 
-def did_you_mean(name: object, known: Iterable[str], cutoff: float = 0.6) -> str:
+def did_you_mean(name: object, known: Iterable[str], cutoff: float | None = None) -> str:
     """Part of a message about an unknown name.
 
     Args:
         name: What was given.
         known: What would have been accepted.
-        cutoff: How alike the two must be, 0 to 1.
+        cutoff: How alike the two must be, 0 to 1; by default so that they are really near, of short names less, since
+            one letter is more of them.
 
     Returns:
         ``" Did you mean 'x'?"`` for the nearest known name, or an empty string where none is near.
     """
-    near = difflib.get_close_matches(str(name), list(known), n=1, cutoff=cutoff)
+    wanted = (0.6 if len(str(name)) < SHORT else 0.75) if cutoff is None else cutoff
+    near = difflib.get_close_matches(str(name), list(known), n=1, cutoff=wanted)
     return f" Did you mean {near[0]!r}?" if near else ""
 
 
@@ -55,13 +58,14 @@ def suggest(value: str, known: Iterable[str], listed: str = "") -> str:
     Args:
         value: What was given.
         known: What would have been accepted.
-        listed: A command that lists them, told of where they are many and none is near.
+        listed: A command that lists them, told of where they are many and none is near; else three of them are.
 
     Returns:
         For example ``did you mean 'ppo'? Choose from fold, gaa, ppo``.
     """
     names = [str(choice) for choice in known]
     hint = did_you_mean(value, names).strip().replace("Did", "did", 1)
-    if len(names) > FEW and (hint or listed):
-        return hint or f"{listed} lists what there is"
+    if len(names) > FEW:
+        nearest = difflib.get_close_matches(value, names, n=3, cutoff=0)
+        return hint or (f"{listed} lists what there is" if listed else f"there are {', '.join(nearest)} and others")
     return f"{hint} Choose from {', '.join(sorted(names))}".strip()

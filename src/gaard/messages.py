@@ -1,38 +1,33 @@
-"""Parts of error messages: a text cut to a readable length, an exception in one line."""
+"""Warnings in one line, and parts of error messages: a text cut to a readable length, an exception in one line."""
 
 import sys
 import traceback
 import warnings
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
 
 from gaard.errors import GaardWarning
 
 
-@contextmanager
-def warnings_in_one_line() -> Iterator[None]:
-    """Print gaard's warnings as its errors are printed: without a file and a line of gaard's code."""
-    others = warnings.showwarning
-    print_warnings_in_one_line()
+def warn(sentence: str) -> None:
+    """Warn as errors are printed: one line, without a file and a line of gaard's code.
+
+    It can be caught, silenced or made an error as any other warning, and others look as they did.
+
+    Args:
+        sentence: What to say.
+    """
+    usual = warnings.formatwarning
+    warnings.formatwarning = _in_one_line
     try:
-        yield
+        warnings.warn(sentence, GaardWarning, stacklevel=2)
     finally:
-        warnings.showwarning = others
+        warnings.formatwarning = usual
 
 
-def print_warnings_in_one_line() -> None:
-    """The same for as long as the process lives, such as one that carries out runs of a study."""
-    others = warnings.showwarning
-
-    def show(message: Warning | str, category: type[Warning], *place: Any, **more: Any) -> None:
-        if issubclass(category, GaardWarning):
-            print(f"gaard: warning: {message}", file=sys.stderr)
-        else:
-            others(message, category, *place, **more)
-
-    warnings.showwarning = show
+def _in_one_line(
+    message: Warning | str, category: type[Warning], filename: str, lineno: int, line: str | None = None
+) -> str:
+    return f"gaard: warning: {message}\n"
 
 
 def shortened(text: object, width: int = 90) -> str:

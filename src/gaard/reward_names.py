@@ -3,6 +3,7 @@
 from pathlib import Path
 
 from gaard.errors import ConfigError, did_you_mean
+from gaard.user_code import existing_file
 
 BUILT_IN = ("lexicon", "human")
 HONEYPOT = {
@@ -31,3 +32,29 @@ def check_reward_name(name: str) -> None:
     if name in BUILT_IN or not name.strip() or says_where or Path(name).exists():
         return
     raise ConfigError(f"the reward {name!r} is not known: a reward is {FORMS}.{did_you_mean(name, BUILT_IN)}")
+
+
+def names_function(name: str) -> bool:
+    """Whether a name has the form ``path/to/file.py:function`` or ``package.module:function``."""
+    source, colon, attribute = name.rpartition(":")
+    # A drive letter's colon stands before a slash, so what follows it is no identifier.
+    return bool(colon) and (attribute.isidentifier() or source.endswith(".py"))
+
+
+def check_function_name(name: str, what: str) -> None:
+    """Refuse a name that is not of a function's form, or of a file that is not there.
+
+    Args:
+        name: As given.
+        what: What an error calls it, such as ``hack_detector='x.py'``.
+
+    Raises:
+        ConfigError: Naming what is wrong.
+    """
+    if name.endswith(".py"):
+        raise ConfigError(f"{what} names a file but no function in it: write {name}:function")
+    if not names_function(name):
+        raise ConfigError(f"{what} names no function: write path/to/file.py:function")
+    source = name.rpartition(":")[0]
+    if source.endswith(".py"):
+        existing_file(Path(source), what)

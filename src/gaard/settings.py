@@ -43,9 +43,7 @@ PHRASES = {
 
 
 def check_fields(settings: Any, skip: Iterable[str] = ()) -> None:
-    """Hold every field of a dataclass to its type and bounds; whole numbers become floats where the field is one.
-
-    Whole numbers of numpy become Python's.
+    """Hold every field of a dataclass to its type and bounds; whole numbers become what the field holds.
 
     Args:
         settings: An instance, frozen or not.
@@ -215,7 +213,6 @@ class Choice(Generic[O]):
         """
         if isinstance(given, self.base):
             return given
-        noun = self.base.kind
         if isinstance(given, type) and issubclass(given, self.base):
             return given()
         options = {"name": given} if isinstance(given, str | os.PathLike) else given
@@ -226,16 +223,15 @@ class Choice(Generic[O]):
         if "code" in options:  # a run's record; the name is the class's, and may be that of one of gaard's
             raise ConfigError(f"{self.field}={name!r} came from a file of your own: name the file, path/to/file.py")
         if name is None:
-            names = ", ".join(sorted(self.known))
-            raise ConfigError(f"{self.field}={dict(options)!r} has no name: choose from {names}")
+            raise ConfigError(f"{self.field}={options!r} has no name: choose from {', '.join(sorted(self.known))}")
         kind = self._class_of(str(name))
         for option in options:
             if option not in {field.name for field in fields(kind)}:
-                raise ConfigError(f"{noun} {name!r} has no option {option!r}: {self._whose(option, kind)}")
+                raise ConfigError(f"{kind.kind} {name!r} has no option {option!r}: {self._whose(option, kind)}")
         for field in fields(kind):
             if field.name not in options and field.default is MISSING and field.default_factory is MISSING:
                 remedy = "give it, or a default in its class"
-                raise ConfigError(f"{noun} {name!r} needs the option {field.name!r}: {remedy}")
+                raise ConfigError(f"{kind.kind} {name!r} needs the option {field.name!r}: {remedy}")
         return kind(**options)
 
     def _class_of(self, name: str) -> type[O]:

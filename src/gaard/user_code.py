@@ -51,6 +51,25 @@ def named_file(name: str) -> tuple[Path, str | None] | None:
     return None if found is None else (Path(found[1]), found[2])
 
 
+def existing_file(path: Path, what: str) -> Path:
+    """Where a file is.
+
+    Args:
+        path: As given, relative to the working directory.
+        what: What names it, for messages.
+
+    Returns:
+        The whole path.
+
+    Raises:
+        ConfigError: There is no such file.
+    """
+    file = expanded(path, what).resolve()
+    if not file.is_file():
+        raise ConfigError(f"{what} names the file {file}, which does not exist: check the path")
+    return file
+
+
 def import_file(path: Path, what: str) -> ModuleType:
     """Run a Python file as a module of its own.
 
@@ -64,9 +83,7 @@ def import_file(path: Path, what: str) -> ModuleType:
     Raises:
         ConfigError: There is no such file, or it fails on import.
     """
-    file = expanded(path, what).resolve()
-    if not file.is_file():
-        raise ConfigError(f"{what} names the file {file}, which does not exist: check the path")
+    file = existing_file(path, what)
     # Two files of one name are two modules.
     module_name = f"{FROM_FILE}{hashlib.sha256(str(file).encode()).hexdigest()[:12]}_{file.stem}"
     spec = importlib.util.spec_from_file_location(module_name, file)

@@ -137,7 +137,7 @@ def test_few_names_are_listed_and_many_are_not():
     many = [f"name{i}" for i in range(9)]
     assert suggest("nome3", many, "`gaard arms`") == "did you mean 'name3'?"
     assert suggest("zz", many, "`gaard arms`") == "`gaard arms` lists what there is"
-    assert suggest("zz", many).startswith("Choose from name0, ")
+    assert suggest("nom", many) == "there are name8, name7, name6 and others"
 
 
 # Names of rewards -----------------------------------------------------------------------------------------------------
@@ -181,6 +181,21 @@ def test_the_catalogue_is_of_the_scenarios_there_are():
         ]
 
 
+@pytest.mark.parametrize(
+    "words",
+    [["train", "--output_dir", "x", "--scenario"], ["check", "--scenario"], ["compare", "--scenario"], ["scenarios"]],
+)
+def test_a_mistyped_scenario_has_a_suggestion(words, capsys):
+    assert refused([*words, "cappd"], capsys).endswith("did you mean 'capped'?")
+    assert refused([*words, "xyz"], capsys).endswith("`gaard scenarios` lists what there is")
+
+
+def test_a_mistyped_arm_is_told_before_anything_else(capsys):
+    assert "'gaa-expectd' is not known: did you mean 'gaa-expected'?" in refused(
+        ["compare", "--arms", "gaa-expectd"], capsys
+    )
+
+
 def cpu_seconds(words) -> float:
     """What the command and its children computed."""
     before = resource.getrusage(resource.RUSAGE_CHILDREN)
@@ -198,6 +213,18 @@ QUICK = {
     "trian": 0.5,
     "train --leanring_rate 1": 0.5,
     "train --output_dir x --reward_funcs my_reward": 0.5,
+    "train --output_dir x --scenario cappd": 0.5,
+    "train --output_dir x --scenario capped --method gaaa": 0.5,
+    "train --output_dir x": 0.5,
+    "train --output_dir x --prompts none.txt": 0.5,
+    "train --output_dir x --prompts [a] --hack_detector foo": 0.5,
+    "train --output_dir x --prompts [a] --reward_funcs none.py:score": 0.5,
+    "check --scenario cappd": 0.5,
+    "scenarios cappd": 0.5,
+    "compare --scenario cappd": 0.5,
+    "compare --scenario capped --arms ppo,gaa-expectd": 0.5,
+    "compare --scenario capped --baseline pp0": 0.5,
+    "compare nosuch.yaml": 0.5,
     "train --help": 1.5,
     "train --help all": 1.5,
     "compare --help": 1.5,

@@ -8,6 +8,7 @@ from gaard import cli
 
 RUN = ["--output_dir", "x", "--prompts", '["w1"]']
 GAA = ["--method", "gaa"]
+CAPPED = ["--scenario", "capped"]
 REFUSED = [
     (["trian"], "command 'trian' is not known: did you mean 'train'?"),
     (["--verison"], "command '--verison' is not known"),
@@ -87,11 +88,14 @@ REFUSED = [
         ["compare", "--arms", "ppo,gaa"],
         "'gaa' is a method with several readings: choose from gaa-text, gaa-code, gaa-expected",
     ),
-    (["compare", "--baseline", "pp0"], "is none of the arms: did you mean 'ppo'? Choose from gaa-expected, ppo"),
+    (
+        ["compare", *CAPPED, "--baseline", "pp0"],
+        "baseline='pp0' is none of the arms: did you mean 'ppo'? Choose from gaa",
+    ),
     (["compare", "--seed", "1:30"], "seed='1:30' must be a whole number"),
     (["compare", "--arms", "ppo,ppo"], "arms names 'ppo' twice"),
     (["compare", "--arms", ""], "arms=[] is no list of arms"),
-    (["compare", "--eval_completions", "0"], "eval_completions=0"),
+    (["compare", *CAPPED, "--eval_completions", "0"], "eval_completions=0"),
     (["models"], "required: action"),
     (["models", "lost"], "invalid choice: 'lost'"),
     (["models", "fetch"], "name a model, such as smollm2-135m"),

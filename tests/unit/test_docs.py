@@ -7,6 +7,7 @@ import pytest
 import yaml
 from markdown.extensions.toc import slugify
 
+from gaard import GAAConfig
 from pages import DOCS, PAGES, ROOT, read
 
 EQUATIONS = [f"G{number}" for number in range(1, 15)]
@@ -69,6 +70,15 @@ def test_the_readme_is_read_in_two_minutes():
     text = read("README.md")
     assert len(text.splitlines()) <= 100
     assert len(text.split()) <= 900
+
+
+def test_what_people_ask_first_of_their_own_model_stands_in_that_section():
+    """LoRA, W&B, and that a text is cut off after so many tokens."""
+    section = read("docs/index.md").partition("## Your own model and reward")[2].partition("\n## ")[0]
+    default = GAAConfig("x").max_completion_length
+    for words in ("max_completion_length=", f"after {default} tokens", "peft_config=LoraConfig", 'report_to="wandb"'):
+        assert words in section
+    assert all(words in read("README.md") for words in ("LoRA", "wandb", "max_completion_length="))
 
 
 def test_the_site_shows_every_page():

@@ -6,14 +6,14 @@ import os
 import subprocess
 import sys
 import time
-import warnings
 from functools import partial
 from pathlib import Path
 
 import pytest
 import torch
 
-from gaard.errors import ConfigError, GaardError, GaardWarning
+from gaard import messages
+from gaard.errors import ConfigError, GaardError
 from gaard.lab.compare import compare
 from gaard.lab.engine import execute
 from gaard.lab.study import study_of_settings
@@ -201,7 +201,7 @@ def within(seconds: float, condition) -> bool:
 
 def warn(number):
     """A task that warns as a run does."""
-    warnings.warn(f"run {number}", GaardWarning, stacklevel=1)
+    messages.warn(f"run {number}")
     return number
 
 

@@ -15,7 +15,6 @@ from gaard import GAAConfig
 from gaard.errors import CheckpointError, ConfigError, GaardWarning
 from gaard.lab.arms import Arm
 from gaard.lab.spec import RunSpec
-from gaard.messages import warnings_in_one_line
 from gaard.methods import GAA, PPO, Fold, Method
 from tiny import tiny_trainer
 
@@ -246,13 +245,6 @@ def test_rewards_that_never_differ_are_told_of_at_the_third_step(tmp_path):
     with pytest.warns(GaardWarning, match=r"step 3: in each of the first 3 rollouts all rewards are the same.*0\.5"):
         short_run(tmp_path, reward=lambda completions, **_: [0.5] * len(completions), method="ppo", max_steps=5)
     assert len((tmp_path / "warnings.jsonl").read_text().splitlines()) == 1
-
-
-def test_the_command_line_shows_a_warning_in_one_line(capsys):
-    with warnings.catch_warnings(), warnings_in_one_line():
-        warnings.simplefilter("always")
-        warnings.warn("look out", GaardWarning, stacklevel=1)
-    assert capsys.readouterr().err == "gaard: warning: look out\n"
 
 
 def test_a_method_of_ones_own_may_warn_and_log(tmp_path):

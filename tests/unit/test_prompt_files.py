@@ -1,6 +1,7 @@
 """Prompts from files: which are read, how, and what is said of those that are not."""
 
 import json
+import re
 
 import polars as pl
 import pytest
@@ -66,17 +67,55 @@ def test_a_table_keeps_conversations(tmp_path):
     [
         ("p.csv", "text\none\n", "no column 'prompt', only text"),
         ("p.csv", "prompt\n", "holds no prompt"),
-        ("p.csv", "", "NoDataError"),
-        ("p.parquet", "no", "ComputeError"),
-        ("gone/p.csv", None, "FileNotFoundError|No such file"),
+        ("p.csv", "", "holds no prompt: its first line names the columns, one of them 'prompt'"),
+        (
+            "p.csv",
+            "prompt,a\n1,2\n\n1,2,3\n",
+            "has 3 columns in line 4, and 2 in its first line: .* into double quotes",
+        ),
+        ("p.csv", "prompt\nhello, you\n", "has 2 columns in line 2, and 1 in its first line"),
+        ("p.csv", 'prompt\n"a\n', "is no table with commas .*: check that every double quote is closed"),
+        ("p.csv", "prompt\n\udce9t\udce9\n", "is not text in UTF-8 .*: save it as such"),
+        ("p.csv", "prompt;answer\na, b;2\n", "seems to be separated by ';': save it with commas"),
+        ("p.csv", "prompt\tanswer\n1\t2\n", "seems to be separated by tabs: save it with commas"),
+        ("p.parquet", "no", "is no Parquet file, or a damaged one: write it anew, or as .jsonl"),
+        ("p.parquet", "", "is no Parquet file, or a damaged one"),
+        ("gone/p.csv", None, "No such file or directory: give a list, or the path of a file"),
+        ("gone/p.parquet", None, "No such file or directory: give a list, or the path of a file"),
     ],
 )
 def test_a_table_that_cannot_be_used_is_refused(tmp_path, name, text, words):
     path = tmp_path / name
     if text is not None:
-        path.write_text(text)
-    with pytest.raises(ConfigError, match=words):
+        path.write_text(text, encoding="utf-8", errors="surrogateescape")
+    with pytest.raises(ConfigError, match=rf"^prompts='{path}'.*{words}") as caught:
         read_prompts(path)
+    assert not re.search(r"Error|engine\.py|[Ss]chema|dtype", str(caught.value))
+
+
+def test_a_folder_with_a_files_ending_is_none(tmp_path):
+    (tmp_path / "p.csv").mkdir()
+    with pytest.raises(ConfigError, match=r"Is a directory"):
+        read_prompts(tmp_path / "p.csv")
+
+
+def test_signs_of_a_pattern_in_a_files_name_are_letters(tmp_path):
+    assert read_prompts(written(tmp_path / "p[1]*.csv", "prompt\none\n")) == [{"prompt": "one"}]
+
+
+@pytest.mark.parametrize(
+    "name", ["data/prompts.json", "data/p.tsv", "data/p.csv.gz", "data/p.csv:train", "data/p.xlsx"]
+)
+def test_a_mistyped_file_is_not_looked_for_on_the_hub(name, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr("gaard.training.prompt_files._data_set", lambda *_: pytest.fail("asked the hub"))
+    with pytest.raises(ConfigError, match=rf"prompts='{name}' is nothing that gaard reads prompts from"):
+        read_prompts(name)
+
+
+def test_a_data_set_may_have_a_dot_in_its_name(monkeypatch):
+    monkeypatch.setattr("gaard.training.prompt_files._data_set", lambda name, split, where: [name, split])
+    assert read_prompts("owner/set-v1.5:test") == ["owner/set-v1.5", "test"]
 
 
 def test_a_data_set_is_read_by_its_split(tmp_path, monkeypatch):

@@ -104,7 +104,7 @@ def test_all_are_listed(capsys):
 @pytest.mark.parametrize(
     ("content", "name", "message"),
     [
-        (None, "caped", "scenario='caped' is not known: choose from capped, .* Did you mean 'capped'"),
+        (None, "caped", "scenario='caped' is not known, .*: did you mean 'capped'"),
         (None, "missing.py", "names the file .*missing.py, which does not exist"),
         ("x = 1 / 0", "own.py", "failed on import with ZeroDivisionError"),
         ("x = 1", "own.py", r"holds 0 scenarios \(none\)"),

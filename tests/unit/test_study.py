@@ -171,7 +171,7 @@ def test_a_study_names_its_baseline_among_its_arms(tmp_path):
     [
         ({"scenarios": []}, "scenarios is empty"),
         ({"scenarios": "capped"}, "scenarios='capped' must be a list"),
-        ({"scenarios": ["cap"]}, "scenario='cap' is not known.*Did you mean 'capped'"),
+        ({"scenarios": ["cap"]}, "scenario='cap' is not known.*did you mean 'capped'"),
         ({"scenarios": ["capped", "capped"]}, "names one twice"),
         ({"arms": []}, r"arms=\[\] is no list of arms"),
         ({"arms": ["ppo", "fodl"]}, "'fodl' is not known: did you mean 'fold'"),

@@ -36,9 +36,11 @@ def main(words: list[str]) -> int:
     arguments = parser.parse_args(words)
     settings = given_settings(arguments)
     from gaard.errors import ConfigError
+    from gaard.lab.spec import RunSpec, check_given
+
+    check_given(settings)
     from gaard.lab.check import COMPLETIONS, check
     from gaard.lab.scenarios import with_scenario
-    from gaard.lab.spec import RunSpec
 
     count = COMPLETIONS if arguments.completions is None else arguments.completions
     if count < 2:

@@ -21,11 +21,13 @@ def main(words: list[str]) -> int:
     parser = plain_parser("scenarios", "Scenarios that train and compare know by name (--scenario NAME).")
     parser.add_argument("name", nargs="?", type=str, help="one scenario, or path/to/file.py, in full")
     name = parser.parse_args(words).name
+    from gaard.lab.catalogue import CATALOGUE, check_scenario_name
+
+    if name is not None:
+        check_scenario_name(name)
     from gaard.report.tables import scenario_table, scenarios_table
 
     if name is None:
-        from gaard.lab.catalogue import CATALOGUE
-
         show(scenarios_table(CATALOGUE.values()))
     else:
         from gaard.lab.scenarios import find_scenario

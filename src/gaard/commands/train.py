@@ -31,8 +31,9 @@ def main(words: list[str]) -> int:
     parser = add_settings(plain_parser("train", about, "[--OPTION VALUE ...]", EXAMPLES), asks_for_all(words))
     check_options(words, ())
     settings = _with_output_dir(given_settings(parser.parse_args(words)))
-    from gaard.lab.spec import RunSpec, build_trainer
+    from gaard.lab.spec import RunSpec, build_trainer, check_given
 
+    check_given(settings)
     if settings.get("scenario"):
         from gaard.lab.scenarios import with_scenario
 

@@ -2,6 +2,10 @@
 
 from dataclasses import dataclass
 
+from gaard.errors import ConfigError
+from gaard.settings import suggest
+from gaard.user_code import existing_file, named_file
+
 WORD, PHILOSOPHER = "story", "Nietzsche"
 LONG, REPEATED, VERY_POSITIVE = 28, 0.25, 0.88  # words, share of words, sentiment: from there on a hack
 
@@ -54,3 +58,24 @@ _ALL = (
 )
 # fmt: on
 CATALOGUE = {entry.name: entry for entry in _ALL}
+
+
+def check_scenario_name(name: object) -> None:
+    """Refuse what names no scenario, without torch, which their rewards need.
+
+    Args:
+        name: As :func:`gaard.lab.scenarios.find_scenario` takes it.
+
+    Raises:
+        ConfigError: For a name that is not known, or a file that is not there.
+    """
+    if not isinstance(name, str):
+        raise ConfigError(f"scenario={name!r} must be a name: choose from {', '.join(CATALOGUE)}")
+    file = named_file(name)
+    if file is not None:
+        existing_file(file[0], f"scenario={name!r}")
+    elif name not in CATALOGUE:
+        raise ConfigError(
+            f"scenario={name!r} is not known, and is no Python file of your own, path/to/file.py: "
+            f"{suggest(name, CATALOGUE, '`gaard scenarios`')}"
+        )

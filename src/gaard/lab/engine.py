@@ -12,7 +12,6 @@ from typing import TypeVar
 import torch
 
 from gaard.errors import GaardError
-from gaard.messages import print_warnings_in_one_line
 
 T = TypeVar("T")
 TICK = 1.0  # seconds between looks at how far the others are
@@ -70,9 +69,8 @@ def execute(
 
 
 def _begin(threads: int) -> None:
-    """Take a share of the threads, warn in one line, and end with the process that began this one, however it ends."""
+    """Take a share of the threads, and end with the process that began this one, however it ends."""
     torch.set_num_threads(threads)
-    print_warnings_in_one_line()
     parent = multiprocessing.parent_process()
 
     def end_with_parent() -> None:

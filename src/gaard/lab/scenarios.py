@@ -9,9 +9,18 @@ from dataclasses import dataclass, field, fields, replace
 from functools import partial
 from typing import Any
 
-from gaard.errors import ConfigError, did_you_mean
+from gaard.errors import ConfigError
 from gaard.lab.arms import OF_ARMS, RUN_CONTROLS
-from gaard.lab.catalogue import CATALOGUE, LONG, PHILOSOPHER, REPEATED, VERY_POSITIVE, WORD, Reach
+from gaard.lab.catalogue import (
+    CATALOGUE,
+    LONG,
+    PHILOSOPHER,
+    REPEATED,
+    VERY_POSITIVE,
+    WORD,
+    Reach,
+    check_scenario_name,
+)
 from gaard.lab.files import in_python_file
 from gaard.lab.spec import check_settings, layered
 from gaard.rewards import (
@@ -234,17 +243,9 @@ def find_scenario(name: str) -> Scenario:
     Raises:
         ConfigError: For a name that is not known, or a file without it.
     """
-    if not isinstance(name, str):
-        raise ConfigError(f"scenario={name!r} must be a name: choose from {', '.join(SCENARIOS)}")
-    if name in SCENARIOS:
-        return SCENARIOS[name]()
+    check_scenario_name(name)
     found = in_python_file(name, Scenario, f"scenario={name!r}")
-    if found is None:
-        raise ConfigError(
-            f"scenario={name!r} is not known: choose from {', '.join(SCENARIOS)}, or name a Python file, "
-            f"path/to/file.py.{did_you_mean(name, SCENARIOS)}"
-        )
-    return replace(found, name=name)
+    return SCENARIOS[name]() if found is None else replace(found, name=name)
 
 
 def with_scenario(settings: Mapping[str, Any]) -> dict[str, Any]:

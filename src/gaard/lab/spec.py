@@ -7,11 +7,13 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from gaard.errors import ConfigError
+from gaard.lab.catalogue import check_scenario_name
 from gaard.methods import ESTIMATORS, GAE, METHODS
 from gaard.regularizers import REGULARIZERS
-from gaard.reward_names import check_reward_name
+from gaard.reward_names import check_function_name, check_reward_name, names_function
 from gaard.settings import OF_RUNS, Options, check_keys
 from gaard.training.config import GAAConfig
+from gaard.training.prompt_files import check_prompts, read_prompts
 from gaard.training.trl_names import told_of_trl
 from gaard.yaml_files import read_mapping
 
@@ -74,6 +76,7 @@ CHOSEN: dict[str, Mapping[str, type[Options]]] = {
     "advantages": ESTIMATORS,
     "regularizers": REGULARIZERS,
 }
+TOGETHER = ("batch_size", "num_mini_batches")  # one of them may be the scenario's
 OF_FOLDERS = ("overwrite", "accept_changed_rewards")  # what is asked of a folder that is there
 REWARD_FIELDS = (
     "reward_funcs",
@@ -187,6 +190,29 @@ def _of_run(config: Mapping[str, Any], path: str | Path) -> dict[str, Any]:
     return {key: value for key, value in config.items() if key not in ("output_dir", *OF_FOLDERS)}
 
 
+def check_given(settings: Mapping[str, Any]) -> None:
+    """Refuse what can be refused of settings before torch is imported and the scenario completes them.
+
+    Args:
+        settings: Fields of a run.
+
+    Raises:
+        ConfigError: For a value that cannot be, or a name of a scenario, of prompts or of a file that is not there.
+    """
+    if settings.get("scenario"):
+        check_scenario_name(settings["scenario"])
+    alone = {key: value for key, value in settings.items() if key not in TOGETHER}
+    spec = RunSpec(**{"output_dir": "unused", **alone})
+    if spec.prompts or not spec.scenario:
+        check_prompts(spec.prompts)
+    for names in (spec.reward_funcs, spec.true_reward_funcs, spec.judge_reward_funcs):
+        for name in [] if names is None else _names(names):
+            if name.endswith(".py") or names_function(name):
+                check_function_name(name, f"the reward {name!r}")
+    if spec.hack_detector is not None:
+        check_function_name(spec.hack_detector, f"hack_detector={spec.hack_detector!r}")
+
+
 def build_trainer(spec: RunSpec) -> "GAATrainer":
     """The trainer of a run.
 
@@ -200,7 +226,6 @@ def build_trainer(spec: RunSpec) -> "GAATrainer":
         ConfigError: For settings, prompts or rewards that cannot be used.
         ModelError: For a model that cannot be loaded or trained.
     """
-    from gaard.training.prompt_files import read_prompts
     from gaard.training.trainer import GAATrainer
 
     dataset = read_prompts(spec.prompts)

@@ -9,8 +9,8 @@ from typing import Any
 
 from gaard.errors import ConfigError
 from gaard.lab.arms import OF_ARMS, UNTRAINED, Arm, find_arms
-from gaard.lab.scenarios import find_scenario
-from gaard.lab.spec import RunSpec, check_settings, layered
+from gaard.lab.catalogue import check_scenario_name
+from gaard.lab.spec import RunSpec, check_given, check_settings, layered
 from gaard.settings import check_keys, suggest
 from gaard.training.identity import determining_settings
 from gaard.yaml_files import read_mapping
@@ -144,21 +144,30 @@ def build_study(
     if own := next((key for key in settings if key in OWN_SETTINGS), None):
         raise ConfigError(f"settings hold {own!r}, which a study sets for each run: take it out")
     _check_no_method(settings)
+    found_arms = find_arms(arms)
+    arm_names = [arm.name for arm in found_arms]
+    if baseline is not None and baseline not in arm_names:
+        raise ConfigError(f"baseline={baseline!r} is none of the arms: {suggest(str(baseline), arm_names)}")
+    _check_seeds(seeds)
+    for name in names:
+        check_scenario_name(name)
+    from gaard.lab.scenarios import find_scenario  # imports torch, which no typo should wait for
+
     found = {_label(name): find_scenario(name) for name in names}
     scenarios = {label: scenario.settings() for label, scenario in found.items()} or {OWN_SCENARIO: {}}
     controls = {label: _label(scenario.control) if scenario.control else None for label, scenario in found.items()}
     about = {label: {**scenario.about(), "control": controls[label]} for label, scenario in found.items()}
     if names and len(scenarios) < len(names):
         raise ConfigError(f"scenarios={names!r} names one twice, or two whose folders would have the same name")
+    return Study(scenarios, found_arms, seeds, baseline or arm_names[0], dict(settings), summary, about)
+
+
+def _check_seeds(seeds: list[int]) -> None:
+    """Distinct whole numbers."""
     if not seeds or not all(isinstance(seed, int) and not isinstance(seed, bool) and seed >= 0 for seed in seeds):
         raise ConfigError(f"seeds={seeds!r} must be some whole numbers, 0 or more")
     if len(set(seeds)) < len(seeds):
         raise ConfigError(f"seeds={seeds!r} names a seed twice")
-    found_arms = find_arms(arms)
-    names = [arm.name for arm in found_arms]
-    if baseline is not None and baseline not in names:
-        raise ConfigError(f"baseline={baseline!r} is none of the arms: {suggest(str(baseline), names)}")
-    return Study(scenarios, found_arms, seeds, baseline or names[0], dict(settings), summary, about)
 
 
 def study_of_settings(
@@ -180,7 +189,9 @@ def study_of_settings(
     """
     name = settings.get("scenario")
     _check_no_method(settings)
-    study = build_study([name] if name else [], arms, seeds, {}, baseline=baseline)
+    found = find_arms(arms)
+    check_given(settings)
+    study = build_study([name] if name else [], found, seeds, {}, baseline=baseline)
     return replace(study, settings=dict(settings))
 
 

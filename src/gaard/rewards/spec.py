@@ -9,7 +9,7 @@ from typing import Any
 
 from gaard.errors import ConfigError, ModelError, did_you_mean
 from gaard.messages import one_line, shortened
-from gaard.reward_names import FORMS, HONEYPOT, check_reward_name
+from gaard.reward_names import FORMS, HONEYPOT, check_function_name, check_reward_name, names_function
 from gaard.rewards.classifier import ClassifierReward
 from gaard.rewards.combination import checked_weights, combine
 from gaard.rewards.honeypot import check_honeypot
@@ -79,13 +79,11 @@ def function_from_name(name: str, field: str) -> Callable[..., Any]:
 
 def _own_function(name: str, what: str) -> Any:
     """What stands behind the colon of a name; None if it is no name of a function."""
-    source, colon, attribute = name.rpartition(":")
-    # A drive letter's colon stands before a slash, so what follows it is no identifier.
-    if colon and (attribute.isidentifier() or source.endswith(".py")):
+    if name.endswith(".py") or names_function(name):
+        check_function_name(name, what)
+        source, _, attribute = name.rpartition(":")
         module = import_file(Path(source), what) if source.endswith(".py") else _import_module(source, what)
         return _callable_in(module, source, attribute, what)
-    if name.endswith(".py"):
-        raise ConfigError(f"{what} names a file but no function in it: write {name}:function")
     return None
 
 

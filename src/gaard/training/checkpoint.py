@@ -9,7 +9,7 @@ import json
 import os
 import random
 import shutil
-import warnings
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -20,7 +20,8 @@ from safetensors.torch import load_file, load_model, save_file, save_model
 from torch import Tensor, nn
 from torch.optim import Optimizer
 
-from gaard.errors import CheckpointError, GaardWarning
+from gaard.errors import CheckpointError
+from gaard.messages import warn
 
 FORMAT = 4
 POLICY, OPTIMIZER, STATE = "policy.safetensors", "optimizer.safetensors", "state.json"
@@ -139,15 +140,20 @@ def _step(path: Path) -> int:
 
 
 def load_checkpoint(
-    folder: Path, model: nn.Module, optimizer: Optimizer, reference: nn.Module | None = None
+    folder: Path,
+    model: nn.Module,
+    optimizer: Optimizer,
+    reference: nn.Module | None = None,
+    warn: Callable[[str], None] = warn,
 ) -> dict[str, Any] | None:
-    """Load the newest checkpoint that is whole; warn of each damaged one that is passed over.
+    """Load the newest checkpoint that is whole, passing over damaged ones.
 
     Args:
         folder: The run's checkpoint folder.
         model: Receives the weights.
         optimizer: Receives its state, if it was saved.
         reference: Receives the reference's weights, where it moves.
+        warn: Told of each damaged one.
 
     Returns:
         The state that :func:`save_checkpoint` was given, with ``step``; None if there is no checkpoint.
@@ -163,9 +169,7 @@ def load_checkpoint(
             if reference is not None:
                 load_model(reference, str(path / REFERENCE))
         except (OSError, ValueError, KeyError, SafetensorError, RuntimeError) as error:
-            warnings.warn(
-                f"checkpoint {path} is damaged ({error}); falling back to the one before it", GaardWarning, stacklevel=2
-            )
+            warn(f"checkpoint {path} is damaged ({error}); falling back to the one before it")
             continue
         if OPTIMIZER in state["hashes"]:
             _load_optimizer(optimizer, load_file(str(path / OPTIMIZER)), state["param_groups"])

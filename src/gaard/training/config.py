@@ -12,6 +12,7 @@ from gaard.methods import Estimator, Method, find_estimator, find_method
 from gaard.methods.experience import Observation
 from gaard.regularizers import Regularizer, find_regularizers
 from gaard.settings import (
+    OF_RUNS,
     Count,
     Named,
     NotNegative,
@@ -130,7 +131,7 @@ class GAAConfig:
         known = [field.name for field in dataclasses.fields(cls)]
         for name in given:
             if name not in known:
-                told = told_of_trl(name) or suggest(name, known)
+                told = told_of_trl(name) or suggest(name, known, OF_RUNS)
                 raise ConfigError(f"{cls.__name__}({name}=…): there is no such setting: {told}")
         return super().__new__(cls)
 

@@ -9,12 +9,13 @@ import sys
 from collections.abc import Mapping
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any
-
-import torch
+from typing import TYPE_CHECKING, Any
 
 import gaard
 from gaard.version import ALGORITHM_VERSION, __version__
+
+if TYPE_CHECKING:  # a typo in a study should not wait for torch
+    import torch
 
 # Settings that a run's results do not depend on, or that stand in its record by their content: of model, rewards and
 # prompts it is not the names that count.
@@ -64,7 +65,7 @@ def fingerprint(record: Mapping[str, Any]) -> str:
     return hashlib.sha256(json.dumps(determining(record), sort_keys=True).encode()).hexdigest()[:12]
 
 
-def code_facts(device: torch.device) -> dict[str, Any]:
+def code_facts(device: "torch.device") -> dict[str, Any]:
     """By what a run is made: versions, commit, machine, command and date (UTC).
 
     They tell why numbers differ in their last digits.
@@ -75,6 +76,8 @@ def code_facts(device: torch.device) -> dict[str, Any]:
     Returns:
         JSON-serialisable.
     """
+    import torch
+
     cuda = device.type == "cuda"
     return {
         "gaard": __version__,

@@ -1,13 +1,14 @@
 """Prompts from files and from data sets of the Hugging Face hub."""
 
+import csv
+import errno
 import importlib.util
+import io
 import json
 import os
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
-
-import polars as pl
 
 from gaard.errors import ConfigError
 from gaard.messages import one_line
@@ -27,11 +28,7 @@ def read_prompts(prompts: list[Any] | str | os.PathLike[str]) -> list[Any]:
     Raises:
         ConfigError: If there are none, or they cannot be read.
     """
-    if not prompts:
-        raise ConfigError(
-            f"prompts is empty: give a list of prompts, or {KNOWN}; a scenario's come with "
-            "gaard.lab.scenarios.with_scenario(settings)"
-        )
+    check_prompts(prompts)
     if not isinstance(prompts, (str, os.PathLike)):
         return list(prompts)
     where = f"prompts={str(prompts)!r}"
@@ -40,9 +37,35 @@ def read_prompts(prompts: list[Any] | str | os.PathLike[str]) -> list[Any]:
     if read is not None:
         return read(path, where)
     name, _, split = str(prompts).partition(":")
-    if path.exists() or name.count("/") != 1 or name.startswith((".", "/", "~")):
-        raise ConfigError(f"{where} is nothing that gaard reads prompts from: give a list, or {KNOWN}")
     return _data_set(name, split or "train", where)
+
+
+def check_prompts(prompts: list[Any] | str | os.PathLike[str]) -> None:
+    """Refuse what names no prompts, without reading a file or asking the hub.
+
+    Args:
+        prompts: As for :func:`read_prompts`.
+
+    Raises:
+        ConfigError: If there are none, or the file is not there, or is of a kind that is not read.
+    """
+    if not prompts:
+        raise ConfigError(
+            f"prompts is empty: give a list of prompts, or {KNOWN}; a scenario's come with "
+            "gaard.lab.scenarios.with_scenario(settings)"
+        )
+    if not isinstance(prompts, (str, os.PathLike)):
+        return
+    where = f"prompts={str(prompts)!r}"
+    path = expanded(Path(prompts), "prompts")
+    if path.suffix.lower() in READERS:
+        if not path.exists():
+            raise ConfigError(f"{where}: {os.strerror(errno.ENOENT)}: {REMEDY}")
+        return
+    name = str(prompts).partition(":")[0]
+    is_file = path.exists() or Path(name).suffix.lower() in (*READERS, *OF_FILES.split())
+    if is_file or name.count("/") != 1 or name.startswith((".", "/", "~")):
+        raise ConfigError(f"{where} is nothing that gaard reads prompts from: give a list, or {KNOWN}")
 
 
 def _lines(path: Path, where: str) -> list[str]:
@@ -55,18 +78,21 @@ def _json_lines(path: Path, where: str) -> list[Any]:
 
 def _numbered_lines(path: Path, where: str) -> list[tuple[int, str]]:
     """The lines that are not blank, with their numbers."""
-    try:
-        # "sig": a byte order mark is no part of the text. Not splitlines(), which also splits at line separators inside
-        # a prompt.
-        lines = path.read_text(encoding="utf-8-sig").split("\n")
-    except OSError as error:
-        raise ConfigError(f"{where}: {error.strerror}: give a list, or the path of a file") from None
-    except UnicodeDecodeError as error:
-        raise ConfigError(f"{where} is not text in UTF-8 ({error}): save it as such") from None
-    found = [(number, line) for number, line in enumerate(lines, 1) if line.strip()]
+    # Not splitlines(), which also splits at line separators inside a prompt.
+    found = [(number, line) for number, line in enumerate(_text(path, where).split("\n"), 1) if line.strip()]
     if not found:
         raise ConfigError(f"{where} holds no prompt: write one a line")
     return found
+
+
+def _text(path: Path, where: str) -> str:
+    """A file's text."""
+    try:
+        return path.read_text(encoding="utf-8-sig")  # "sig": a byte order mark is no part of the text
+    except OSError as error:
+        raise ConfigError(f"{where}: {error.strerror}: {REMEDY}") from None
+    except UnicodeDecodeError as error:
+        raise ConfigError(f"{where} is not text in UTF-8 ({error}): save it as such") from None
 
 
 def _row(line: str, where: str) -> Any:
@@ -78,19 +104,45 @@ def _row(line: str, where: str) -> Any:
 
 def _csv(path: Path, where: str) -> list[Any]:
     """Rows of text by the names in the first line: what a number or a date is, the user's reward knows."""
-    return _table(lambda: pl.read_csv(path, infer_schema=False), where)
+    import polars as pl
+
+    text = _text(path, where)
+    first = text.strip().partition("\n")[0]
+    if not first:
+        raise ConfigError(f"{where} holds no prompt: its first line names the columns, one of them 'prompt'")
+    other = next((name for sign, name in SEPARATORS.items() if sign in first and "," not in first), None)
+    if other:
+        raise ConfigError(f"{where} seems to be separated by {other}: save it with commas between the columns")
+    try:
+        frame = pl.read_csv(text.encode(), infer_schema=False)
+    except pl.exceptions.PolarsError:
+        raise ConfigError(f"{where} {_wrong_in_csv(text)}") from None
+    return _with_prompts(frame.columns, frame.to_dicts(), where)
+
+
+def _wrong_in_csv(text: str) -> str:
+    """Why a table of comma-separated values cannot be read."""
+    rows = csv.reader(io.StringIO(text))
+    try:
+        columns = len(next(rows))
+        for row in rows:
+            if len(row) > columns:
+                found = f"has {len(row)} columns in line {rows.line_num}, and {columns} in its first line"
+                return f"{found}: put a text that holds commas into double quotes"
+    except csv.Error:  # such as a field without end
+        pass
+    return "is no table with commas between its columns: check that every double quote is closed"
 
 
 def _parquet(path: Path, where: str) -> list[Any]:
-    return _table(lambda: pl.read_parquet(path), where)
+    import polars as pl
 
-
-def _table(read: Callable[[], pl.DataFrame], where: str) -> list[Any]:
-    """Rows of a table with a column of prompts."""
     try:
-        frame = read()
-    except (OSError, pl.exceptions.PolarsError) as error:
-        raise ConfigError(f"{where}: {one_line(error)}: give a file that can be read") from error
+        frame = pl.read_parquet(path.read_bytes())
+    except OSError as error:
+        raise ConfigError(f"{where}: {error.strerror}: {REMEDY}") from None
+    except pl.exceptions.PolarsError:
+        raise ConfigError(f"{where} is no Parquet file, or a damaged one: write it anew, or as .jsonl") from None
     return _with_prompts(frame.columns, frame.to_dicts(), where)
 
 
@@ -121,6 +173,13 @@ READERS: dict[str, Callable[[Path, str], list[Any]]] = {
     ".csv": _csv,
     ".parquet": _parquet,
 }
+# Endings of files that are not read; else `data/prompts.json` would be looked for on the hub.
+OF_FILES = (
+    ".json .json5 .ndjson .tsv .tab .xls .xlsx .ods .yaml .yml .xml .html .md .doc .docx .pdf .arrow .feather .avro "
+    ".pkl .pickle .npy .npz .db .sqlite .py .gz .bz2 .xz .zst .zip .tar"
+)
+SEPARATORS = {";": "';'", "\t": "tabs", "|": "'|'"}  # in place of commas
+REMEDY = "give a list, or the path of a file that can be read"
 KNOWN = (
     "a file that ends in .txt (a prompt a line), .jsonl (a row of JSON a line), .csv or .parquet (with a column "
     "'prompt'), or a data set of the hub, owner/name:split"

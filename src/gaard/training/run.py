@@ -2,7 +2,6 @@
 
 import contextlib
 import json
-import warnings
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -14,7 +13,8 @@ from torch import Tensor
 from torch.optim import Optimizer
 from torch.optim.lr_scheduler import LambdaLR
 
-from gaard.errors import GaardError, GaardWarning
+from gaard.errors import GaardError
+from gaard.messages import warn
 from gaard.method.token_worth import TokenMemory
 from gaard.policy.model import PolicyWithValue
 from gaard.training import runlog
@@ -95,12 +95,16 @@ class Run:
         state: What training changes.
         args: The run's settings.
         accelerator: Tells which process writes.
+        told: What is to be warned of before there is a folder.
     """
 
-    def __init__(self, state: TrainingState, args: GAAConfig, accelerator: Accelerator):
+    def __init__(self, state: TrainingState, args: GAAConfig, accelerator: Accelerator, told: Sequence[str] = ()):
         self.state, self.args, self.accelerator = state, args, accelerator
         self.log = runlog.RunLog(Path(args.output_dir))
         self._claimed = self._open = self._locked = False
+        self._unkept: list[str] = []  # warnings of before the folder was this run's
+        for sentence in told:
+            self.warn(sentence)
 
     @property
     def finished(self) -> bool:
@@ -155,7 +159,8 @@ class Run:
         overtaken = entered and newest_step(self.log.checkpoints) > state.step  # by a process that was there meanwhile
         if self._open and not state.torn and not overtaken:
             return
-        plain = load_checkpoint(self.log.checkpoints, state.policy, state.optimizer, state.reference)
+        self._open = False
+        plain = load_checkpoint(self.log.checkpoints, state.policy, state.optimizer, state.reference, self.warn)
         if plain is not None:
             state.restore(plain)
         elif state.torn:
@@ -164,7 +169,8 @@ class Run:
                 "new trainer"
             )
         if self.accelerator.is_main_process:
-            self.log.truncate(state.step)
+            self.log.truncate(state.step, self.warn)
+            self._keep_warnings()
             if not self.finished:  # what was measured before is not of the policy that is to come
                 (self.log.folder / runlog.EVALUATION).unlink(missing_ok=True)
         self._open = True
@@ -216,16 +222,33 @@ class Run:
         if self.accelerator.is_main_process:
             write_file(self.log.folder / runlog.EVALUATION, json.dumps(measures, indent=2) + "\n")
 
-    def warn(self, sentences: Sequence[str]) -> None:
-        """Keep warnings in the run's folder, and show them.
+    def warn(self, sentence: str) -> None:
+        """Keep a warning in the run's folder, as soon as that is the run's, and show it; on one process.
 
         Args:
-            sentences: Of the step that goes on.
+            sentence: What to say; it is kept once, however often it is said.
         """
-        step = self.state.step + 1
-        self.log.write(runlog.WARNINGS, [{"step": step, "warning": sentence} for sentence in sentences])
-        for sentence in sentences:
-            warnings.warn(f"step {step}: {sentence}", GaardWarning, stacklevel=4)
+        if not self.accelerator.is_main_process:
+            return
+        self._unkept.append(sentence)
+        if not self._open:
+            warn(sentence)
+            return
+        self._keep_warnings()
+        warn(f"step {self._step_told}: {sentence}")
+
+    @property
+    def _step_told(self) -> int:
+        """The step that a warning is of: the one that goes on, or the last."""
+        return self.state.step if self.finished else self.state.step + 1
+
+    def _keep_warnings(self) -> None:
+        """Write those that the folder does not have yet."""
+        kept = [row["warning"] for row in self.log.read(runlog.WARNINGS)]
+        new = [sentence for sentence in dict.fromkeys(self._unkept) if sentence not in kept]
+        if new:
+            self.log.write(runlog.WARNINGS, [{"step": self._step_told, "warning": sentence} for sentence in new])
+        self._unkept.clear()
 
     @contextlib.contextmanager
     def trackers(self, record: Mapping[str, Any]) -> Any:

@@ -6,11 +6,12 @@
 import contextlib
 import json
 import shutil
-import warnings
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from gaard.errors import CheckpointError, ConfigError, GaardWarning
+from gaard.errors import CheckpointError, ConfigError
+from gaard.messages import warn
 from gaard.training.checkpoint import disk_error, write_file
 from gaard.training.difference import difference
 from gaard.training.extension import check_extension, with_max_steps
@@ -111,11 +112,12 @@ class RunLog:
         for name in (CHECKPOINTS, TRACKED):
             shutil.rmtree(self.folder / name, ignore_errors=True)
 
-    def truncate(self, step: int) -> None:
+    def truncate(self, step: int, warn: Callable[[str], None] = warn) -> None:
         """Forget what was logged after ``step``: the continued run will write it again.
 
         Args:
-            step: The last step to keep; a warning names those before it whose metrics are not there.
+            step: The last step to keep.
+            warn: Told of steps up to that one whose metrics are not there.
         """
         for name in STEP_FILES:
             path = self.folder / name
@@ -124,12 +126,10 @@ class RunLog:
         logged = {row["step"] for row in self.read(METRICS)}
         missing = [number for number in range(1, step + 1) if number not in logged]
         if missing:
-            warnings.warn(
+            warn(
                 f"{self.folder / METRICS} lacks {len(missing)} of the {step} steps that the checkpoint has behind it "
                 f"(from step {missing[0]} on): the disk or another program lost them. Training goes on; for a whole "
-                "record, --overwrite starts it again",
-                GaardWarning,
-                stacklevel=2,
+                "record, --overwrite starts it again"
             )
 
     def write(self, name: str, rows: list[dict[str, Any]]) -> None:

@@ -2,7 +2,7 @@
 
 import atexit
 import importlib.util
-import warnings
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -11,8 +11,8 @@ from accelerate import Accelerator
 from accelerate.state import AcceleratorState
 from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
-from gaard.errors import ConfigError, GaardWarning, ModelError
-from gaard.messages import one_line
+from gaard.errors import ConfigError, ModelError
+from gaard.messages import one_line, warn
 from gaard.models.loading import check_vocabulary, load_model_and_tokenizer
 from gaard.policy import kernels
 from gaard.training.config import GAAConfig
@@ -66,13 +66,16 @@ def end_process_group() -> None:
 
 
 def load(
-    model: str | Path | PreTrainedModel, tokenizer: PreTrainedTokenizerBase | None
+    model: str | Path | PreTrainedModel,
+    tokenizer: PreTrainedTokenizerBase | None,
+    warn: Callable[[str], None] = warn,
 ) -> tuple[PreTrainedModel, PreTrainedTokenizerBase]:
     """The model in float32, and a tokenizer that fits it.
 
     Args:
         model: A name, a path, or a loaded model.
         tokenizer: The user's, if any.
+        warn: Told if the model was in half precision.
 
     Returns:
         Both.
@@ -93,11 +96,9 @@ def load(
         lm, own = load_model_and_tokenizer(model)
         tokenizer = tokenizer or own
     if lm.dtype in (torch.bfloat16, torch.float16):
-        warnings.warn(
+        warn(
             f"the model is in {lm.dtype}, in which small updates are lost: training it in float32; bf16=True makes "
-            "forwards and backwards bfloat16",
-            GaardWarning,
-            stacklevel=3,
+            "forwards and backwards bfloat16"
         )
         lm = lm.float()
     embedded = lm.get_input_embeddings().weight.shape[0]

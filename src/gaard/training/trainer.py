@@ -34,6 +34,7 @@ from gaard.training.run import Run, TrainingState
 from gaard.training.scoring import HackDetector, RewardFunctions, Scorer
 from gaard.training.setup import add_adapter, build_accelerator, eos_token_ids, load
 from gaard.training.texts import sample_rows
+from gaard.training.trl_names import refusing_others
 from gaard.training.update import add_gradients, check_finite, minibatches
 from gaard.version import ALGORITHM_VERSION
 
@@ -61,6 +62,7 @@ class GAATrainer:
         ModelError: For a model that cannot be loaded or trained.
     """
 
+    @refusing_others
     def __init__(
         self,
         model: str | Path | PreTrainedModel,
@@ -79,7 +81,8 @@ class GAATrainer:
         self.scorer = Scorer(reward_funcs, reward_weights, true_reward_funcs, hack_detector, judge_reward_funcs)
         self.scorer.trained(args.trained_reward)
         self.accelerator = build_accelerator(args)
-        lm, self.tokenizer = load(model, processing_class)
+        told: list[str] = []
+        lm, self.tokenizer = load(model, processing_class, told.append)
         if peft_config is not None:
             add_adapter(lm, peft_config)
         self.prompts = PromptStream(train_dataset, self.tokenizer)
@@ -104,7 +107,7 @@ class GAATrainer:
             *(self.policy, moving, self.optimizer.optimizer, scheduler, self.prompts, self.generator),
             self.collector.baseline_scores,
         )
-        self.run = Run(self.state, args, self.accelerator)
+        self.run = Run(self.state, args, self.accelerator, told)
         self._failure: GaardError | None = None
         self._record: dict[str, Any] = {}
 
@@ -154,9 +157,9 @@ class GAATrainer:
         """Say what is to be said of the run's first rollouts, here and in its folder."""
         if self.state.warned:
             return
-        self.state.warned, sentences = heard(rollout, self.state.step + 1, self.args.method)
-        if sentences and self.accelerator.is_main_process:
-            self.run.warn(sentences)
+        self.state.warned, sentences = heard(rollout, self.state.step + 1, self.args.max_steps, self.args.method)
+        for sentence in sentences:
+            self.run.warn(sentence)
 
     def _updates(self, experience: Experience) -> list[dict[str, Tensor]]:
         """The epochs over one rollout; cut short by a gradient that is not finite, after which training stops."""
