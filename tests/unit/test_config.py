@@ -16,8 +16,9 @@ from gaard.methods import METHODS
 from gaard.rewards import honeypot
 from gaard.training import update
 from gaard.training.identity import NOT_IDENTITY
-from tiny import tiny_trainer, words_reward
+from tiny import bait_reward, tiny_trainer, words_reward
 
+BAIT = {"reward": bait_reward}  # so that gaa finds a gap
 BAITED = honeypot(words_reward, word="bait")
 
 # Field → another value that must change what is learned, and what else that takes to be seen.
@@ -51,14 +52,14 @@ CHANGES_LEARNING = {
 CHANGES_WITH = {
     "method.fold.threshold": (0.5, {}),
     "method.gaa.reading": ("code", {}),
-    "method.gaa.greedy_ratio": ("sampled", {}),
-    "method.gaa.granularity": ("minibatch", {}),
-    "method.gaa.scaled_terms": ("objective", {}),
-    "method.gaa.greedy_clip": ("inside", {"cliprange": 0.02}),
-    "method.gaa.greedy_value": ("samples", {}),
-    "method.gaa.candidates": (4, {}),
-    "method.gaa.eta_scale": (0.5, {}),
-    "method.gaa.sigma_scale": (1.0, {}),
+    "method.gaa.greedy_ratio": ("sampled", BAIT),
+    "method.gaa.granularity": ("minibatch", BAIT),
+    "method.gaa.scaled_terms": ("objective", BAIT),
+    "method.gaa.greedy_clip": ("inside", {**BAIT, "cliprange": 0.02}),
+    "method.gaa.greedy_value": ("critic", BAIT),
+    "method.gaa.candidates": (4, BAIT),
+    "method.gaa.eta_scale": (0.5, BAIT),
+    "method.gaa.sigma_scale": (1.0, BAIT),
     "advantages.gae.gamma": (0.9, {}),
     "advantages.gae.lam": (0.5, {}),
     "advantages.gae.value_learning_rate": (2e-3, {}),
@@ -107,7 +108,7 @@ def differ(one, other) -> bool:
 def test_the_field_changes_what_is_learned_by_every_method(name, method, tmp_path, with_defaults):
     value, context = CHANGES_LEARNING[name]
     value = "gaa" if name == "method" and method == "fold" else value
-    context = {"method": method, **context}
+    context = {"method": method, **(BAIT if name == "method" else {}), **context}
     assert differ(with_defaults(context), learned(tmp_path, **(context | {name: value})))
 
 

@@ -230,6 +230,6 @@ def test_a_changed_scenario_file_is_another_run(own, tmp_path):
     compare(study, tmp_path / "out")
     before = (tmp_path / "out" / "results.json").read_bytes()
     Path(own).write_text(OWN.replace('text.count("!")) for', 'text.count("?")) for'))
-    with pytest.raises(CheckpointError, match=r"own(.*\n)+.*rewards"):
+    with pytest.raises(CheckpointError, match=r"own(.*\n)+.*the code of reward own.py:exclaim changed"):
         compare(study, tmp_path / "out")
     assert (tmp_path / "out" / "results.json").read_bytes() == before
