@@ -11,9 +11,8 @@ import pytest
 from transformers import TrainingArguments
 
 from gaard import GAAConfig, GAATrainer
-from gaard.errors import ConfigError
+from gaard.errors import FEW, ConfigError
 from gaard.lab.spec import read_config
-from gaard.settings import FEW
 from gaard.training.trl_names import ARGUMENTS, NAMES, SETTINGS, told_of_trl
 
 PAGE = (Path(__file__).parents[2] / "docs" / "from-trl.md").read_text(encoding="utf-8")
