@@ -52,7 +52,7 @@ def find_suspects(run: RunFiles) -> Found:
     alarm = claim(found)
     rows = tuple({"cells": cells(one), "name": named(one), "texts": best_paid(one)} for one in found)
     if alarm is None:
-        return Found(_sentence(calm(comparable)), rows=rows)
+        return Found(_sentence(calm(found, comparable)), rows=rows)
     return Found(f"{_sentence(alarm)} {_sentence(QUESTION)}", _sentence(alarm), rows)
 
 
