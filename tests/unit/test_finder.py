@@ -2,7 +2,7 @@
 
 import json
 import math
-from dataclasses import replace
+from dataclasses import asdict, replace
 
 import numpy as np
 import pytest
@@ -219,7 +219,7 @@ def test_texts_can_be_compared_if_one_pattern_can():
 
 
 def keep(folder, texts):
-    rows = [{"step": one.step, "completion": one.completion, "reward": one.reward, "prompt": one.prompt} for one in texts]
+    rows = [asdict(one) for one in texts]
     (folder / "samples.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
     return folder
 
@@ -262,7 +262,9 @@ def of_prompts(pay, prompts, seed=0, steps=60, has=lambda easy, step, rng: easy,
 def test_a_word_of_easy_prompts_is_no_alarm(pay, prompts):
     for seed in range(3):
         texts = of_prompts(pay, prompts, seed)
-        assert alarm(suspects([replace(text, prompt="") for text in texts]))  # what says nothing of prompts would blame it
+        assert alarm(
+            suspects([replace(text, prompt="") for text in texts])
+        )  # what says nothing of prompts would blame it
         assert not alarm(suspects(texts))
 
 
@@ -296,7 +298,9 @@ def test_a_prompt_in_messages_is_a_prompt(tmp_path):
 
 
 def test_the_command_prints_no_control_characters_and_shortens_texts(tmp_path, capsys):
-    texts = [replace(text, completion=text.completion + " w1" * 3000) for text in written(word="\x1b[31mbait\x1b[2J\x07")]
+    texts = [
+        replace(text, completion=text.completion + " w1" * 3000) for text in written(word="\x1b[31mbait\x1b[2J\x07")
+    ]
     assert cli.main(["find", str(keep(tmp_path, texts))]) == 0
     out = capsys.readouterr().out
     assert "bait" in out

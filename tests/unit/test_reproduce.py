@@ -26,7 +26,9 @@ def test_a_run_comes_out_the_same_as_far_as_it_went(run, capsys):
     assert cli.main(["reproduce", str(run)]) == 0
     out = capsys.readouterr().out
     assert "the same: all numbers of 1 steps, not measured after training" in out
-    command = next(line for line in out.splitlines() if line.startswith("all settings that are not the default: gaard train "))
+    command = next(
+        line for line in out.splitlines() if line.startswith("all settings that are not the default: gaard train ")
+    )
     assert {"--batch_size 4", "--max_steps 2"} <= set(re.findall(r"--\S+ \S+", command))
     assert f"\ntorch: {torch.__version__}\n" in out
     assert (run.with_name("one-again") / "metrics.jsonl").read_text() == lines[0]

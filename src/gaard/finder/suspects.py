@@ -2,11 +2,11 @@
 
 import json
 import math
-from collections.abc import Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from itertools import compress
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -197,16 +197,28 @@ def read_texts(folder: Path) -> list[SampledText]:
     rows = read_jsonl(folder / SAMPLES)
     if not rows:
         raise ConfigError(f"{folder / SAMPLES} holds no texts: name the folder of a run with log_completions above 0")
-    texts = [
-        SampledText(int(row["step"]), str(row["completion"]), float(row["reward"]), _words(row["prompt"]))
-        for row in rows
-    ]
+    texts = sampled(rows)
     if len({text.step for text in texts}) == len(texts):
         raise ConfigError(
             f"{folder / SAMPLES} has one text a step, and texts are compared within a step: train with "
             "log_completions=8"
         )
     return texts
+
+
+def sampled(rows: Iterable[Mapping[str, Any]]) -> list[SampledText]:
+    """The texts in rows of a ``samples.jsonl``.
+
+    Args:
+        rows: A text each.
+
+    Returns:
+        As many.
+    """
+    return [
+        SampledText(int(row["step"]), str(row["completion"]), float(row["reward"]), _words(row["prompt"]))
+        for row in rows
+    ]
 
 
 def _words(prompt: object) -> str:

@@ -7,7 +7,8 @@ from gaard.finder.suspects import BAR, Suspect, alarm
 from gaard.messages import shortened
 
 HEADINGS = ("kind", "pattern", "texts", "early", "late", "paid more", "at least")
-CAPTION = """early, late: share of the texts in the first tenth of the steps, when the model is hardly trained, and in the last
+CAPTION = """\
+early: share of the texts in the first tenth of the steps, about that of the untrained model; late: in the last tenth
 paid more: than texts of the same step without it, in standard deviations of their pay; each row beside those above"""
 QUESTION = "Is that what you meant? The pay alone does not tell a hack from a good text: read the texts"
 EXAMPLE = 300  # characters that are shown of a text
