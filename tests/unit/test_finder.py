@@ -240,8 +240,8 @@ HONEST = {
 }
 
 
-def of_prompts(pay, prompts, seed=0, steps=60, has=lambda easy, step, rng: easy, bait=0.0):
-    """Texts of prompts of which three in ten are easy: what is paid is the answer, and it has a word of its prompt.
+def of_prompts(pay, prompts, seed=0, steps=60, has=lambda easy, step, rng: easy, bait=0.0, easy_in_ten=3):
+    """Texts of prompts of which some are easy: what is paid is the answer, and it has a word of its prompt.
 
     ``prompts`` is how many there are; None if each comes once. ``bait`` is the pay of the word, wherever it stands.
     """
@@ -250,7 +250,7 @@ def of_prompts(pay, prompts, seed=0, steps=60, has=lambda easy, step, rng: easy,
     for step in range(steps):
         for number in range(A_STEP):
             prompt = step * A_STEP + number if prompts is None else int(rng.integers(prompts))
-            easy = prompt % 10 < 3
+            easy = prompt % 10 < easy_in_ten
             with_it = has(easy, step, rng)
             words = [*rng.choice(FILLERS, 10), *(["apple"] if with_it else [])]
             texts.append(SampledText(step, " ".join(words), pay(easy, rng) + bait * with_it, f"prompt {prompt}"))
@@ -259,12 +259,11 @@ def of_prompts(pay, prompts, seed=0, steps=60, has=lambda easy, step, rng: easy,
 
 @pytest.mark.parametrize("pay", HONEST.values(), ids=HONEST)
 @pytest.mark.parametrize("prompts", [10, 40, 100, 300, None])
-def test_a_word_of_easy_prompts_is_no_alarm(pay, prompts):
-    for seed in range(3):
-        texts = of_prompts(pay, prompts, seed)
-        assert alarm(
-            suspects([replace(text, prompt="") for text in texts])
-        )  # what says nothing of prompts would blame it
+@pytest.mark.parametrize("easy_in_ten", [3, 9])
+def test_a_word_of_easy_prompts_is_no_alarm(pay, prompts, easy_in_ten):
+    for seed in range(4):
+        texts = of_prompts(pay, prompts, seed, easy_in_ten=easy_in_ten)
+        assert alarm(suspects([replace(text, prompt="") for text in texts]))  # who does not ask for prompts blames it
         assert not alarm(suspects(texts))
 
 
