@@ -13,6 +13,7 @@ from gaard.errors import ConfigError
 from gaard.finder import BAR, SampledText, alarm, read_texts, search, suspects
 from gaard.finder.evidence import evidence
 from gaard.finder.patterns import occurrences, pieces
+from gaard.finder.suspects import _less_what_prompts_are_paid
 
 FILLERS = [f"w{number}" for number in range(30)]
 STEPS, A_STEP = 30, 8
@@ -333,3 +334,12 @@ def test_the_command_shows_a_gap_without_end(tmp_path, capsys):
     out = capsys.readouterr().out
     assert "∞" in out
     assert "nan" not in out
+
+
+def test_what_steps_and_prompts_are_paid_is_taken_off_by_least_squares():
+    rng = np.random.default_rng(0)
+    step, prompt = np.repeat(np.arange(20), 4), rng.integers(9, size=80)
+    reward = rng.normal(size=80) + 0.2 * step + prompt
+    design = np.column_stack([step[:, None] == np.arange(20), prompt[:, None] == np.arange(9)]).astype(float)
+    rest = reward - design @ np.linalg.lstsq(design, reward, rcond=None)[0]
+    assert _less_what_prompts_are_paid(reward, step, prompt) == pytest.approx(rest, abs=1e-6)
