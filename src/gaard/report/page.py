@@ -44,7 +44,8 @@ def _write(found: StudyFiles | RunFiles, folder: Path, path: Path, refresh: floa
     """The page of what was read; it loads itself again as long as somebody works on that."""
     more = not (found.finished or found.stopped)
     document = _document(found, folder.resolve().name, refresh if more else None)
-    document.root = os.path.relpath(folder.resolve(), path.resolve().parent)
+    if path.resolve().parent != folder.resolve():
+        document.root = os.path.relpath(folder.resolve(), path.resolve().parent) + "/"
     try:
         write_file(path, document.html())
     except CheckpointError as error:
