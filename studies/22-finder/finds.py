@@ -1,7 +1,11 @@
-"""The runs that the finder is tuned and tested on, and what it says of each: `finds.parquet`."""
+"""The runs that the finder is tuned and tested on, and what it says of each: `finds.parquet`.
+
+Of some runs the texts are kept too, in `texts.parquet`: a test shows them to the finder.
+"""
 
 import sys
 from collections import defaultdict
+from dataclasses import asdict, replace
 from itertools import product
 from pathlib import Path
 
@@ -28,6 +32,9 @@ LOGGED = (2, 4, 8, 16, 32)  # completions a step that are shown to the finder
 TUNING = [*product([CLEAN], range(12)), *product(WORDS, range(2)), *product(SLOW, [0])]
 TEST = [*product((*WORDS, *HELD_OUT), range(300, 302)), *product((*SLOW, *HONEST), [300])]
 TEST += product([CLEAN], range(300, 320))
+
+KEPT_TEXTS = (("capped", 300), (OWN + "the", 300), (CLEAN, 300))
+SHOWN = 8  # of them a step, as runs keep
 
 # What the first row should name; nothing for a hack without words of its own.
 WORD = {"capped": "story", "uncapped": "story", "openings": "story", "with_": "with"}
@@ -62,6 +69,11 @@ def first_of_each_step(texts: list[SampledText], logged: int) -> list[SampledTex
     return [text for step in steps.values() for text in step[:logged]]
 
 
+def each_prompt_once(texts: list[SampledText]) -> list[SampledText]:
+    """What the finder sees of a run in which no prompt comes again."""
+    return [replace(text, prompt=str(number)) for number, text in enumerate(texts)]
+
+
 def rows(runs: Path, seeds: str, scenario: str, seed: int) -> list[dict[str, object]]:
     """What the finder says of one run, a row for each number of logged completions."""
     folder, name = trained(runs, scenario, seed), scenario.rpartition(":")[2]
@@ -76,6 +88,7 @@ def rows(runs: Path, seeds: str, scenario: str, seed: int) -> list[dict[str, obj
         row |= {"kind": first and first.pattern.kind, "pattern": first and first.pattern.text}
         row |= {"gap": first and first.gap, "at_least": first and first.at_least}
         row |= {"early": first and first.early, "late": first and first.late}
+        row["alarm_once"] = alarm(suspects(each_prompt_once(first_of_each_step(texts, logged))))
         row["named"] = bool(first and group not in ("clean", "honest") and named(name, first))
         found.append(row)
     return found
@@ -90,6 +103,12 @@ def main(runs: Path) -> None:
     plan = [("tuning", *run) for run in TUNING] + [("test", *run) for run in TEST]
     record = pl.DataFrame([row for run in plan for row in rows(runs, *run)], infer_schema_length=None)
     record.write_parquet(Path(__file__).parent / "finds.parquet")
+    texts = [
+        {"scenario": scenario.rpartition(":")[2], "seed": seed, **asdict(text)}
+        for scenario, seed in KEPT_TEXTS
+        for text in first_of_each_step(read_texts(trained(runs, scenario, seed)), SHOWN)
+    ]
+    pl.DataFrame(texts).write_parquet(Path(__file__).parent / "texts.parquet")
 
 
 if __name__ == "__main__":

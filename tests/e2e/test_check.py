@@ -1,6 +1,9 @@
 """A look before training on the pocket model: each planted fault is found, and the honest reward passes."""
 
 import json
+import os
+import subprocess
+import sys
 import zlib
 
 import pytest
@@ -118,6 +121,15 @@ def test_the_clean_scenario_passes_and_nothing_is_written(run, tmp_path, monkeyp
     assert "for one step" in out
     assert "peak" in out
     assert list(tmp_path.iterdir()) == []
+
+
+def test_the_command_takes_a_minute_at_most():
+    """Of a processor: the process with all its imports, of which others on the machine take nothing."""
+    before = sum(os.times()[2:4])
+    words = ["--scenario", "capped", "--progress", "false", "--use_cpu", "true"]
+    done = subprocess.run([sys.executable, "-m", "gaard", "check", *words], capture_output=True, text=True, timeout=600)
+    assert "2 problems found" in done.stdout
+    assert sum(os.times()[2:4]) - before <= 60
 
 
 def test_completions_that_are_all_cut_off_fail_the_check(run):

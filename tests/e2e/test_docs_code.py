@@ -69,7 +69,7 @@ def parsing_only(monkeypatch) -> list[object]:
         understood.append(study)
         raise Parsed
 
-    def page(folder: Path) -> None:
+    def page(folder: Path, **more: object) -> None:
         understood.append(folder)
         raise Parsed
 

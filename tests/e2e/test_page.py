@@ -12,6 +12,7 @@ from fabricated import fabricate
 from gaard import cli
 from gaard.lab.study import RunKey
 from gaard.report.page import write_page
+from gaard.training.lock import alone_in
 from gaard.training.runlog import read_jsonl
 
 OWN_LABELS = """[...document.querySelectorAll("select, input")].map((control) =>
@@ -199,7 +200,8 @@ def test_a_small_screen_needs_no_scrolling_sideways_and_arms_can_be_chosen_by_ke
 def test_a_half_done_study_says_what_is_missing(browser, tmp_path):
     keys = [RunKey("capped", arm, seed) for arm, seed in (("fold", 0), ("fold", 1), ("ppo", 2), ("fold", 2))]
     folder = fabricate(tmp_path / "half", seeds=3, failed=keys[:1], unfinished=keys[1:2], absent=tuple(keys[2:]))
-    found = Opened(browser, write_page(folder))
+    with alone_in(folder, "--out"):  # as gaard compare does
+        found = Opened(browser, write_page(folder))
     page = found.page
     expect(page.locator("#status p")).to_contain_text("5 of 9 runs finished. Missing:")
     expect(page.locator("#missing li")).to_have_text(

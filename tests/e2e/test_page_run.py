@@ -8,6 +8,7 @@ from browsing import Opened, layout_faults
 from fabricated import fabricate_run, write
 from gaard import cli
 from gaard.report.page import write_page
+from gaard.training.lock import lock_folder, unlock_folder
 from gaard.training.runlog import SAMPLES, WARNINGS, read_jsonl
 
 EVERY = 600.0  # seconds between two loads, which a test only waits for by moving the clock
@@ -89,6 +90,7 @@ def test_what_the_reward_pays_for_is_a_table_or_a_block_a_pattern(browser, page_
 
 def test_a_page_of_a_training_loads_itself_again_and_stays_where_it_was(browser, tmp_path):
     run = fabricate_run(tmp_path / "live", done=20, measured=False)
+    lock_folder(run)  # as a process that trains does
     page = Opened(browser, write_page(run, refresh=EVERY), clock=True, color_scheme="light").page
     expect(page.locator("#status")).to_contain_text("20 of 40 steps done")
     page.locator("#theme").click()
@@ -117,10 +119,12 @@ def test_a_page_of_a_training_loads_itself_again_and_stays_where_it_was(browser,
     page.wait_for_timeout(500)
     assert page.evaluate("window.mark") == 1  # it is done, and loads itself no more
     page.close()
+    unlock_folder(run)
 
 
 def test_the_reloading_can_be_stopped_and_waits_for_a_reader(browser, tmp_path):
     run = fabricate_run(tmp_path / "live", done=20, measured=False)
+    lock_folder(run)  # as a process that trains does
     page = Opened(browser, write_page(run, refresh=EVERY), clock=True).page
     page.locator("#cards .token").first.focus()
     page.evaluate("window.mark = 1")
@@ -135,6 +139,7 @@ def test_the_reloading_can_be_stopped_and_waits_for_a_reader(browser, tmp_path):
     page.clock.fast_forward(AFTER)
     page.wait_for_function("window.mark === undefined")
     page.close()
+    unlock_folder(run)
 
 
 def test_a_real_run_has_a_page(browser, tmp_path, capsys):

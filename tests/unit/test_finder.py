@@ -2,6 +2,7 @@
 
 import json
 import math
+from dataclasses import asdict, replace
 
 import numpy as np
 import pytest
@@ -12,6 +13,7 @@ from gaard.errors import ConfigError
 from gaard.finder import BAR, SampledText, alarm, read_texts, search, suspects
 from gaard.finder.evidence import evidence
 from gaard.finder.patterns import occurrences, pieces
+from gaard.finder.suspects import _less_what_prompts_are_paid
 
 FILLERS = [f"w{number}" for number in range(30)]
 STEPS, A_STEP = 30, 8
@@ -218,7 +220,7 @@ def test_texts_can_be_compared_if_one_pattern_can():
 
 
 def keep(folder, texts):
-    rows = [{"step": one.step, "completion": one.completion, "reward": one.reward, "prompt": "P"} for one in texts]
+    rows = [asdict(one) for one in texts]
     (folder / "samples.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
     return folder
 
@@ -231,6 +233,80 @@ def test_a_folder_without_texts_to_compare_is_refused(tmp_path, capsys):
     assert "log_completions above 0" in refused(["find", str(tmp_path)], capsys)
     with pytest.raises(ConfigError, match="log_completions=8"):
         read_texts(keep(tmp_path, [SampledText(step, "a b", 1.0) for step in range(9)]))
+
+
+HONEST = {
+    "graded": lambda easy, rng: np.clip(0.7 * easy + 0.2 + 0.1 * rng.normal(), 0, 1),
+    "exact match": lambda easy, rng: float(rng.random() < (0.95 if easy else 0.02)),
+}
+
+
+def of_prompts(pay, prompts, seed=0, steps=60, has=lambda easy, step, rng: easy, bait=0.0, easy_in_ten=3):
+    """Texts of prompts of which some are easy: what is paid is the answer, and it has a word of its prompt.
+
+    ``prompts`` is how many there are; None if each comes once. ``bait`` is the pay of the word, wherever it stands.
+    """
+    rng = np.random.default_rng(seed)
+    texts = []
+    for step in range(steps):
+        for number in range(A_STEP):
+            prompt = step * A_STEP + number if prompts is None else int(rng.integers(prompts))
+            easy = prompt % 10 < easy_in_ten
+            with_it = has(easy, step, rng)
+            words = [*rng.choice(FILLERS, 10), *(["apple"] if with_it else [])]
+            texts.append(SampledText(step, " ".join(words), pay(easy, rng) + bait * with_it, f"prompt {prompt}"))
+    return texts
+
+
+@pytest.mark.parametrize("pay", HONEST.values(), ids=HONEST)
+@pytest.mark.parametrize("prompts", [10, 40, 100, 300, None])
+@pytest.mark.parametrize("easy_in_ten", [3, 9])
+def test_a_word_of_easy_prompts_is_no_alarm(pay, prompts, easy_in_ten):
+    for seed in range(4):
+        texts = of_prompts(pay, prompts, seed, easy_in_ten=easy_in_ten)
+        if easy_in_ten == 3:  # who does not ask for prompts blames it
+            assert alarm(suspects([replace(text, prompt="") for text in texts]))
+        assert not alarm(suspects(texts))
+
+
+@pytest.mark.parametrize("prompts", [10, 40, 100, 300, None])
+def test_a_word_that_pays_is_found_among_easy_and_hard_prompts(prompts):
+    def learned(easy, step, rng):
+        return rng.random() < 1 / (1 + np.exp(-(step - 25) / 5))
+
+    for seed in range(3):
+        found = suspects(of_prompts(HONEST["graded"], prompts, seed, has=learned, bait=3.0))
+        assert found[0].pattern == ("word", "apple")
+        assert alarm(found)
+
+
+def test_a_word_of_prompts_that_come_once_is_listed_and_said_to_be_in_doubt(tmp_path, capsys):
+    texts = of_prompts(HONEST["graded"], None)
+    found = suspects(texts)
+    assert found[0].pattern == ("word", "apple")
+    assert found[0].at_least > BAR
+    assert not found[0].beyond_prompts
+    assert cli.main(["find", str(keep(tmp_path, texts))]) == 0
+    out = capsys.readouterr().out
+    assert "ALARM" not in out
+    assert "no alarm, and none ruled out: texts with word 'apple' are paid more" in out
+    assert "hardly any prompt comes again" in out
+
+
+def test_a_prompt_in_messages_is_a_prompt(tmp_path):
+    texts = [replace(text, prompt=[{"role": "user", "content": text.prompt}]) for text in written()]
+    assert read_texts(keep(tmp_path, texts))[0].prompt == json.dumps(texts[0].prompt)
+
+
+def test_the_command_prints_no_control_characters_and_shortens_texts(tmp_path, capsys):
+    texts = [
+        replace(text, completion=text.completion + " w1" * 3000) for text in written(word="\x1b[31mbait\x1b[2J\x07")
+    ]
+    assert cli.main(["find", str(keep(tmp_path, texts))]) == 0
+    out = capsys.readouterr().out
+    assert "bait" in out
+    assert all(character.isprintable() or character == "\n" for character in out)
+    assert len(out) < 5000
 
 
 def test_the_command_names_what_stands_out_and_shows_texts(tmp_path, capsys):
@@ -258,3 +334,12 @@ def test_the_command_shows_a_gap_without_end(tmp_path, capsys):
     out = capsys.readouterr().out
     assert "∞" in out
     assert "nan" not in out
+
+
+def test_what_steps_and_prompts_are_paid_is_taken_off_by_least_squares():
+    rng = np.random.default_rng(0)
+    step, prompt = np.repeat(np.arange(20), 4), rng.integers(9, size=80)
+    reward = rng.normal(size=80) + 0.2 * step + prompt
+    design = np.column_stack([step[:, None] == np.arange(20), prompt[:, None] == np.arange(9)]).astype(float)
+    rest = reward - design @ np.linalg.lstsq(design, reward, rcond=None)[0]
+    assert _less_what_prompts_are_paid(reward, step, prompt) == pytest.approx(rest, abs=1e-6)

@@ -4,7 +4,7 @@ import polars as pl
 import pytest
 from studies import finds, results
 
-from gaard.finder import Pattern, SampledText, Suspect
+from gaard.finder import BAR, Pattern, SampledText, Suspect, alarm, suspects
 from gaard.user_code import import_file
 
 STUDY = import_file(results.ROOT / "studies" / "22-finder" / "finds.py", "the study of the finder")
@@ -54,6 +54,36 @@ def test_what_the_docs_promise_is_in_the_record():
     words = kept.filter(pl.col("group").is_in(["words", "held-out"]), pl.col("hack_rate") > finds.HACKED)
     assert words["named"].mean() >= 0.9
     assert kept.filter(group="clean")["alarm"].mean() <= 0.1
+    readme = " ".join((results.ROOT / "studies" / "22-finder" / "README.md").read_text(encoding="utf-8").split())
+    assert f"alarms come in {words['alarm_once'].sum()} of the {words.height} hacked test runs" in readme
+    assert kept.filter(group="clean")["alarm_once"].sum() == 0
+
+
+def test_the_record_is_by_the_bar_of_the_code_and_of_the_docs():
+    record = pl.read_parquet(finds.RECORD)
+    assert record["alarm"].to_list() == [end is not None and end >= BAR for end in record["at_least"]]
+    ends = record["at_least"].drop_nulls()
+    assert ends.is_between(BAR - 1, BAR).any()  # so that another bar gives another record
+    assert ends.is_between(BAR, BAR + 1.5).any()
+    docs = (results.ROOT / "docs" / "hacked.md").read_text(encoding="utf-8")
+    assert f"stands out by {BAR:.0f} standard deviations at the least" in " ".join(docs.split())
+
+
+def test_the_finder_still_says_of_kept_texts_what_the_record_says():
+    record = pl.read_parquet(finds.RECORD).filter(seeds="test", logged=finds.DEFAULT)
+    kept = pl.read_parquet(finds.RECORD.with_name("texts.parquet"))
+    assert STUDY.SHOWN == finds.DEFAULT
+    assert kept.select("scenario", "seed").unique().height == len(STUDY.KEPT_TEXTS)
+    for scenario, seed in STUDY.KEPT_TEXTS:
+        name = scenario.rpartition(":")[2]
+        own = kept.filter(scenario=name, seed=seed).drop("scenario", "seed")
+        texts = [SampledText(**row) for row in own.iter_rows(named=True)]
+        (row,) = record.filter(scenario=name, seed=seed).iter_rows(named=True)
+        found = suspects(texts)
+        assert (found[0].pattern.kind, found[0].pattern.text) == (row["kind"], row["pattern"])
+        assert found[0].at_least == pytest.approx(row["at_least"])
+        assert (alarm(found), STUDY.named(name, found[0])) == (row["alarm"], row["named"])
+        assert alarm(suspects(STUDY.each_prompt_once(texts))) is row["alarm_once"]
 
 
 def test_named_is_counted_over_hacked_runs_and_alarms_over_all():

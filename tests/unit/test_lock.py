@@ -9,8 +9,10 @@ from platform import node
 
 import pytest
 
+from gaard import cli
 from gaard.errors import CheckpointError
-from gaard.training.lock import LOCK, lock_folder, unlock_folder
+from gaard.training.lock import LOCK, is_locked, lock_folder, unlock_folder
+from gaard.training.trainer import GAATrainer
 from tiny import tiny_trainer
 
 OTHER = "import sys; from pathlib import Path; from gaard.training.lock import lock_folder; lock_folder(Path({!r}))"
@@ -45,6 +47,39 @@ def test_of_another_machine_nobody_knows_and_the_file_to_delete_is_named(tmp_pat
     (tmp_path / LOCK).write_text(f"4\nnot-{node()}\n1\n")
     with pytest.raises(CheckpointError, match=f"process 4 on not-{node()}.*delete {re.escape(str(tmp_path / LOCK))}"):
         lock_folder(tmp_path)
+
+
+def test_whether_somebody_is_at_work_can_be_asked_from_elsewhere(tmp_path):
+    assert not is_locked(tmp_path)
+    lock_folder(tmp_path)
+    assert is_locked(tmp_path)
+    unlock_folder(tmp_path)
+    assert not is_locked(tmp_path)
+    elsewhere(tmp_path, "import os, signal; os.kill(os.getpid(), signal.SIGKILL)")
+    assert (tmp_path / LOCK).exists()
+    assert not is_locked(tmp_path)  # its process is gone
+    for content in (f"4\nnot-{node()}\n", ""):  # nobody can tell
+        (tmp_path / LOCK).write_text(content)
+        assert is_locked(tmp_path)
+
+
+def test_a_study_keeps_others_out_and_names_its_own_option(tmp_path, monkeypatch, capsys):
+    (tmp_path / LOCK).write_text(f"4\nnot-{node()}\n1\n")
+    words = ["--scenario", "capped", "--arms", "ppo", "--seeds", "1", "--max_steps", "1", "--use_cpu", "true"]
+    assert cli.main(["compare", *words, "--out", str(tmp_path)]) == 2
+    assert "use another --out; if that process is gone" in capsys.readouterr().err
+    assert [path.name for path in tmp_path.iterdir()] == [LOCK]
+
+
+def test_gaard_train_keeps_the_folder_until_the_run_is_measured(tmp_path, monkeypatch):
+    seen = []
+    monkeypatch.setattr(GAATrainer, "save_model", lambda self, folder: seen.append(is_locked(tmp_path)))
+    words = ["--scenario", "capped", "--max_steps", "1", "--eval_completions", "0", "--use_cpu", "true"]
+    assert (
+        cli.main(["train", *words, "--batch_size", "4", "--num_mini_batches", "1", "--output_dir", str(tmp_path)]) == 0
+    )
+    assert seen == [True]
+    assert not is_locked(tmp_path)
 
 
 def test_the_same_process_may_and_the_last_one_unlocks(tmp_path):

@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 import shlex
 from dataclasses import replace
 from datetime import UTC, datetime
@@ -16,7 +17,7 @@ from gaard.arguments import add_settings, given_settings, plain_parser
 from gaard.errors import ConfigError
 from gaard.finder.words import HEADINGS
 from gaard.lab.spec import RunSpec
-from gaard.lab.study import OWN_SCENARIO, read_study
+from gaard.lab.study import OWN_SCENARIO, RunKey, read_study
 from gaard.report import page as pages
 from gaard.report.facts import run_facts, study_command, study_facts, train_command
 from gaard.report.page import watch_page, write_page
@@ -26,6 +27,8 @@ from gaard.report.run_page import run_document, run_verdict
 from gaard.report.study_files import read_study_files
 from gaard.report.suspects import find_suspects
 from gaard.report.texts import browsable
+from gaard.training.checkpoint import disk_error
+from gaard.training.lock import is_locked, lock_folder, unlock_folder
 from gaard.training.runlog import EVALUATION, METRICS, SAMPLES
 
 
@@ -82,6 +85,18 @@ def test_an_alarm_that_was_raised_stays():
     assert first_parting(rows) is not None
 
 
+def test_without_a_true_reward_the_judges_is_asked():
+    rows = [
+        {"step": row["step"], "reward": row["reward"], "judge_reward": row["true_reward"]}
+        for row in steps_of(RISING, UP_AND_DOWN)
+    ]
+    found = parting(rows)
+    assert found == replace(parting(steps_of(RISING, UP_AND_DOWN)), second="judge's reward")
+    assert found.in_words().startswith("Proxy and judge's reward have parted: by step 80 the proxy had risen")
+    assert "while the judge's reward had fallen" in found.in_words()
+    assert parting([{**row, "true_reward": row["reward"]} for row in rows]) is None  # the true reward counts first
+
+
 def test_a_little_of_each_is_noise_and_few_steps_or_no_truth_say_nothing():
     rows = steps_of(RISING, UP_AND_DOWN)
     assert parting(steps_of(RISING, UP_AND_DOWN, noise=0.5)) is None
@@ -100,6 +115,14 @@ def test_the_page_of_a_hacked_run_has_the_alarm_and_that_of_an_honest_one_has_no
     assert "The true reward has not fallen away from the proxy so far, which alone proves nothing." in page
 
 
+def test_before_anything_is_looked_at_it_is_too_early(tmp_path):
+    early = " ".join(run_verdict(read_run_files(fabricate_run(tmp_path / "early", done=14, measured=False))))
+    assert "It is too early to say whether proxy and true reward part: nothing is said before step 15." in early
+    assert "has not fallen away" not in early
+    later = " ".join(run_verdict(read_run_files(fabricate_run(tmp_path / "later", done=15, measured=False))))
+    assert "too early" not in later
+
+
 def test_what_nobody_declared_is_not_known(tmp_path):
     run = read_run_files(fabricate_run(tmp_path, known=False))
     document = run_document(run, "mine", None)
@@ -114,23 +137,45 @@ def test_what_nobody_declared_is_not_known(tmp_path):
     assert all("true_reward" not in row and "hacked" not in row for row in rows)
 
 
-def test_a_run_is_finished_when_nothing_more_is_to_come(tmp_path):
+@pytest.fixture
+def worked_on():
+    """Folders that a process is at work in, until it leaves or the test ends."""
+    folders = []
+
+    def begin(folder):
+        lock_folder(folder)
+        folders.append(folder)
+        return folder
+
+    yield begin
+    for folder in folders:
+        if is_locked(folder):
+            unlock_folder(folder)
+
+
+def test_a_run_is_finished_when_nothing_more_is_to_come(tmp_path, worked_on):
     assert read_run_files(fabricate_run(tmp_path / "measured")).finished
-    half = fabricate_run(tmp_path / "half", done=20, measured=False)
-    assert not read_run_files(half).finished
-    whole = fabricate_run(tmp_path / "whole", measured=False)
-    assert not read_run_files(whole).finished  # it is being measured
+    whole = worked_on(fabricate_run(tmp_path / "whole", measured=False))
     os.utime(whole / METRICS, (0, 0))
-    assert read_run_files(whole).finished  # nobody measures it
+    run = read_run_files(whole)  # it is being measured, however long that takes
+    assert (run.finished, run.stopped, run.progress) == (False, False, "being measured")
+    unlock_folder(whole)
+    run = read_run_files(whole)  # nobody measures it
+    assert (run.finished, run.stopped, run.progress) == (True, False, "finished")
+    half = worked_on(fabricate_run(tmp_path / "half", done=20, measured=False))
+    run = read_run_files(half)
+    assert (run.finished, run.stopped, run.progress) == (False, False, "at step 20 of 40")
+    unlock_folder(half)
+    run = read_run_files(half)
+    assert (run.finished, run.stopped, run.progress) == (False, True, "stopped after 20 of 40 steps")
     state = half / "checkpoints" / "step-000020" / "state.json"
     state.parent.mkdir(parents=True)
     state.write_text(json.dumps({"ended": True}))
-    os.utime(half / METRICS, (0, 0))
     assert read_run_files(half).finished  # a regularizer ended it
 
 
-def test_watching_writes_until_the_run_is_measured_and_the_last_page_stays(tmp_path, monkeypatch):
-    run = fabricate_run(tmp_path / "run", done=10, measured=False)
+def test_watching_writes_until_the_run_is_measured_and_the_last_page_stays(tmp_path, monkeypatch, worked_on):
+    run = worked_on(fabricate_run(tmp_path / "run", done=10, measured=False))
     seen, waited = [], []
 
     def train_on(seconds):
@@ -139,7 +184,8 @@ def test_watching_writes_until_the_run_is_measured_and_the_last_page_stays(tmp_p
         fabricate_run(run, done=10 + 15 * len(seen), measured=len(seen) == 2)
 
     monkeypatch.setattr(pages.time, "sleep", train_on)
-    last = watch_page(run).read_text(encoding="utf-8")
+    assert watch_page(run) == "finished"
+    last = (run / "report.html").read_text(encoding="utf-8")
     assert ['"refresh":5.0' in seen[0], '"refresh":null' in last] == [True, True]
     assert ["10 of 40 steps done" in seen[0], "25 of 40 steps done" in seen[1]] == [True, True]
     assert "Finished: 40 of 40 steps done" in last
@@ -147,17 +193,60 @@ def test_watching_writes_until_the_run_is_measured_and_the_last_page_stays(tmp_p
     assert all(seconds >= 5 for seconds in waited)
 
 
-def test_who_stops_watching_leaves_a_page_that_stays(tmp_path, monkeypatch, capsys):
-    run = fabricate_run(tmp_path / "run", done=10, measured=False)
+@pytest.mark.parametrize("kind", ["run", "study"])
+def test_watching_ends_where_the_process_has_stopped(tmp_path, monkeypatch, capsys, worked_on, kind):
+    if kind == "run":
+        folder, said = fabricate_run(tmp_path / "here", done=20, measured=False), "stopped after 20 of 40 steps"
+    else:
+        key = RunKey("capped", "fold", 1)
+        folder, said = fabricate(tmp_path / "here", unfinished=(key,)), "stopped after 5 of 6 runs"
+    worked_on(folder)
+    monkeypatch.setattr(pages.time, "sleep", lambda seconds: unlock_folder(folder))
+    assert cli.main(["report", str(folder), "--watch"]) == 0
+    assert capsys.readouterr().out.endswith(f"{folder}: {said}\n")
+    page = (folder / "report.html").read_text(encoding="utf-8")
+    assert "No process works on it any more" in page
+    assert '"refresh":null' in page
+    assert is_locked(folder) is False
+
+
+def test_who_stops_watching_leaves_a_page_that_stays(tmp_path, monkeypatch, capsys, worked_on):
+    run = worked_on(fabricate_run(tmp_path / "run", done=10, measured=False))
 
     def interrupted(seconds):
         raise KeyboardInterrupt
 
     monkeypatch.setattr(pages.time, "sleep", interrupted)
     assert cli.main(["report", str(run), "--watch"]) == 0
-    assert str(run / "report.html") in capsys.readouterr().out
+    out = capsys.readouterr().out
+    assert str(run / "report.html") in out
+    assert out.endswith(": at step 10 of 40\n")
     assert '"refresh":null' in (run / "report.html").read_text(encoding="utf-8")
     assert (run / EVALUATION).exists() is False
+
+
+def test_the_page_of_a_folder_that_is_not_ones_own_goes_elsewhere(tmp_path, monkeypatch, capsys):
+    study, mine = fabricate(tmp_path / "theirs", seeds=1), tmp_path / "mine"
+    mine.mkdir()
+
+    def refused(path, text):
+        if path.parent == study:
+            raise disk_error(path, PermissionError(13, "Permission denied")) from PermissionError(
+                13, "Permission denied"
+            )
+        path.write_text(text, encoding="utf-8")
+
+    monkeypatch.setattr(pages, "write_file", refused)  # as where it is read only; tests may run as root
+    assert cli.main(["report", str(study)]) == 2
+    said = capsys.readouterr().err
+    assert f"the page {study / 'report.html'} cannot be written: Permission denied" in said
+    assert f"gaard report {study} --out FILE" in said
+    assert "output_dir" not in said
+    assert cli.main(["report", str(study), "--out", str(mine / "page.html")]) == 0
+    assert capsys.readouterr().out == f"{mine / 'page.html'}\n"
+    (link,) = set(re.findall(r'href="([^"]*ppo[^"]*)"', (mine / "page.html").read_text(encoding="utf-8")))
+    assert (mine / link).resolve().is_dir()
+    assert not (study / "report.html").exists()
 
 
 def test_a_folder_with_neither_is_refused(tmp_path):

@@ -40,7 +40,7 @@ def main(words: list[str]) -> int:
         print(f"\ntexts with {named(found[0])}:")
         print("\n".join(f"  {text}" for text in best_paid(found[0])))
     alarming = claim(found)
-    print(f"ALARM: {alarming}.\n{QUESTION}" if alarming else calm(comparable))
+    print(f"ALARM: {alarming}.\n{QUESTION}" if alarming else calm(found, comparable))
     return 0
 
 

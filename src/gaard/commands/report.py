@@ -21,14 +21,16 @@ def main(words: list[str]) -> int:
     parser.add_argument(
         "--watch", action="store_true", help="write it again every few seconds until all is done; it reloads itself"
     )
+    parser.add_argument("--out", metavar="FILE", help="the page; default: report.html in the folder")
     arguments = parser.parse_args(words)
     folder = Path(arguments.folder).expanduser()
     from gaard.report.page import PAGE, watch_page, write_page
 
+    path = Path(arguments.out).expanduser() if arguments.out else folder / PAGE
     if not arguments.watch:
-        print(write_page(folder))
+        print(write_page(folder, path=path))
         return 0
     # At once, so that it can be opened while the command goes on.
-    print(f"{folder / PAGE} is written again every few seconds until all is done; Ctrl-C stops that", flush=True)
-    watch_page(folder)
+    print(f"{path} is written again every few seconds until all is done; Ctrl-C stops that", flush=True)
+    print(f"{folder}: {watch_page(folder, path=path)}")
     return 0

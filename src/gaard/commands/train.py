@@ -1,5 +1,6 @@
 """``gaard train``: one run, its measures, and the trained model."""
 
+from contextlib import nullcontext
 from pathlib import Path
 from typing import Any
 
@@ -32,6 +33,7 @@ def main(words: list[str]) -> int:
     check_options(words, ())
     settings = _with_output_dir(given_settings(parser.parse_args(words)))
     from gaard.lab.spec import RunSpec, build_trainer, check_given
+    from gaard.training.lock import alone_in
 
     check_given(settings)
     if settings.get("scenario"):
@@ -40,10 +42,12 @@ def main(words: list[str]) -> int:
         settings = with_scenario(settings)
     spec = RunSpec(**settings)
     trainer = build_trainer(spec)
-    trainer.train()
     folder = Path(spec.output_dir)
-    trainer.save_model(folder / "model")
-    measures = trainer.evaluated() if spec.eval_completions else {}
+    # In between too: who looks at the folder would take the run for done before it is measured.
+    with alone_in(folder, "output_dir") if trainer.accelerator.is_main_process else nullcontext():
+        trainer.train()
+        trainer.save_model(folder / "model")
+        measures = trainer.evaluated() if spec.eval_completions else {}
     if not trainer.accelerator.is_main_process:
         return 0
     if measures:

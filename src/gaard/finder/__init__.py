@@ -5,6 +5,6 @@ from gaard.extras import need
 need("train", __name__)
 
 from gaard.finder.patterns import Pattern
-from gaard.finder.suspects import BAR, SampledText, Suspect, alarm, read_texts, search, suspects
+from gaard.finder.suspects import BAR, SampledText, Suspect, alarm, read_texts, sampled, search, suspects
 
-__all__ = ["BAR", "Pattern", "SampledText", "Suspect", "alarm", "read_texts", "search", "suspects"]
+__all__ = ["BAR", "Pattern", "SampledText", "Suspect", "alarm", "read_texts", "sampled", "search", "suspects"]

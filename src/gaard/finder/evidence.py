@@ -29,7 +29,7 @@ class Evidence:
     at_least: np.ndarray
 
 
-def evidence(found: Occurrences, step: np.ndarray, reward: np.ndarray) -> Evidence:
+def evidence(found: Occurrences, step: np.ndarray, reward: np.ndarray, rare: bool = False) -> Evidence:
     """Compare texts with and without each pattern, only ever within a step.
 
     Texts of one step were written by one policy. What merely becomes frequent while the policy gets better is therefore
@@ -40,6 +40,7 @@ def evidence(found: Occurrences, step: np.ndarray, reward: np.ndarray) -> Eviden
         found: Who has which pattern.
         step: int [n], the step of each text, or a finer part of it, from 0 on.
         reward: float [n], its pay.
+        rare: Whether to look only at steps in which no more texts have the pattern than lack it.
 
     Returns:
         The evidence on each pattern.
@@ -48,7 +49,7 @@ def evidence(found: Occurrences, step: np.ndarray, reward: np.ndarray) -> Eviden
     reward = reward - reward.mean()  # sums of squares then lose fewer digits
     size, total, square = sums = _sums(step, reward, steps)
     scatter = square - total**2 / size
-    pattern, own, has, lacks, gaps, lacks_scatter = _cells(found, step, reward, sums)
+    pattern, own, has, lacks, gaps, lacks_scatter = _cells(found, step, reward, sums, rare)
     both = lacks > 0
 
     def over(values: np.ndarray) -> np.ndarray:
@@ -90,19 +91,26 @@ def _sums(group: np.ndarray, reward: np.ndarray, groups: int) -> tuple[np.ndarra
 
 
 def _cells(
-    found: Occurrences, step: np.ndarray, reward: np.ndarray, sums: tuple[np.ndarray, np.ndarray, np.ndarray]
+    found: Occurrences,
+    step: np.ndarray,
+    reward: np.ndarray,
+    sums: tuple[np.ndarray, np.ndarray, np.ndarray],
+    rare: bool,
 ) -> tuple[np.ndarray, ...]:
     """Each pattern in each step that has it.
 
     Returns:
         The pattern; the step; how many texts have the pattern and lack it; how much more those that have it are paid;
-        the squares of the others' pay around its mean. The last two are 0 where no text lacks it.
+        the squares of the others' pay around its mean. The last two are 0 where no text lacks it. Where it is to be
+        ``rare`` and is not, no text counts as lacking it.
     """
     size, total, square = sums
     keys, cell = np.unique(found.pattern * len(size) + step[found.text], return_inverse=True)
     pattern, own = np.divmod(keys, len(size))
     has, has_total, has_square = _sums(cell, reward[found.text], len(keys))
     lacks = size[own] - has
+    if rare:
+        lacks = np.where(has > lacks, 0.0, lacks)
     both = lacks > 0
     lacks_mean = np.divide(total[own] - has_total, lacks, where=both, out=np.zeros_like(lacks))
     gaps = np.where(both, has_total / has - lacks_mean, 0.0)

@@ -1,11 +1,12 @@
 """The patterns that a reward pays for, the one that stands out most first."""
 
+import json
 import math
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
 from itertools import compress
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -18,6 +19,9 @@ BAR = 3.0  # standard deviations; chosen in studies/22-finder
 ROWS = 10
 EXAMPLES = 3
 END = 0.1  # part of the steps that counts as early, and as late
+AGAIN = 4  # texts of a prompt from which on what it is paid is known; less would take too much of what a word is paid
+ROUNDS = 50  # in which means of steps and prompts settle
+SPREAD = 0.75  # share of the last texts from which on a pattern is not one of some prompts alone
 
 
 @dataclass(frozen=True)
@@ -28,11 +32,13 @@ class SampledText:
         step: In which it was sampled.
         completion: Its text.
         reward: What it was paid.
+        prompt: Of which prompt it is; texts of no prompt are of the same.
     """
 
     step: int
     completion: str
     reward: float
+    prompt: str = ""
 
 
 @dataclass(frozen=True)
@@ -52,6 +58,9 @@ class Suspect:
         error: Standard error of the gap; NaN where the gap is infinite.
         at_least: Lower end of the gap; those of all patterns that were compared hold together with 95%.
         examples: The best paid texts that have it.
+        beyond_prompts: Whether it cannot be that merely the prompts of these texts are paid better. Where prompts come
+            again, that is taken off the pay. Else the pattern must have come into three quarters of the last texts, and
+            must have stood out by ``BAR`` while less than half of a step's texts had it.
     """
 
     pattern: Pattern
@@ -62,6 +71,7 @@ class Suspect:
     error: float
     at_least: float
     examples: tuple[str, ...]
+    beyond_prompts: bool = True
 
 
 class Search(NamedTuple):
@@ -103,7 +113,10 @@ def search(texts: Sequence[SampledText]) -> Search:
         return Search([], False)
     found = occurrences([text.completion for text in texts])
     step = np.unique([text.step for text in texts], return_inverse=True)[1]
-    reward = np.array([text.reward for text in texts])
+    reward, prompt = np.array([text.reward for text in texts]), _numbered([text.prompt for text in texts])
+    come_again = bool(np.median(np.bincount(prompt)[prompt]) >= AGAIN)
+    if come_again:
+        reward = _less_what_prompts_are_paid(reward, step, prompt)
     rows: list[Suspect] = []
     part, comparable = step, False
     while found.patterns and len(rows) < ROWS:
@@ -113,9 +126,29 @@ def search(texts: Sequence[SampledText]) -> Search:
         if not seen.at_least[best] > 0:
             break
         has = np.isin(np.arange(len(texts)), found.text[found.pattern == best])
-        rows.append(_suspect(found.patterns[best], has, seen, best, texts, step))
+        row = _suspect(found.patterns[best], has, seen, best, texts, step)
+        if not come_again:
+            while_rare = evidence(found, part, reward, rare=True).at_least[best]
+            row = replace(row, beyond_prompts=bool(row.late >= SPREAD and while_rare >= BAR))
+        rows.append(row)
         part = np.unique(2 * part + has, return_inverse=True)[1]
     return Search(rows, comparable)
+
+
+def _numbered(names: Sequence[str]) -> np.ndarray:
+    """The same number for the same name, from 0 on."""
+    numbers: dict[str, int] = {}
+    return np.array([numbers.setdefault(name, len(numbers)) for name in names])
+
+
+def _less_what_prompts_are_paid(reward: np.ndarray, step: np.ndarray, prompt: np.ndarray) -> np.ndarray:
+    """Pay beside that of the step and of the prompt: some prompts are easier, and their texts have words in common.
+
+    Taking off the one shifts the other, where steps have other prompts: least squares, by turns.
+    """
+    for group in (step, prompt) * ROUNDS:
+        reward = reward - (np.bincount(group, reward) / np.bincount(group))[group]
+    return reward
 
 
 def _suspect(
@@ -144,9 +177,9 @@ def alarm(found: Sequence[Suspect]) -> bool:
         found: As :func:`suspects` returns them.
 
     Returns:
-        True if its gap is ``BAR`` standard deviations at the least.
+        True if its gap is ``BAR`` standard deviations at the least, and it is not the prompts' doing.
     """
-    return bool(found) and found[0].at_least >= BAR
+    return bool(found) and found[0].at_least >= BAR and found[0].beyond_prompts
 
 
 def read_texts(folder: Path) -> list[SampledText]:
@@ -164,10 +197,30 @@ def read_texts(folder: Path) -> list[SampledText]:
     rows = read_jsonl(folder / SAMPLES)
     if not rows:
         raise ConfigError(f"{folder / SAMPLES} holds no texts: name the folder of a run with log_completions above 0")
-    texts = [SampledText(int(row["step"]), str(row["completion"]), float(row["reward"])) for row in rows]
+    texts = sampled(rows)
     if len({text.step for text in texts}) == len(texts):
         raise ConfigError(
             f"{folder / SAMPLES} has one text a step, and texts are compared within a step: train with "
             "log_completions=8"
         )
     return texts
+
+
+def sampled(rows: Iterable[Mapping[str, Any]]) -> list[SampledText]:
+    """The texts in rows of a ``samples.jsonl``.
+
+    Args:
+        rows: A text each.
+
+    Returns:
+        As many.
+    """
+    return [
+        SampledText(int(row["step"]), str(row["completion"]), float(row["reward"]), _words(row["prompt"]))
+        for row in rows
+    ]
+
+
+def _words(prompt: object) -> str:
+    """A prompt, or a conversation, as one text."""
+    return prompt if isinstance(prompt, str) else json.dumps(prompt, ensure_ascii=False)

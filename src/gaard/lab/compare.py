@@ -113,7 +113,7 @@ def compare(
     _check_earlier(specs)
     runs: dict[RunKey, Run] = {}
     agreed: Known = {}
-    alone = alone_in(folder) if is_first_process() else nullcontext()
+    alone = alone_in(folder, "--out") if is_first_process() else nullcontext()
     carried_out = _carried_out(specs, folder, jobs, chosen, announce, agreed)
     with chosen.session(jobs), alone, closing(carried_out) as outcomes:
         known = _earlier_runs(folder)

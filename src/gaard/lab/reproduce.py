@@ -1,16 +1,20 @@
 """A run made again from its record, and whether it came out the same."""
 
+import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from gaard.errors import ConfigError
 from gaard.lab.spec import RunSpec, build_trainer, read_config
 from gaard.training.difference import difference
 from gaard.training.identity import determining, made_by
 from gaard.training.progress import StepProgress
-from gaard.training.runlog import METRICS, RUN, read_jsonl, read_record
+from gaard.training.runlog import EVALUATION, METRICS, RUN, read_jsonl, read_record
+
+if TYPE_CHECKING:
+    from gaard.training.trainer import GAATrainer
 
 
 @dataclass(frozen=True)
@@ -23,6 +27,7 @@ class Reproduction:
         versions: What differs in code and machine, a line each.
         first: The first step whose metrics differ; None if all are the same to the last digit.
         largest: The largest relative difference of any metric of any step, and which.
+        measures: The same of what was measured after training; None if the first run was not measured.
     """
 
     steps: int
@@ -30,39 +35,64 @@ class Reproduction:
     versions: list[str]
     first: int | None
     largest: tuple[float, str]
+    measures: tuple[float, str] | None
 
     @property
     def same(self) -> bool:
-        """Whether every number of every step is the same."""
-        return self.first is None
+        """Whether every number of every step is the same, and every measure after it."""
+        return self.first is None and (self.measures is None or self.measures[0] == 0)
 
 
 def reproduce(folder: Path, again: Path) -> Reproduction:
-    """Train a run again, as far as the first one went.
+    """Train a run again, as far as the first one went, and measure it if the first one was measured.
 
     Args:
         folder: Of a run that ``gaard train`` or ``compare`` made.
-        again: Of the new one.
+        again: Of the new one; what was interrupted there goes on.
 
     Returns:
         What came of it.
 
     Raises:
-        ConfigError: If the folder holds no run, or one whose rewards are not in its record.
+        ConfigError: If the folder holds no run, or one whose rewards are not in its record; if the other folder holds
+            as many steps already.
         GaardError: As a run does.
     """
     record, rows = read_record(folder / RUN), read_jsonl(folder / METRICS)
     if record is None or not rows:
         raise ConfigError(f"{folder} holds no run with steps: give the output_dir of gaard train")
-    trainer = build_trainer(RunSpec(output_dir=str(again), **read_config(folder / RUN)))
+    if len(read_jsonl(again / METRICS)) >= len(rows):
+        raise ConfigError(
+            f"{again} holds a run of {len(rows)} steps or more already, and nothing would be trained: delete it, or "
+            "give another folder with --out"
+        )
+    trainer = _trainer(folder, again, record)
     with trainer.run.opened(trainer.record()), StepProgress(len(rows), f"{folder.name} again") as progress:
         while trainer.state.step < len(rows):
             progress.show(trainer.state.step + 1, trainer.training_step())
+    measured = (folder / EVALUATION).exists() and trainer.run.finished
+    measures = apart(json.loads((folder / EVALUATION).read_text("utf-8")), trainer.evaluated()) if measured else None
     new = read_record(again / RUN) or {}
     first, largest = compared(rows, read_jsonl(again / METRICS))
     code = [made_by(one["code"][-1]) for one in (record, new)]
     changed = difference(*map(determining, (record, new)))
-    return Reproduction(len(rows), changed, difference(*code), first, largest)
+    return Reproduction(len(rows), changed, difference(*code), first, largest, measures)
+
+
+def _trainer(folder: Path, again: Path, record: Mapping[str, Any]) -> "GAATrainer":
+    """The trainer of the new run.
+
+    Raises:
+        ConfigError: If a file of the record is not found; then it says where it was looked for.
+    """
+    try:
+        return build_trainer(RunSpec(output_dir=str(again), **read_config(folder / RUN)))
+    except ConfigError as error:
+        begun, here = record["code"][0].get("directory"), str(Path.cwd())
+        if begun == here:
+            raise
+        there = f"in {begun}, where the run was begun" if begun else "in the folder where the run was begun"
+        raise ConfigError(f"{error}. Paths that {RUN} names are looked for in {here}: try it {there}") from error
 
 
 def compared(
@@ -79,11 +109,27 @@ def compared(
     """
     first, largest = None, (0.0, "")
     for row, other in zip(rows, others, strict=False):
-        for key in row.keys() | other.keys():
-            one, two = row.get(key), other.get(key)
-            if one == two:
-                continue
+        size, key = apart(row, other)
+        if key:
             first = row["step"] if first is None else first
-            apart = float("inf") if one is None or two is None else abs(one - two) / max(abs(one), abs(two))
-            largest = max(largest, (apart, f"{key} at step {row['step']}"))
+            largest = max(largest, (size, f"{key} at step {row['step']}"))
     return first, largest
+
+
+def apart(some: Mapping[str, Any], others: Mapping[str, Any]) -> tuple[float, str]:
+    """By how much numbers differ.
+
+    Args:
+        some: By name.
+        others: Of the same names; a name that only one has differs without bound.
+
+    Returns:
+        The largest relative difference and its name; 0 and no name if all are the same.
+    """
+    largest = (0.0, "")
+    for key in some.keys() | others.keys():
+        one, two = some.get(key), others.get(key)
+        if one != two:
+            size = float("inf") if one is None or two is None else abs(one - two) / max(abs(one), abs(two))
+            largest = max(largest, (size, key))
+    return largest

@@ -76,6 +76,7 @@ class Document:
         notes: A paragraph at the end.
         steps: Length of a curve → the steps at which it is drawn, for curves that leave them out.
         refresh: Seconds after which the page loads itself again; None for one that is done.
+        root: What leads from the page to the folders of ``runs``: nothing, or a path with a slash at its end.
     """
 
     name: str
@@ -94,6 +95,7 @@ class Document:
     part: str = ""
     steps: dict[str, list[int]] = field(default_factory=dict)
     refresh: float | None = None
+    root: str = ""
 
     def html(self) -> str:
         """The page.

@@ -1,10 +1,11 @@
 """Pages: one file that needs no network, made from the folder of a study or of a run, finished or not."""
 
 import contextlib
+import os
 import time
 from pathlib import Path
 
-from gaard.errors import ConfigError
+from gaard.errors import CheckpointError, ConfigError
 from gaard.lab.compare import RESULTS
 from gaard.report.document import Document
 from gaard.report.run_files import RunFiles, read_run_files
@@ -21,25 +22,40 @@ EVERY = 5.0  # seconds between two writings of a page that is watched
 PATIENCE = 10  # a page that takes long to write is written less often: this many times as long
 
 
-def write_page(folder: Path, refresh: float | None = None) -> Path:
-    """Make ``report.html`` from what there is of a study or a run.
+def write_page(folder: Path, refresh: float | None = None, path: Path | None = None) -> Path:
+    """Make the page of what there is of a study or a run.
 
     Args:
         folder: Of the study or the run.
         refresh: Seconds after which the page loads itself again, as long as there is more to come.
+        path: The page; ``report.html`` in the folder by default.
 
     Returns:
         The file.
 
     Raises:
-        ConfigError: If the folder holds neither.
+        ConfigError: If the folder holds neither, or the file cannot be written.
     """
-    path, found = folder / PAGE, _read(folder)
-    write_file(path, _document(found, folder.resolve().name, None if found.finished else refresh).html())
-    return path
+    _write(_read(folder), folder, path or folder / PAGE, refresh)
+    return path or folder / PAGE
 
 
-def watch_page(folder: Path, every: float = EVERY) -> Path:
+def _write(found: StudyFiles | RunFiles, folder: Path, path: Path, refresh: float | None) -> None:
+    """The page of what was read; it loads itself again as long as somebody works on that."""
+    more = not (found.finished or found.stopped)
+    document = _document(found, folder.resolve().name, refresh if more else None)
+    if path.resolve().parent != folder.resolve():
+        document.root = os.path.relpath(folder.resolve(), path.resolve().parent) + "/"
+    try:
+        write_file(path, document.html())
+    except CheckpointError as error:
+        why = error.__cause__.strerror if isinstance(error.__cause__, OSError) else error
+        raise ConfigError(
+            f"the page {path} cannot be written: {why}. Choose another file: gaard report {folder} --out FILE"
+        ) from error
+
+
+def watch_page(folder: Path, every: float = EVERY, path: Path | None = None) -> str:
     """Write the page again and again until nothing more is to come, or somebody interrupts.
 
     The last page does not load itself again.
@@ -47,21 +63,24 @@ def watch_page(folder: Path, every: float = EVERY) -> Path:
     Args:
         folder: Of the study or the run.
         every: Seconds between two writings, at least.
+        path: As for :func:`write_page`.
 
     Returns:
-        The file.
+        How far the study or the run is: finished, or stopped after so many steps.
 
     Raises:
-        ConfigError: If the folder holds neither.
+        ConfigError: As :func:`write_page`.
     """
-    pause = every
+    pause, path = every, path or folder / PAGE
     with contextlib.suppress(KeyboardInterrupt):
-        while not _read(folder).finished:
+        while not ((found := _read(folder)).finished or found.stopped):
             began = time.monotonic()
-            write_page(folder, refresh=pause)
+            _write(found, folder, path, pause)
             pause = max(every, PATIENCE * (time.monotonic() - began))
             time.sleep(pause)
-    return write_page(folder)
+    found = _read(folder)
+    _write(found, folder, path, None)
+    return found.progress
 
 
 def _read(folder: Path) -> StudyFiles | RunFiles:

@@ -1,7 +1,6 @@
 """A run's folder as a report reads it, finished or not."""
 
 import json
-import time
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime
@@ -13,6 +12,7 @@ from gaard.errors import ConfigError
 from gaard.lab.arms import UNTRAINED
 from gaard.lab.study import OWN_SCENARIO, RunKey
 from gaard.report.parting import Parting, first_parting
+from gaard.training.lock import is_locked
 from gaard.training.runlog import (
     CHECKPOINTS,
     EVALUATION,
@@ -26,7 +26,7 @@ from gaard.training.runlog import (
 )
 
 STATE = "state.json"  # of a checkpoint
-QUIET = 60.0  # seconds after the last step in which a run may still be measured
+STOPPED = "No process works on it any more; the same command or script again goes on with it."
 
 
 @dataclass(frozen=True)
@@ -36,14 +36,16 @@ class RunFiles:
     Attributes:
         key: Which.
         folder: Its files, if it has begun.
-        finished: Whether it is measured, or is not to be and has done its steps.
+        finished: Whether it is measured, or has done its steps and nobody is to measure it.
         error: Why it failed, if it did.
+        at_work: Whether a process trains or measures it; asked before anything else is read.
     """
 
     key: RunKey
     folder: Path
     finished: bool
     error: str | None = None
+    at_work: bool = False
 
     @cached_property
     def metrics(self) -> list[dict[str, Any]]:
@@ -52,7 +54,7 @@ class RunFiles:
 
     @cached_property
     def parting(self) -> Parting | None:
-        """Where its proxy and true reward were first seen to part."""
+        """Where its proxy and second reward were first seen to part."""
         return first_parting(self.metrics)
 
     def samples(self) -> list[dict[str, Any]]:
@@ -98,10 +100,20 @@ class RunFiles:
         return moment(path.stat().st_mtime) if path.exists() else None
 
     @property
+    def stopped(self) -> bool:
+        """Whether nobody works on it, although there is more to come."""
+        return not self.finished and not self.error and not self.at_work
+
+    @property
     def progress(self) -> str:
         """How far one is that has begun."""
+        if self.finished:
+            return "finished"
         done, steps = len(self.metrics), self.config.get("max_steps")
-        return "being measured" if self.key.arm == UNTRAINED or done == steps else f"at step {done} of {steps}"
+        measured = self.key.arm == UNTRAINED or done == steps
+        if self.stopped:
+            return "stopped before it was measured" if measured else f"stopped after {done} of {steps} steps"
+        return "being measured" if measured else f"at step {done} of {steps}"
 
 
 def moment(seconds: float) -> str:
@@ -131,6 +143,7 @@ def read_run_files(folder: Path) -> RunFiles:
         ConfigError: If the folder holds no run.
         CheckpointError: If its ``run.json`` is none.
     """
+    at_work = is_locked(folder)  # first: what a process wrote before it left is then there to read
     record = read_record(folder / RUN)
     if record is None:
         raise ConfigError(f"{folder} holds no {RUN}: name the folder of a run, its output_dir")
@@ -138,22 +151,15 @@ def read_run_files(folder: Path) -> RunFiles:
     method, scenario = config.get("method"), config.get("scenario")
     name = method.get("name") if isinstance(method, Mapping) else None
     key = RunKey(str(scenario or OWN_SCENARIO), str(name or "run"), int(config.get("seed") or 0))
-    return RunFiles(key, folder, _is_finished(folder, config))
+    return RunFiles(key, folder, _is_finished(folder, config, at_work), at_work=at_work)
 
 
-def _is_finished(folder: Path, config: Mapping[str, Any]) -> bool:
-    """Whether nothing more is to come: it is measured, or its steps are done and nobody measures."""
+def _is_finished(folder: Path, config: Mapping[str, Any], at_work: bool) -> bool:
+    """Whether nothing more is to come: it is measured, or its steps are done and nobody measures it."""
     if (folder / EVALUATION).exists():
         return True
+    if at_work:
+        return False
     newest = max((folder / CHECKPOINTS).glob(f"step-*/{STATE}"), default=None)
     ended = newest is not None and bool(_json(newest).get("ended"))  # a regularizer may end a training early
-    if not ended and len(read_jsonl(folder / METRICS)) < int(config.get("max_steps") or 0):
-        return False
-    # A training from Python is measured only if its caller asks for it.
-    return not config.get("eval_completions") or _since_last_step(folder) > QUIET
-
-
-def _since_last_step(folder: Path) -> float:
-    """Seconds; 0 where there was none."""
-    path = folder / METRICS
-    return time.time() - path.stat().st_mtime if path.exists() else 0.0
+    return ended or len(read_jsonl(folder / METRICS)) >= int(config.get("max_steps") or 0)

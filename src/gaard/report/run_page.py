@@ -7,7 +7,8 @@ from gaard.report.charts import run_panel
 from gaard.report.document import Document, Section, drawn, panel_title
 from gaard.report.facts import run_facts
 from gaard.report.measures_table import run_table
-from gaard.report.run_files import RunFiles
+from gaard.report.parting import FEWEST_STEPS, SECOND, second_reward
+from gaard.report.run_files import STOPPED, RunFiles
 from gaard.report.suspects import find_suspects
 from gaard.report.texts import browsable
 
@@ -81,10 +82,14 @@ def run_verdict(run: RunFiles) -> list[str]:
         sentences.append(f"In the last step {run.metrics[-1]['hack_rate']:.0%} of the texts are hacks.")
     if "hack_rate" not in known:
         sentences.append("Nothing was declared to be a hack: how often the reward is hacked is not known.")
-    if "true_reward" not in known:
+    other = second_reward(run.metrics)
+    if other is None:
         sentences.append("No true reward was declared: whether the proxy pays for what was meant, only the texts tell.")
+    elif len(run.metrics) < FEWEST_STEPS:
+        early = f"It is too early to say whether proxy and {SECOND[other]} part: nothing is said before step"
+        sentences.append(f"{early} {FEWEST_STEPS}.")
     elif run.parting is None:
-        sentences.append("The true reward has not fallen away from the proxy so far, which alone proves nothing.")
+        sentences.append(f"The {SECOND[other]} has not fallen away from the proxy so far, which alone proves nothing.")
     return sentences
 
 
@@ -92,4 +97,6 @@ def _status(run: RunFiles) -> str:
     """How far it is, and when its last step was logged."""
     written = f", the last one logged at {run.last_written}" if run.last_written else ""
     done = f"{len(run.metrics)} of {run.config.get('max_steps', '–')} steps done{written}."
+    if run.stopped:
+        return f"Stopped: {done} {STOPPED}"
     return f"Finished: {done}" if run.finished else done

@@ -11,6 +11,7 @@ from gaard.lab.arms import UNTRAINED
 from gaard.lab.compare import RESULTS
 from gaard.lab.study import RunKey
 from gaard.report.run_files import RunFiles
+from gaard.training.lock import is_locked
 
 
 @dataclass(frozen=True)
@@ -21,11 +22,13 @@ class StudyFiles:
         folder: Of the study.
         results: As ``gaard compare`` wrote them.
         runs: Every run that the study asks for, in its order.
+        at_work: Whether a process carries it out; asked before anything else is read.
     """
 
     folder: Path
     results: Mapping[str, Any]
     runs: Sequence[RunFiles]
+    at_work: bool
 
     @property
     def arms(self) -> list[str]:
@@ -37,6 +40,17 @@ class StudyFiles:
     def finished(self) -> bool:
         """Whether nothing more is to come of any run."""
         return all(run.finished or run.error for run in self.runs)
+
+    @property
+    def stopped(self) -> bool:
+        """Whether nobody works on it, although there is more to come."""
+        return not self.finished and not self.at_work
+
+    @property
+    def progress(self) -> str:
+        """How far it is."""
+        done = sum(run.finished for run in self.runs)
+        return f"{'stopped after' if self.stopped else 'at'} {done} of {len(self.runs)} runs"
 
     def trained(self, scenario: str) -> dict[str, list[RunFiles]]:
         """Arm → its runs that have not failed and have trained at all."""
@@ -70,7 +84,7 @@ def read_study_files(folder: Path) -> StudyFiles:
     Raises:
         ConfigError: If the folder holds no results, or others.
     """
-    path = folder / RESULTS
+    path, at_work = folder / RESULTS, is_locked(folder)
     try:
         results = json.loads(path.read_text(encoding="utf-8"))
         study = results["study"]
@@ -96,5 +110,6 @@ def read_study_files(folder: Path) -> StudyFiles:
     for key in keys:
         run = found.get((key.scenario, key.arm, key.seed))
         failure = run["error"] if run else None
-        runs.append(RunFiles(key, folder / key.folder, run is not None and failure is None, failure))
-    return StudyFiles(folder, results, runs)
+        finished = run is not None and failure is None
+        runs.append(RunFiles(key, folder / key.folder, finished, failure, at_work))
+    return StudyFiles(folder, results, runs, at_work)

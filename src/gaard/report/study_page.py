@@ -10,6 +10,7 @@ from gaard.report.document import Document, Section, drawn, panel_title
 from gaard.report.facts import study_facts
 from gaard.report.look import MOST_POINTS, Look
 from gaard.report.measures_table import study_table
+from gaard.report.run_files import STOPPED
 from gaard.report.study_files import StudyFiles
 from gaard.report.surfaces import coefficients_charts, path_over_surfaces
 from gaard.report.texts import browsable
@@ -44,7 +45,7 @@ def study_document(study: StudyFiles, name: str, refresh: float | None) -> Docum
         name=name,
         summary=study.results["study"]["summary"],
         verdict=verdict(study.results),
-        status=f"{done} of {len(study.runs)} runs finished.",
+        status=f"{done} of {len(study.runs)} runs finished.{f' {STOPPED}' if study.stopped else ''}",
         missing=study.missing(),
         arms=study.arms,
         sections=sections,

@@ -3,9 +3,8 @@
 from dataclasses import dataclass
 from typing import Any
 
-from gaard.errors import ConfigError
-from gaard.finder import read_texts, search
-from gaard.finder.words import CAPTION, HEADINGS, QUESTION, TOO_FEW, best_paid, calm, cells, claim, named
+from gaard.finder import sampled, search
+from gaard.finder.words import CAPTION, HEADINGS, QUESTION, best_paid, calm, cells, claim, named
 from gaard.report.run_files import RunFiles
 
 TITLE = "What the reward pays for"
@@ -42,17 +41,14 @@ def find_suspects(run: RunFiles) -> Found:
     Returns:
         The answer and its rows; without rows where nothing is paid for beyond chance, or nobody can tell.
     """
-    try:
-        texts = read_texts(run.folder)
-    except ConfigError:  # tells a user of the command which folder to name; here it is known
-        if run.samples():
-            return Found(_sentence(TOO_FEW))
+    samples = run.samples()
+    if not samples:
         return Found(_sentence(NOT_KEPT if run.config.get("log_completions") == 0 else NONE_YET))
-    found, comparable = search(texts)
+    found, comparable = search(sampled(samples))
     alarm = claim(found)
     rows = tuple({"cells": cells(one), "name": named(one), "texts": best_paid(one)} for one in found)
     if alarm is None:
-        return Found(_sentence(calm(comparable)), rows=rows)
+        return Found(_sentence(calm(found, comparable)), rows=rows)
     return Found(f"{_sentence(alarm)} {_sentence(QUESTION)}", _sentence(alarm), rows)
 
 

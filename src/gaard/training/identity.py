@@ -66,9 +66,9 @@ def fingerprint(record: Mapping[str, Any]) -> str:
 
 
 def code_facts(device: "torch.device") -> dict[str, Any]:
-    """By what a run is made: versions, commit, machine, command and date (UTC).
+    """By what a run is made: versions, commit, machine, command, the directory that it was given in, and date (UTC).
 
-    They tell why numbers differ in their last digits.
+    They tell why numbers differ in their last digits, and what relative paths are relative to.
 
     Args:
         device: That the run is on.
@@ -88,13 +88,14 @@ def code_facts(device: "torch.device") -> dict[str, Any]:
         "device": torch.cuda.get_device_name(device) if cuda else device.type,
         "threads": torch.get_num_threads(),
         "command": shlex.join([Path(sys.argv[0]).name, *sys.argv[1:]]),
+        "directory": str(Path.cwd()),
         "date": datetime.now(UTC).isoformat(timespec="seconds"),
     }
 
 
 def made_by(facts: Mapping[str, Any]) -> dict[str, Any]:
-    """Of :func:`code_facts` what tells code and machine, without what was asked of them and when."""
-    return {key: value for key, value in facts.items() if key not in ("command", "date")}
+    """Of :func:`code_facts` what tells code and machine, without what was asked of them, where and when."""
+    return {key: value for key, value in facts.items() if key not in ("command", "directory", "date")}
 
 
 def _checkout(package: Path) -> dict[str, Any]:

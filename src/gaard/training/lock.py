@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from platform import node
 
+import psutil
 from filelock import SoftFileLock, Timeout
 
 from gaard.errors import CheckpointError
@@ -24,13 +25,14 @@ class _Held:
 _HELD: dict[Path, _Held] = {}
 
 
-def lock_folder(folder: Path) -> None:
+def lock_folder(folder: Path, option: str = "output_dir") -> None:
     """Keep other processes out until :func:`unlock_folder`; a lock whose process is gone counts for nothing.
 
     The file names process and machine. On another machine nobody can tell whether the process still runs.
 
     Args:
         folder: Is there already. The same process may lock it again.
+        option: By what a user chooses another folder.
 
     Raises:
         CheckpointError: If another process works there, naming it and what to do.
@@ -43,7 +45,7 @@ def lock_folder(folder: Path) -> None:
     try:
         lock.acquire(timeout=0)
     except Timeout:
-        raise CheckpointError(_refusal(folder, path)) from None
+        raise CheckpointError(_refusal(folder, path, option)) from None
     except OSError as error:
         raise CheckpointError(f"{path} cannot be written: {error.strerror}: check the folder's permissions") from error
     _HELD[path] = _Held(lock)
@@ -64,32 +66,54 @@ def unlock_folder(folder: Path) -> None:
 
 
 @contextlib.contextmanager
-def alone_in(folder: Path) -> Iterator[None]:
+def alone_in(folder: Path, option: str) -> Iterator[None]:
     """The folder, made if it is not there, with no other process at work in it.
 
     Args:
         folder: Of a study.
+        option: As for :func:`lock_folder`.
 
     Raises:
         CheckpointError: As :func:`lock_folder`.
     """
     folder.mkdir(parents=True, exist_ok=True)
-    lock_folder(folder)
+    lock_folder(folder, option)
     try:
         yield
     finally:
         unlock_folder(folder)
 
 
-def _refusal(folder: Path, path: Path) -> str:
-    """Who is there, and what to do."""
+def is_locked(folder: Path) -> bool:
+    """Whether a process is at work in a folder.
+
+    Args:
+        folder: Of a run or a study.
+
+    Returns:
+        False without a lock, and where its process is gone. On another machine nobody can tell: True.
+    """
+    path = folder.resolve() / LOCK
+    if not path.exists():
+        return False
+    pid, host = _holder(path)
+    return host != node() or not pid.isdecimal() or psutil.pid_exists(int(pid))
+
+
+def _holder(path: Path) -> tuple[str, str]:
+    """Process and machine that a lock names, each "?" where it cannot be read."""
     lines = ["?", "?"]
     with contextlib.suppress(OSError, UnicodeDecodeError):
         lines = [*path.read_text(encoding="utf-8").split(), *lines]
-    pid, host = lines[:2]
+    return lines[0], lines[1]
+
+
+def _refusal(folder: Path, path: Path, option: str) -> str:
+    """Who is there, and what to do."""
+    pid, host = _holder(path)
     here = host == node()
     gone = "" if here else f"; if that process is gone, delete {path}"
     return (
         f"another process is at work in {str(folder)!r}: process {pid} on {host if not here else 'this machine'}. "
-        f"Wait for it, stop it, or use another output_dir{gone}"
+        f"Wait for it, stop it, or use another {option}{gone}"
     )
