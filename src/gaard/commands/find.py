@@ -1,11 +1,10 @@
 """``gaard find``: what the reward of a run pays for, without a detector."""
 
 from collections.abc import Sequence
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 from gaard.arguments import plain_parser
-from gaard.commands.terminal import show
+from gaard.commands.terminal import existing_folder, show
 
 if TYPE_CHECKING:
     from rich.table import Table
@@ -30,7 +29,7 @@ def main(words: list[str]) -> int:
     """
     parser = plain_parser("find", ABOUT)
     parser.add_argument("folder", type=str, help="of the run, its output_dir; it may still be training")
-    folder = Path(parser.parse_args(words).folder).expanduser()
+    folder = existing_folder(parser.parse_args(words).folder)
     from gaard.finder import read_texts, search
     from gaard.finder.words import QUESTION, best_paid, calm, claim, named
 

@@ -3,6 +3,7 @@
 from pathlib import Path
 
 from gaard.arguments import plain_parser
+from gaard.commands.terminal import existing_folder
 
 SUMMARY = "make the page of a run or a comparison, also while it trains"
 
@@ -23,7 +24,7 @@ def main(words: list[str]) -> int:
     )
     parser.add_argument("--out", metavar="FILE", help="the page; default: report.html in the folder")
     arguments = parser.parse_args(words)
-    folder = Path(arguments.folder).expanduser()
+    folder = existing_folder(arguments.folder)
     from gaard.report.page import PAGE, watch_page, write_page
 
     path = Path(arguments.out).expanduser() if arguments.out else folder / PAGE

@@ -3,6 +3,7 @@
 from pathlib import Path
 
 from gaard.arguments import plain_parser
+from gaard.commands.terminal import existing_folder
 
 SUMMARY = "train a run again from its record, and compare"
 OTHER = 1
@@ -25,7 +26,7 @@ def main(words: list[str]) -> int:
     parser.add_argument("folder", type=str, help="of the run, the output_dir of gaard train")
     parser.add_argument("--out", type=str, help="folder of the new run; default: the first one's with -again behind it")
     arguments = parser.parse_args(words)
-    folder = Path(arguments.folder).expanduser().resolve()  # "." has no name to put -again behind
+    folder = existing_folder(arguments.folder).resolve()  # "." has no name to put -again behind
     again = Path(arguments.out).expanduser() if arguments.out else folder.with_name(f"{folder.name}-again")
     from gaard.lab.reproduce import reproduce
     from gaard.report.facts import run_facts

@@ -1,12 +1,33 @@
-"""How commands show a table."""
+"""What commands share: the folder that they are asked about, and how they show a table."""
 
 import sys
+from pathlib import Path
 from typing import TYPE_CHECKING
+
+from gaard.errors import ConfigError
 
 if TYPE_CHECKING:
     from rich.table import Table
 
 WIDE = 200  # columns
+
+
+def existing_folder(given: str) -> Path:
+    """A folder that is there, before anything slow is imported to read it.
+
+    Args:
+        given: As it stands on the command line.
+
+    Returns:
+        Its path.
+
+    Raises:
+        ConfigError: If there is none.
+    """
+    folder = Path(given).expanduser()
+    if not folder.is_dir():
+        raise ConfigError(f"{folder} is no folder: name that of a run, its output_dir, or of a study, its --out")
+    return folder
 
 
 def show(table: "Table", wide: int = WIDE) -> None:
