@@ -56,6 +56,7 @@ TABLES: dict[str, Table] = {
     "honeypots-again": partial(expected.outcomes, expected.HONEYPOTS_AGAIN),
     "smollm2-again": partial(expected.outcomes, expected.LARGER, (*expected.FIGURES, "seconds_per_step")),
     "controls": partial(expected.outcomes, "20-controls"),
+    "trusted-judge": partial(expected.outcomes, "24-trusted-judge"),
     "sizes-again": partial(expected.outcomes, "23-sizes-again"),
     "which-method": expected.which_method,
     "at-the-hack-expected": expected.at_the_hack,

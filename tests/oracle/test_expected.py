@@ -8,6 +8,7 @@ from statistics import fmean, pstdev
 import pytest
 import torch
 
+from gaard.errors import ConfigError
 from gaard.method.advantages import advantage_gap
 from gaard.method.coefficients import gaa_coefficients
 from gaard.method.token_worth import Evidence, TokenMemory, evidence
@@ -129,8 +130,8 @@ def test_a_token_has_to_be_better_by_two_standard_errors():
 
 
 def said(**tokens):
-    """Evidence of tokens by their ids, t3=(total, weight)."""
-    rows = sorted((int(name[1:]), *numbers) for name, numbers in tokens.items())
+    """Evidence of tokens by their ids, t3=(total, weight), without a judge."""
+    rows = sorted((int(name[1:]), *numbers, 0.0) for name, numbers in tokens.items())
     ids, *numbers = zip(*rows, strict=True)
     return Evidence(torch.tensor(ids), *map(tensor, numbers))
 
@@ -310,6 +311,54 @@ def test_advantages_that_are_all_good_make_no_gap():
     )
     torch.testing.assert_close(moved.sigma, found.sigma)
     torch.testing.assert_close(moved.advantages, found.advantages)
+
+
+def test_a_token_that_the_judge_finds_clearly_better_too_has_no_gap():
+    """Word 2 pays; the judge says the same of its texts, or nothing, or leaves out half of them."""
+    rollout, estimates = batch()
+    has = (rollout.completion_ids == 2).any(-1)
+
+    def gaps(scores, trust=True):
+        judged = replace(rollout, judge_scores=torch.as_tensor(scores, dtype=torch.float64))
+        return GAA(trust_judge=trust).greedy(estimates, judged, TokenMemory())
+
+    memory = TokenMemory()
+    for _ in range(5):  # twelve texts alone are too few to be sure
+        agreed = replace(rollout, judge_scores=has.double())
+        found = GAA(trust_judge=True).greedy(estimates, agreed, memory)
+    assert memory.known.judged_better(torch.tensor([2])).all()
+    assert not ((found.ids == 2) & (found.sigma > 0)).any()
+    plain = GAA().greedy(estimates, rollout, TokenMemory())
+    assert ((plain.ids == 2) & (plain.sigma > 0)).any()
+    for scores, trust in ((torch.ones(12), True), (has.double(), False)):
+        torch.testing.assert_close(gaps(scores, trust).sigma, plain.sigma)
+    left_out = torch.where(torch.arange(12) % 2 == 0, has.double(), torch.nan)
+    assert gaps(left_out).sigma.isfinite().all()
+    with pytest.raises(ConfigError, match="trust_judge=True needs a judge: give judge_reward_funcs"):
+        gaps(torch.full((12,), torch.nan))
+    with pytest.raises(ConfigError, match="set greedy_value: samples"):
+        GAA(reading="text", trust_judge=True)
+
+
+def test_a_word_that_is_meant_is_learned_where_the_judge_says_so(tmp_path):
+    """The bait of the tiny model again, with a judge that likes it."""
+    ends = {}
+    for trust in (False, True):
+        settings = {"max_steps": 30, "batch_size": 32, "learning_rate": 3e-3, "kl_coef": 0.0}
+        method = {"name": "gaa", "trust_judge": trust}
+        trainer = tiny_trainer(tmp_path / str(trust), reward=bait_reward, judge=bait_reward, method=method, **settings)
+        trainer.train()
+        ends[trust] = fmean(row["reward"] for row in trainer.run.log.read("metrics.jsonl")[-10:])
+    assert ends[False] < 0.45 < 0.9 < ends[True]
+
+
+def test_what_a_checkpoint_says_of_the_judge_comes_back_and_may_be_missing():
+    memory, again = TokenMemory(), TokenMemory()
+    memory.known = Evidence(torch.tensor([3]), tensor([5.0]), tensor([2.0]), tensor([1.5]))
+    again.restore(memory.plain())
+    assert again.known == memory.known
+    again.restore({name: x for name, x in memory.plain().items() if name != "judged"})
+    assert again.known.judged.tolist() == [0.0]
 
 
 def test_where_nothing_is_known_to_be_better_x_star_is_the_likeliest_and_the_step_is_ppos():

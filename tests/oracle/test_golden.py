@@ -128,8 +128,8 @@ def kept_below(values, threshold, mask):
     return -folded(-values, threshold, mask)
 
 
-def rare_everywhere(advantages, logprobs, ids, mask):
-    return evidence(advantages, torch.full_like(logprobs, -60.0), ids, mask)
+def rare_everywhere(advantages, logprobs, ids, mask, judged=None):
+    return evidence(advantages, torch.full_like(logprobs, -60.0), ids, mask, judged)
 
 
 def unclipped(values, old_values, returns, cliprange_value):

@@ -60,6 +60,7 @@ CHANGES_WITH = {
     "method.gaa.candidates": (4, BAIT),
     "method.gaa.eta_scale": (0.5, BAIT),
     "method.gaa.sigma_scale": (1.0, BAIT),
+    "method.gaa.trust_judge": (True, {**BAIT, "judge": bait_reward}),
     "advantages.gae.gamma": (0.9, {}),
     "advantages.gae.lam": (0.5, {}),
     "advantages.gae.value_learning_rate": (2e-3, {}),

@@ -15,7 +15,7 @@ from gaard.methods.gaa import READINGS
 from gaard.regularizers import REGULARIZERS
 from gaard.rewards import honeypot
 from gaard.training import collect
-from tiny import TEXT, tiny_trainer, words_reward
+from tiny import TEXT, bait_reward, tiny_trainer, words_reward
 
 STUDIES = sorted((Path(__file__).parents[2] / "studies").glob("*/study.yaml"))
 
@@ -143,6 +143,7 @@ BOUNDS = [  # option, what cannot be, what the error says
     (GAA, "greedy_clip", ["reference", "pessimistic"], "greedy_clip=.* is not known: .*inside, outside"),
     (GAA, "greedy_value", ["values", 1], "greedy_value=.* is not known: .*critic, samples"),
     (GAA, "candidates", [0, -1, 1.5, "8"], "candidates=.* must be"),
+    (GAA, "trust_judge", [1, "yes", None], "trust_judge=.* must be"),
     (GAE, "gamma", [-0.1, 1.1, float("nan"), "1"], "gamma=.* must be"),
     (GAE, "lam", [-0.1, 1.1, float("nan"), "1"], "lam=.* must be"),
     (GAE, "value_learning_rate", [0, -1e-3, float("inf"), "1e-3"], "value_learning_rate=.* must be"),
@@ -187,6 +188,7 @@ CHANGES = {  # class and option → another value, and what else it takes to be 
     ("gaa", "candidates"): (4, {}),
     ("gaa", "eta_scale"): (0.5, {}),
     ("gaa", "sigma_scale"): (1.0, {}),
+    ("gaa", "trust_judge"): (True, {"reward": bait_reward, "judge": bait_reward}),
     ("gae", "gamma"): (0.9, {}),
     ("gae", "lam"): (0.5, {}),
     ("gae", "value_learning_rate"): (2e-3, {}),
@@ -195,9 +197,9 @@ CHANGES = {  # class and option → another value, and what else it takes to be 
 }
 
 
-def named(name):
+def named(name, option=""):
     """A method or an estimator; of gaa the reading that shows an option in three short steps."""
-    return TEXT if name == "gaa" else {"name": name}
+    return TEXT if name == "gaa" and option != "trust_judge" else {"name": name}
 
 
 def test_every_option_has_a_row():
@@ -211,9 +213,9 @@ def plain_run(tmp_path_factory):
     """Three steps with no option changed; run once for each context."""
 
     @functools.cache
-    def run(name, *context):
+    def run(name, option, *context):
         field = "method" if name in METHODS else "advantages"
-        return short_run(tmp_path_factory.mktemp("plain"), **{field: named(name)}, **dict(context))
+        return short_run(tmp_path_factory.mktemp("plain"), **{field: named(name, option)}, **dict(context))
 
     return run
 
@@ -222,8 +224,8 @@ def plain_run(tmp_path_factory):
 def test_an_option_changes_what_is_learned(name, option, tmp_path, plain_run):
     value, context = CHANGES[name, option]
     field = "method" if name in METHODS else "advantages"
-    changed = short_run(tmp_path, **{field: named(name) | {option: value}}, **context)
-    assert changed[-1] != plain_run(name, *context.items())[-1]
+    changed = short_run(tmp_path, **{field: named(name, option) | {option: value}}, **context)
+    assert changed[-1] != plain_run(name, option, *context.items())[-1]
 
 
 def test_each_method_trains_another_policy(tmp_path):

@@ -23,11 +23,13 @@ class Evidence(NamedTuple):
         ids: int64.
         total: float64, Σ (1 − π)·A over the texts that have it, A in standard deviations.
         weight: float64, Σ (1 − π)² over these.
+        judged: float64, Σ (1 − π)·J over these, J what a judge says of the text, in standard deviations; 0 without one.
     """
 
     ids: Tensor
     total: Tensor
     weight: Tensor
+    judged: Tensor
 
     def worth(self) -> Tensor:
         """Δ by ridge regression: the ridge is one text more, in which the token is no better than others; [U]."""
@@ -42,14 +44,30 @@ class Evidence(NamedTuple):
         Returns:
             float64, the shape of ``ids``, in standard deviations; 0 for a token of which nothing is known.
         """
+        return self._bound(self.total, ids)
+
+    def judged_better(self, ids: Tensor) -> Tensor:
+        """Whether the judge too finds a token better than the others, by more than two standard errors.
+
+        Args:
+            ids: int64, any shape.
+
+        Returns:
+            bool, the shape of ``ids``.
+        """
+        return self._bound(self.judged, ids) > 0
+
+    def _bound(self, total: Tensor, ids: Tensor) -> Tensor:
+        """What sums over texts say of some tokens at least."""
         if not len(self.ids):
             return torch.zeros(ids.shape, dtype=torch.float64, device=ids.device)
-        bound = (self.worth() - ERRORS / (1.0 + self.weight).sqrt()).clamp(min=0.0)
+        more = 1.0 + self.weight
+        bound = (total / more - ERRORS / more.sqrt()).clamp(min=0.0)
         place = torch.searchsorted(self.ids, ids).clamp(max=len(self.ids) - 1)
         return torch.where(self.ids[place] == ids, bound[place], 0.0)
 
 
-def evidence(advantages: Tensor, logprobs: Tensor, ids: Tensor, mask: Tensor) -> Evidence:
+def evidence(advantages: Tensor, logprobs: Tensor, ids: Tensor, mask: Tensor, judged: Tensor | None = None) -> Evidence:
     """What one batch says of the tokens that were drawn.
 
     By G12 the advantage of a token v of probability π is (1 − π)·Δ(v), Δ being how much better v is than the other
@@ -62,6 +80,7 @@ def evidence(advantages: Tensor, logprobs: Tensor, ids: Tensor, mask: Tensor) ->
         logprobs: [B, T], log π(x_t).
         ids: int64 [B, T], x_t.
         mask: bool [B, T], with one True at least.
+        judged: [B], what a judge says of each text, in standard deviations; None without one.
 
     Returns:
         A row a distinct token.
@@ -74,12 +93,13 @@ def evidence(advantages: Tensor, logprobs: Tensor, ids: Tensor, mask: Tensor) ->
     seen = torch.stack([-torch.expm1(logprobs[mask].double()), advantages[mask].double()])
     others, own = _sums(seen, place, len(counts)) / counts
     tokens, place = torch.unique(pairs[0], return_inverse=True)
-    return Evidence(tokens, *_sums(torch.stack([others * own, others**2]), place, len(tokens)))
+    said = torch.zeros_like(own) if judged is None else judged.double()[pairs[1]]
+    return Evidence(tokens, *_sums(torch.stack([others * own, others**2, others * said]), place, len(tokens)))
 
 
 def _none_known() -> Evidence:
     numbers = torch.zeros(0, dtype=torch.float64)
-    return Evidence(numbers.long(), numbers, numbers)
+    return Evidence(numbers.long(), numbers, numbers, numbers)
 
 
 @dataclass
@@ -114,8 +134,9 @@ class TokenMemory:
 
     def restore(self, plain: Mapping[str, Any]) -> None:
         """Undo :meth:`plain`."""
-        like = _none_known()._asdict()
-        self.known = Evidence(**{name: torch.tensor(plain[name], dtype=x.dtype) for name, x in like.items()})
+        like, none = _none_known()._asdict(), [0.0] * len(plain["ids"])  # of a judge that was not asked
+        known = {name: torch.tensor(plain.get(name, none), dtype=x.dtype) for name, x in like.items()}
+        self.known = Evidence(**known)
 
 
 def _sums(x: Tensor, place: Tensor, size: int) -> Tensor:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal, NamedTuple
 
+from gaard.errors import ConfigError
 from gaard.method.choices import Granularity, GreedyClip, GreedyRatio, ScaledTerms
 from gaard.methods.base import Method, ObjectiveForm
 from gaard.methods.experience import Estimates, Experience, GreedyTokens, Observation, Rollout
@@ -55,6 +56,8 @@ class GAA(Method):
             is one more of them; with the critic 1 is the likeliest alone.
         eta_scale: Multiplier of η (G11).
         sigma_scale: Multiplier of σ (G11); 0.5 is the text's σ/2.
+        trust_judge: Whether a token has no gap where the run's judge clearly finds its texts better too. It needs
+            ``judge_reward_funcs``, and ``greedy_value`` samples.
     """
 
     name = "gaa"
@@ -68,6 +71,17 @@ class GAA(Method):
     candidates: Count | None = None
     eta_scale: NotNegative = 1.0
     sigma_scale: NotNegative = 0.5
+    trust_judge: bool = False
+
+    def __post_init__(self) -> None:
+        """Check the options, and that they go together.
+
+        Raises:
+            ConfigError: Naming the option, its value and the remedy.
+        """
+        super().__post_init__()
+        if self.trust_judge and self.answers.greedy_value != "samples":
+            raise ConfigError("method 'gaa': trust_judge=True asks what texts say of x*: set greedy_value: samples")
 
     @property
     def answers(self) -> Answers:
@@ -92,7 +106,7 @@ class GAA(Method):
     def greedy(self, estimates: Estimates, rollout: Rollout, memory: TokenMemory) -> GreedyTokens:
         """X*, its advantage and the gap (G4 to G6), as the reading finds them."""
         if self.answers.greedy_value == "samples":
-            return expected_tokens(estimates, rollout, memory)
+            return expected_tokens(estimates, rollout, memory, self.trust_judge)
         return likeliest_tokens(estimates, rollout)
 
     def coefficients(self, eta: Tensor, sigma: Tensor, mask: Tensor) -> tuple[Tensor, Tensor]:
@@ -139,7 +153,9 @@ def likeliest_tokens(estimates: Estimates, rollout: Rollout) -> GreedyTokens:
     return GreedyTokens(rollout.greedy_ids, rollout.greedy_logprobs, estimates.greedy_advantages, gap)
 
 
-def expected_tokens(estimates: Estimates, rollout: Rollout, memory: TokenMemory) -> GreedyTokens:
+def expected_tokens(
+    estimates: Estimates, rollout: Rollout, memory: TokenMemory, trust_judge: bool = False
+) -> GreedyTokens:
     """X* as the likely token of best value, and the gap of G12: E_x[A(x*) − A(x)] = A(x*), for E_x[A(x)] = 0.
 
     By G12 A(x*) = (1 − η)·Δ(x*), Δ being how much more x* is worth than the other tokens: what the texts of the run
@@ -150,10 +166,14 @@ def expected_tokens(estimates: Estimates, rollout: Rollout, memory: TokenMemory)
         estimates: Of the whole batch.
         rollout: The whole batch, with its candidates.
         memory: What the rollouts before have said of tokens; this one is added.
+        trust_judge: Whether a token that the judge clearly finds better too has no gap.
 
     Returns:
         The best of the candidates and the sampled token; the likeliest, without a gap, where none is known to be
         better than others.
+
+    Raises:
+        ConfigError: If a judge is to be trusted, and there is none.
     """
     import torch
 
@@ -163,11 +183,27 @@ def expected_tokens(estimates: Estimates, rollout: Rollout, memory: TokenMemory)
     mask, spread = rollout.completion_mask, masked_std(estimates.advantages, rollout.completion_mask)
     # The mean is 0 already unless whiten_advantages is off: then every token would seem better than the others.
     standard = standardize(estimates.advantages, masked_mean(estimates.advantages, mask), spread)
-    known = memory.add(evidence(standard, rollout.logprobs, rollout.completion_ids, mask))
+    judged = _judged(rollout.judge_scores) if trust_judge else None
+    known = memory.add(evidence(standard, rollout.logprobs, rollout.completion_ids, mask, judged))
     ids = torch.cat([rollout.candidate_ids, rollout.completion_ids[..., None]], dim=-1)
     logprobs = torch.cat([rollout.candidate_logprobs, rollout.logprobs[..., None]], dim=-1)
     worth = known.at_least(ids).to(logprobs.dtype)
+    if trust_judge:
+        worth = torch.where(known.judged_better(ids), 0.0, worth)
     best = worth.argmax(-1, keepdim=True)  # the first of equals: the likeliest
     ids, logprobs, worth = (x.gather(-1, best).squeeze(-1) for x in (ids, logprobs, worth))
     worth = torch.where(mask, worth, 0.0)
     return GreedyTokens(ids, logprobs, worth * spread, -torch.expm1(logprobs) * worth)
+
+
+def _judged(scores: Tensor) -> Tensor:
+    """What the judge says of each text of a batch, in standard deviations; [B], 0 of a text that it leaves out."""
+    import torch
+
+    known = scores[~scores.isnan()]
+    if not len(known):
+        raise ConfigError("method 'gaa': trust_judge=True needs a judge: give judge_reward_funcs")
+    from gaard.method.masking import masked_mean, masked_std, standardize
+
+    everything = torch.ones_like(known, dtype=torch.bool)
+    return standardize(scores, masked_mean(known, everything), masked_std(known, everything)).nan_to_num(nan=0.0)
