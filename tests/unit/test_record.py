@@ -84,8 +84,8 @@ def test_one_run_has_one_id():
     """A run that stands in several studies has the same measures there, and the same id."""
     trained = ~pl.col("arm").is_in(["untrained", "oracle"])  # where nothing can be exploited, the oracle is PPO
     runs = pl.concat([record(folder) for folder in RECORDED]).filter(trained)
-    forms = pl.col("arm").is_in(["gaa-expected", "gaa-judge", "random-token", "sure"])
-    ours = pl.when(forms).then("arm").otherwise(pl.lit(""))  # PPO to the last bit where they never find a gap
+    forms = pl.col("arm").is_in(["fold", "gaa-expected", "gaa-judge", "random-token", "sure"])
+    ours = pl.when(forms).then("arm").otherwise(pl.lit(""))  # PPO to the last bit where they find nothing
     figures = ("scenario", "seed", "true_reward", "kl_untrained", "entropy")
     same = runs.group_by(*figures, ours).agg(pl.col("id").n_unique())
     assert same["id"].max() == 1
