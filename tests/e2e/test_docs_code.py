@@ -78,6 +78,8 @@ def parsing_only(monkeypatch) -> list[object]:
     monkeypatch.setattr("gaard.report.page.write_page", page)
     monkeypatch.setattr("gaard.report.page.watch_page", page)
     monkeypatch.setattr("gaard.finder.read_texts", page)
+    for command in ("find", "report"):  # of runs that the page's commands would have made
+        monkeypatch.setattr(f"gaard.commands.{command}.existing_folder", Path)
     return understood
 
 

@@ -28,6 +28,7 @@ from gaard.lab.study import read_study, study_of_settings
 
 pytestmark = pytest.mark.timeout(300)
 SHORT = {"max_steps": 3, "save_steps": 1, "batch_size": 8, "num_mini_batches": 2, "eval_completions": 16}
+PROMPTED = {**SHORT, "prompts": ["The film is"]}
 KILLING = """
 import os, signal
 from pathlib import Path
@@ -218,7 +219,7 @@ def test_what_stops_the_first_run_stops_the_study(cluster):
 
 
 def test_a_machine_that_does_not_see_the_folder_is_told_of(cluster, tmp_path, monkeypatch):
-    key, spec = next(iter(study_of_settings(SHORT, ["ppo"], [0]).specs(tmp_path / "nowhere").items()))
+    key, spec = next(iter(study_of_settings(PROMPTED, ["ppo"], [0]).specs(tmp_path / "nowhere").items()))
     with pytest.raises(GaardError, match=r"nowhere is not there on .*at the same path"):
         _Task(key, spec, tmp_path / "nowhere")()
     monkeypatch.setattr("gaard.lab.ray_engine.Path.cwd", lambda: tmp_path / "nowhere")
@@ -245,7 +246,7 @@ def test_an_address_that_nobody_answers_at(monkeypatch):
 def test_ray_that_is_not_installed(tmp_path, monkeypatch):
     monkeypatch.setitem(sys.modules, "ray", None)
     with pytest.raises(ConfigError, match=r"engine='ray' needs Ray.*pip install 'gaard\[ray\]'"):
-        compare(study_of_settings(SHORT, ["ppo"], [0]), tmp_path / "out", engine="ray")
+        compare(study_of_settings(PROMPTED, ["ppo"], [0]), tmp_path / "out", engine="ray")
     assert not (tmp_path / "out").exists()
 
 

@@ -87,7 +87,12 @@ class Arm:
 def _option_words(one: Options) -> str:
     """A method or regulariser: its name and the options that say something."""
     given = {f.name: getattr(one, f.name) for f in fields(one)}
-    return ", ".join([one.name, *(f"{key} {_words(value)}" for key, value in given.items() if value is not None)])
+    return ", ".join(
+        [
+            one.name,
+            *(f"{key} {_words(value)}" for key, value in given.items() if value is not None and value is not False),
+        ]
+    )
 
 
 def _words(value: Any) -> str:
