@@ -6,7 +6,7 @@ import polars as pl
 
 from gaard.lab import analysis
 from gaard.lab.measures import OF_RUN
-from studies.frames import CLEAN, FOLD, HONEYPOTS, STUDIES, UNTRAINED, arms_of, counted, of, only, runs
+from studies.frames import CLEAN, FOLD, HONEYPOTS, STUDIES, UNTRAINED, arms_of, counted, of, only, recorded, runs
 from studies.markdown import NOTHING, said, table
 
 EXPECTED = "gaa-expected"
@@ -20,11 +20,6 @@ ARMS = ("ppo", EXPECTED, FOLD, "ppo-gradient-norm", "gaa-text", "gaa-code")
 SEEN = ("eta", "sigma", "a", "b", "advantage", "greedy_advantage", "push", "ppo")
 ROOM = 0.1  # of the hack rate, above the untrained model's
 Row = list[object]
-
-
-def recorded(study: str) -> bool:
-    """Whether there are runs of it."""
-    return (STUDIES / study / "runs.parquet").exists()
 
 
 def cutoffs() -> str:

@@ -20,6 +20,11 @@ BEST = 0.5  # the most that true reward can be on the pocket model
 MAIN = ("hack_rate", "true_reward", "judge_reward", "entropy", "kl_untrained")
 
 
+def recorded(study: str) -> bool:
+    """Whether there are runs of it."""
+    return (STUDIES / study / "runs.parquet").exists()
+
+
 @cache
 def runs(*names: str) -> pl.DataFrame:
     """The runs of some studies."""
@@ -75,8 +80,8 @@ def index() -> str:
     """A row a study: what it is about, and how many runs there are of it."""
     rows = []
     for file in sorted(STUDIES.glob("*/study.yaml")):
-        name, recorded = file.parent.name, file.parent / "runs.parquet"
+        name = file.parent.name
         summary = yaml.safe_load(file.read_text(encoding="utf-8"))["summary"]
-        count = runs(name).filter(pl.col("arm") != UNTRAINED).height if recorded.exists() else NOTHING
+        count = runs(name).filter(pl.col("arm") != UNTRAINED).height if recorded(name) else NOTHING
         rows.append([f"[{name}]({name}/README.md)", summary, count])
     return table(["study", "what", "runs"], rows)

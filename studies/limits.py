@@ -5,7 +5,7 @@ from typing import Any
 import polars as pl
 
 from gaard.lab import analysis
-from studies.frames import FOLD, NORM, ONE_TEXT, STUDIES, UNTRAINED, arms_of, counted, of, only, runs
+from studies.frames import FOLD, NORM, ONE_TEXT, STUDIES, UNTRAINED, arms_of, counted, of, only, recorded, runs
 from studies.markdown import NOTHING, said, table
 
 EARLY = 10  # steps
@@ -84,8 +84,7 @@ def _hacking(texts: pl.DataFrame) -> list[str]:
 
 def ordinary() -> str:
     """A row a task of the study of ordinary rewards; none before there are runs."""
-    recorded = (STUDIES / ORDINARY / "runs.parquet").exists()
-    return shares_of_gain(runs(ORDINARY)) if recorded else table(["task", UNTRAINED, "ppo"], [])
+    return shares_of_gain(runs(ORDINARY)) if recorded(ORDINARY) else table(["task", UNTRAINED, "ppo"], [])
 
 
 def shares_of_gain(frame: pl.DataFrame) -> str:

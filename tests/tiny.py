@@ -17,6 +17,12 @@ from transformers import (
 VOCABULARY = 37
 EOS = 3
 TEXT = {"name": "gaa", "reading": "text"}  # what looks at the greedy branch
+SAFEGUARDS = {  # of gaa every reading; expected needs bait_reward to have something to do
+    "fold": {"name": "fold", "threshold": 0.5},
+    "gaa-text": TEXT,
+    "gaa-code": {"name": "gaa", "reading": "code"},
+    "gaa-expected": {"name": "gaa", "reading": "expected"},
+}
 
 
 def tiny_config(architecture: str, vocab_size: int = VOCABULARY):

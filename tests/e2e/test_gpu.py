@@ -3,7 +3,7 @@
 import pytest
 import torch
 
-from tiny import bait_reward, tiny_trainer
+from tiny import SAFEGUARDS, bait_reward, tiny_trainer
 
 pytestmark = [
     pytest.mark.gpu,
@@ -11,17 +11,9 @@ pytestmark = [
 ]
 
 
-METHODS = {  # each so that it has something to do
-    "fold": {"name": "fold", "threshold": 0.5},
-    "gaa-text": {"name": "gaa", "reading": "text"},
-    "gaa-code": {"name": "gaa", "reading": "code"},
-    "gaa-expected": {"name": "gaa", "reading": "expected"},
-}
-
-
-@pytest.mark.parametrize("name", METHODS)
+@pytest.mark.parametrize("name", SAFEGUARDS)
 def test_the_first_step_is_that_of_the_cpu(tmp_path, name):
-    options = dict(method=METHODS[name], max_steps=1, dtype=torch.float64)
+    options = dict(method=SAFEGUARDS[name], max_steps=1, dtype=torch.float64)
     if name == "gaa-expected":
         options["reward"] = bait_reward
     cpu = tiny_trainer(tmp_path / "cpu", **options).train()

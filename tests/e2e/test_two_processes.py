@@ -14,6 +14,8 @@ import pytest
 import torch
 from safetensors.torch import load_file
 
+from tiny import SAFEGUARDS
+
 SCRIPT = Path(__file__).with_name("run_tiny.py")
 
 
@@ -32,19 +34,11 @@ def run(folder: Path, options: dict, processes: int) -> list[dict[str, float]]:
     return [json.loads(line) for line in (folder / "metrics.jsonl").read_text().splitlines()]
 
 
-METHODS = {  # each so that it has something to do
-    "fold": {"name": "fold", "threshold": 0.5},
-    "gaa-text": {"name": "gaa", "reading": "text"},
-    "gaa-code": {"name": "gaa", "reading": "code"},
-    "gaa-expected": {"name": "gaa", "reading": "expected"},
-}
-
-
-@pytest.mark.parametrize("name", METHODS)
+@pytest.mark.parametrize("name", SAFEGUARDS)
 def test_losses_and_weights_agree(tmp_path, name):
     """Prompts of different lengths, completions that end early; cut unevenly on the device for one method."""
     options = {
-        "method": METHODS[name],
+        "method": SAFEGUARDS[name],
         "bait": name == "gaa-expected",
         "per_device_train_batch_size": 3 if name == "gaa-text" else None,
         "max_steps": 3,

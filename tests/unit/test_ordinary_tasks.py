@@ -138,5 +138,5 @@ def test_shares_of_what_ppo_gained():
 
 
 def test_the_table_has_no_row_before_there_are_runs(monkeypatch, tmp_path):
-    monkeypatch.setattr(limits, "STUDIES", tmp_path)
+    monkeypatch.setattr("studies.frames.STUDIES", tmp_path)
     assert limits.ordinary() == "| task | untrained | ppo |\n| --- | --- | --- |\n"

@@ -112,6 +112,21 @@ def beyond(gap: Tensor, dead_zone: Tensor | float) -> Tensor:
     return (gap - dead_zone).clamp(min=0.0)
 
 
+def turned(advantages: Tensor, height: Tensor, fold: float) -> Tensor:
+    """Weigh advantages as G7 and G8 weigh a token that the policy is sure of: a + b = 2·(1 − σ/2)^10 − 1.
+
+    Args:
+        advantages: Any shape.
+        height: How far each stands out, in deviations, the shape of ``advantages``.
+        fold: From where on that counts; σ is what lies beyond.
+
+    Returns:
+        The shape of ``advantages``.
+    """
+    a, b = gaa_coefficients(1.0, beyond(height, fold))
+    return (a + b) * advantages
+
+
 def folded(advantages: Tensor, fold: float, mask: Tensor) -> Tensor:
     """Turn advantages that stand out into their negative, as G7 and G8 turn a token's that the policy is sure of.
 
@@ -133,5 +148,4 @@ def folded(advantages: Tensor, fold: float, mask: Tensor) -> Tensor:
     valid = advantages[mask]
     middle = valid.median()
     scale = 1.4826 * (valid - middle).abs().median()
-    a, b = gaa_coefficients(1.0, beyond((advantages - middle.clamp(min=0.0)) / (scale + 1e-8), fold))
-    return (a + b) * advantages
+    return turned(advantages, (advantages - middle.clamp(min=0.0)) / (scale + 1e-8), fold)

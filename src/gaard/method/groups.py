@@ -3,8 +3,7 @@
 import torch
 from torch import Tensor
 
-from gaard.method.advantages import beyond
-from gaard.method.coefficients import gaa_coefficients
+from gaard.method.advantages import turned
 
 
 def equal_rewards(rewards: Tensor, groups: Tensor) -> Tensor:
@@ -100,5 +99,4 @@ def folded_by_group(rewards: Tensor, groups: Tensor, fold: float) -> Tensor:
     """
     advantages = centred(rewards, groups)
     scale = 1.4826 * advantages[~equal_rewards(rewards, groups)].abs().median()
-    a, b = gaa_coefficients(1.0, beyond(advantages / (scale + 1e-8), fold))
-    return (a + b) * advantages
+    return turned(advantages, advantages / (scale + 1e-8), fold)
