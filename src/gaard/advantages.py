@@ -15,9 +15,9 @@ from gaard.errors import ConfigError
 from gaard.messages import shortened
 from gaard.method import groups as by_group
 from gaard.method.advantages import folded as _folded
-from gaard.method.advantages import generalized_advantages, token_rewards
+from gaard.method.advantages import generalized_advantages, token_rewards, turning_weights
 
-__all__ = ["dr_grpo", "folded", "gae", "grpo", "per_token", "rloo"]
+__all__ = ["dr_grpo", "fold_weights", "folded", "gae", "grpo", "per_token", "rloo"]
 
 Array = TypeVar("Array", Tensor, np.ndarray)
 Groups = int | Iterable[Hashable] | Tensor | np.ndarray
@@ -98,6 +98,28 @@ def rloo(rewards: Array, groups: Groups, *, fold: float | None = None) -> Array:
     """
     given, numbers = _grouped(rewards, groups)
     return _like(_by_group(given, numbers, fold) * by_group.leave_one_out_factor(given, numbers), rewards)
+
+
+def fold_weights(rewards: Array, groups: Groups, threshold: float = 3.0) -> Array:
+    """What a trainer's own group advantages are multiplied by to fold them, before or after it scales them.
+
+    ``fold_weights(rewards, groups) * grpo(rewards, groups)`` is ``grpo(rewards, groups, fold=3.0)``; so it is with
+    every advantage that is the reward less its group's mean, times something positive.
+
+    Args:
+        rewards: [B], of the whole batch.
+        groups: As in :func:`grpo`.
+        threshold: From how many robust standard deviations above its group's mean on a reward is turned.
+
+    Returns:
+        [B], in [−1, 1]: exactly 1 where a reward does not stand out.
+
+    Raises:
+        ConfigError: As :func:`grpo` does.
+    """
+    given, numbers = _grouped(rewards, groups)
+    heights = by_group.group_heights(given, numbers)
+    return _like(turning_weights(heights, _threshold(threshold, "threshold")), rewards)
 
 
 def gae(values: Array, rewards: Array, mask: Array, *, gamma: float = 1.0, lam: float = 0.95) -> Array:

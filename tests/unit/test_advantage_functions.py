@@ -22,6 +22,7 @@ CALLS = {
     "folded tokens": lambda as_given: advantages.folded(as_given(normal(4, 5)), 0.5, mask=as_given(MASK)),
     "grpo": lambda as_given: advantages.grpo(as_given(normal(8)), 4, fold=1.0),
     "dr_grpo": lambda as_given: advantages.dr_grpo(as_given(normal(8)), as_given(torch.arange(8) % 2)),
+    "fold_weights": lambda as_given: advantages.fold_weights(as_given(normal(8)), 4, 0.5),
     "rloo": lambda as_given: advantages.rloo(as_given(normal(8)), 4),
     "gae": lambda as_given: advantages.gae(as_given(normal(4, 5)), as_given(normal(4, seed=1)), as_given(MASK)),
     "per_token": lambda as_given: advantages.per_token(as_given(normal(4)), as_given(MASK)),
@@ -116,3 +117,17 @@ def test_what_cannot_be_is_refused(call, words):
     with pytest.raises(ConfigError) as refused:
         call()
     assert words in str(refused.value)
+
+
+@pytest.mark.parametrize("form", [advantages.grpo, advantages.dr_grpo, advantages.rloo])
+def test_weights_fold_what_another_trainer_has_computed(form):
+    rewards = normal(32)
+    rewards[5] = 9.0
+    weights = advantages.fold_weights(rewards, 8, 2.0)
+    assert torch.allclose(weights * form(rewards, 8), form(rewards, 8, fold=2.0), atol=1e-7)
+    assert weights[5] == -1
+    assert (weights == 1).sum() > 24
+
+
+def test_weights_of_groups_without_a_difference_are_one():
+    assert advantages.fold_weights(torch.ones(8), 4).tolist() == [1.0] * 8

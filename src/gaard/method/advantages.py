@@ -112,35 +112,31 @@ def beyond(gap: Tensor, dead_zone: Tensor | float) -> Tensor:
     return (gap - dead_zone).clamp(min=0.0)
 
 
-def turned(advantages: Tensor, height: Tensor, fold: float) -> Tensor:
+def turning_weights(heights: Tensor, fold: float) -> Tensor:
     """Weigh advantages as G7 and G8 weigh a token that the policy is sure of: a + b = 2·(1 − σ/2)^10 − 1.
 
     Args:
-        advantages: Any shape.
-        height: How far each stands out, in deviations, the shape of ``advantages``.
+        heights: How far each stands out, in deviations, any shape.
         fold: From where on that counts; σ is what lies beyond.
 
     Returns:
-        The shape of ``advantages``.
+        The shape of ``heights``, in [−1, 1]: 1 up to the fold, −1 from 2 beyond it.
     """
-    a, b = gaa_coefficients(1.0, beyond(height, fold))
-    return (a + b) * advantages
+    a, b = gaa_coefficients(1.0, beyond(heights, fold))
+    return a + b
 
 
-def folded(advantages: Tensor, fold: float, mask: Tensor) -> Tensor:
-    """Turn advantages that stand out into their negative, as G7 and G8 turn a token's that the policy is sure of.
+def heights(advantages: Tensor, mask: Tensor) -> Tensor:
+    """How far each advantage stands out of its batch, in robust standard deviations.
 
-    With η = 1 and x* = x the two steps of G9 are one, of weight a + b = 2·(1 − σ/2)^10 − 1. Here σ is how far the
-    sampled token's own advantage lies beyond the fold: slightly better becomes more likely, much better less.
     It is measured from the batch's median, or from 0 where the median is lower: what most tokens have does not stand
-    out, and what is worse than the mean is never turned.
+    out, and what is worse than the mean never does.
     The scale is that of the middle half (median absolute deviation, × 1.4826 as for a normal distribution; Hampel,
     1974): a few that stand out do not widen it, as they do a standard deviation.
 
     Args:
         advantages: [B, T].
-        fold: Where that begins, in robust standard deviations of the batch's advantages.
-        mask: bool [B, T].
+        mask: bool [B, T], those that count.
 
     Returns:
         [B, T].
@@ -148,4 +144,21 @@ def folded(advantages: Tensor, fold: float, mask: Tensor) -> Tensor:
     valid = advantages[mask]
     middle = valid.median()
     scale = 1.4826 * (valid - middle).abs().median()
-    return turned(advantages, (advantages - middle.clamp(min=0.0)) / (scale + 1e-8), fold)
+    return (advantages - middle.clamp(min=0.0)) / (scale + 1e-8)
+
+
+def folded(advantages: Tensor, fold: float, mask: Tensor) -> Tensor:
+    """Turn advantages that stand out into their negative, as G7 and G8 turn a token's that the policy is sure of.
+
+    With η = 1 and x* = x the two steps of G9 are one, of weight a + b = 2·(1 − σ/2)^10 − 1. Here σ is how far the
+    sampled token's own advantage lies beyond the fold: slightly better becomes more likely, much better less.
+
+    Args:
+        advantages: [B, T].
+        fold: Where that begins, in robust standard deviations of the batch's advantages (:func:`heights`).
+        mask: bool [B, T].
+
+    Returns:
+        [B, T].
+    """
+    return turning_weights(heights(advantages, mask), fold) * advantages

@@ -3,7 +3,7 @@
 import torch
 from torch import Tensor
 
-from gaard.method.advantages import turned
+from gaard.method.advantages import turning_weights
 
 
 def equal_rewards(rewards: Tensor, groups: Tensor) -> Tensor:
@@ -79,24 +79,39 @@ def leave_one_out_factor(rewards: Tensor, groups: Tensor) -> Tensor:
     return sizes / (sizes - 1).clamp(min=1)
 
 
-def folded_by_group(rewards: Tensor, groups: Tensor, fold: float) -> Tensor:
-    """Implements G14: the centred rewards of all groups together, those that stand out turned into their negative.
+def group_heights(rewards: Tensor, groups: Tensor) -> Tensor:
+    """How far each completion stands out of its group, in robust standard deviations of all groups together.
 
-    Before they are divided by their group's deviation: one outlier among G is at most (G − 1)/√G of these deviations
-    above the mean, 2.47 for G = 8, and so would hardly ever stand out.
-    They are measured from 0, the mean of their group, and the scale is the median distance from it. From the batch's
-    median, as :func:`gaard.method.advantages.folded` has it, rewards of 0 and 1 would often have the scale 0.
+    Before advantages are divided by their group's deviation: one outlier among G is at most (G − 1)/√G of these
+    deviations above the mean, 2.47 for G = 8, and so would hardly ever stand out.
+    Heights are measured from 0, the mean of the group, and the scale is the median distance from it. From the batch's
+    median, as :func:`gaard.method.advantages.heights` has it, rewards of 0 and 1 would often have the scale 0.
     Groups whose rewards are all equal do not count. Their zeros say nothing of how far rewards lie apart, and where
     they are many they would make the scale 0, so that all that is good stood out.
 
     Args:
         rewards: [B], of the whole batch.
         groups: int64 [B].
-        fold: The threshold, in robust standard deviations.
+
+    Returns:
+        [B]; 0 where a group's rewards are all equal.
+    """
+    differences = centred(rewards, groups)
+    unequal = differences[~equal_rewards(rewards, groups)]
+    if not len(unequal):
+        return torch.zeros_like(differences)
+    return differences / (1.4826 * unequal.abs().median() + 1e-8)
+
+
+def folded_by_group(rewards: Tensor, groups: Tensor, fold: float) -> Tensor:
+    """Implements G14: the centred rewards of all groups together, those that stand out turned into their negative.
+
+    Args:
+        rewards: [B], of the whole batch.
+        groups: int64 [B].
+        fold: The threshold, in robust standard deviations (:func:`group_heights`).
 
     Returns:
         [B], in units of the reward.
     """
-    advantages = centred(rewards, groups)
-    scale = 1.4826 * advantages[~equal_rewards(rewards, groups)].abs().median()
-    return turned(advantages, advantages / (scale + 1e-8), fold)
+    return turning_weights(group_heights(rewards, groups), fold) * centred(rewards, groups)
