@@ -69,7 +69,7 @@ def test_what_people_set_of_training_arguments_is_answered():
     ("name", "words"),
     [
         ("beta", "here `kl_coef`"),
-        ("num_generations", "not needed here: gaard has no groups"),
+        ("num_iterations", "here `num_ppo_epochs`"),
         ("deepspeed", "not there: several processes share the data"),
         ("reward_weights", r"here an argument of the trainer"),
         ("vllm_mode", "not there: gaard samples by itself"),
