@@ -42,9 +42,8 @@ class Policy(nn.Module):
         self.lm = kernels.fused(lm) if cpu_kernels else lm
         self.temperature, self.cpu_kernels = temperature, cpu_kernels
         self.cap: float | None = getattr(lm.config.get_text_config(), "final_logit_softcapping", None)  # of logits
-        hidden_size = lm.get_output_embeddings().weight.shape[1]
-        wide = torch.promote_types(lm.dtype, torch.float32)
-        self.value_head = nn.Linear(hidden_size, 1, dtype=wide, device=lm.device) if critic else None
+        size, wide = lm.get_output_embeddings().weight.shape[1], torch.promote_types(lm.dtype, torch.float32)
+        self.value_head = nn.Linear(size, 1, dtype=wide, device=lm.device) if critic else None
         self.eval()
 
     def train(self, mode: bool = True) -> "Policy":
@@ -66,8 +65,8 @@ class Policy(nn.Module):
 
     @property
     def critic(self) -> nn.Module:
-        """The value head; without one, a module without parameters."""
-        return nn.Identity() if self.value_head is None else self.value_head
+        """The value head, or a module without parameters."""
+        return self.value_head or nn.Identity()
 
     @property
     def trunk(self) -> nn.Module:
