@@ -58,6 +58,7 @@ TABLES: dict[str, Table] = {
     "controls": partial(expected.outcomes, "20-controls"),
     "trusted-judge": partial(expected.outcomes, "24-trusted-judge"),
     "sizes-again": partial(expected.outcomes, "23-sizes-again"),
+    "without-a-critic": partial(expected.outcomes, "27-without-a-critic"),
     "which-method": expected.which_method,
     "at-the-hack-expected": expected.at_the_hack,
     "trials": trials.trials,
