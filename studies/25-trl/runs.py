@@ -134,7 +134,10 @@ def main(out: Path) -> None:
     steps = []
     for one in runs:
         curve = one.pop("steps")
-        steps += [{"scenario": one["scenario"], "arm": one["arm"], "seed": one["seed"], "step": n, **row} for n, row in enumerate(curve)]
+        steps += [
+            {"scenario": one["scenario"], "arm": one["arm"], "seed": one["seed"], "step": n, **row}
+            for n, row in enumerate(curve)
+        ]
     for name, rows in (("runs", runs), ("steps", steps)):
         pl.DataFrame(rows, infer_schema_length=None).write_parquet(Path(__file__).with_name(f"{name}.parquet"))
 

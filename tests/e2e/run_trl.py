@@ -65,7 +65,12 @@ def main(out: str, model: str) -> None:
     trainer = Shown(model=model, reward_funcs=by_place, args=config, train_dataset=prompts)
     trainer.train()
     turned = [row["gaard/turned"] for row in trainer.state.log_history if "reward" in row]
-    found = {"plain": trainer.plain, "folded": trainer.folded, "turned": turned, "processes": trainer.accelerator.num_processes}
+    found = {
+        "plain": trainer.plain,
+        "folded": trainer.folded,
+        "turned": turned,
+        "processes": trainer.accelerator.num_processes,
+    }
     Path(f"{out}-{trainer.accelerator.process_index}.json").write_text(json.dumps(found), encoding="utf-8")
 
 

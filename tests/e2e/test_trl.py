@@ -1,5 +1,6 @@
 """gaard in TRL as a user runs it: over two processes, and the example."""
 
+import ast
 import json
 import os
 import socket
@@ -7,7 +8,6 @@ import subprocess
 import sys
 from pathlib import Path
 
-import pytest
 from run_trl import REWARDS
 
 from pages import ROOT
@@ -48,3 +48,11 @@ def test_two_processes_fold_as_one_does(tmp_path):
     assert [share["turned"] for share in (one, *two)] == [[1 / 16]] * 3
     assert one["plain"][7] == 40.0 - sum(REWARDS[:8]) / 8
     assert one["folded"] == [-x if number == 7 else x for number, x in enumerate(one["plain"])]
+
+
+def test_the_example_trains(tmp_path):
+    """`python examples/trl_grpo.py`, for two rollouts."""
+    printed = run([str(ROOT / "examples" / "trl_grpo.py"), "16"], tmp_path)
+    last = ast.literal_eval(printed.splitlines()[-1])
+    assert 0 < last["reward"] < 1
+    assert 0 <= last["gaard/turned"] < 0.5
