@@ -152,6 +152,13 @@ def peer_over_gaard() -> Iterator[Figure]:
         yield Figure(f"{name}, gigabytes of {way}", SHAPE, peak[way] / 1e9)
 
 
+def trl_fold() -> Iterator[Figure]:
+    """Gaard's fold in TRL's own GRPO."""
+    from benchmarks import trl_fold  # TRL takes seconds to import
+
+    yield from trl_fold.trl_fold()
+
+
 def one_step(way: str, batch: int = BATCH, tokens: int = TOKENS, vocabulary: int | str = "") -> dict[str, float]:
     """Seconds and peak memory of a step, in a process of its own."""
     return in_process("benchmarks.one_step", way, SHAPE, str(batch), str(tokens), str(vocabulary))
@@ -203,6 +210,6 @@ ROWS: dict[str, Row] = {
     row.__name__: row
     for row in (
         *(gaa_over_ppo, branch_over_naive, step_over_roofline, sampling_over_hf_generate, peer_over_gaard),
-        *(growth, pocket),
+        *(growth, pocket, trl_fold),
     )
 }

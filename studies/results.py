@@ -11,7 +11,7 @@ from pathlib import Path
 from benchmarks import markdown as bench
 
 from gaard.lab import measures
-from studies import expected, figures, finds, johnson, limits, tables, trials
+from studies import expected, figures, finds, in_trl, johnson, limits, tables, trials
 from studies.frames import index, outcomes
 from studies.markdown import Table, filled
 
@@ -63,6 +63,7 @@ TABLES: dict[str, Table] = {
     "at-the-hack-expected": expected.at_the_hack,
     "trials": trials.trials,
     "finds": finds.finds,
+    "in-trl": in_trl.in_trl,
     "reach": partial(outcomes, "15-reach", None),
 }
 
