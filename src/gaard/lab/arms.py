@@ -113,7 +113,7 @@ def _ppo(name: str, summary: str, *regularizers: Any, **settings: Any) -> Arm:
 
 def _by_group(name: str, summary: str, method: Any = "ppo") -> Arm:
     """Without a critic: the estimator whose name the arm's begins with."""
-    return Arm(name, summary, method, settings={"advantages": {"name": name.partition("-")[0]}})
+    return Arm(name, summary, method, settings={"advantages": {"name": name.partition("-")[0], "num_generations": 8}})
 
 
 ARMS = _all(
