@@ -78,8 +78,9 @@ class FoldMixin:
         # Where each reward is divided by its own deviation first, a sum of them says nothing; each is looked at alone.
         if getattr(self, "multi_objective_aggregation", None) != "normalize_then_sum":
             rewards = _summed(rewards, getattr(self, "reward_clip_range", None))
-        in_training = self.model.training  # type: ignore[attr-defined]
-        group = self.num_generations if in_training else self.num_generations_eval  # type: ignore[attr-defined]
+        group = self.num_generations  # type: ignore[attr-defined]
+        if not self.model.training:  # type: ignore[attr-defined]
+            group = getattr(self, "num_generations_eval", group)  # older classes have one number for both
         return completion_weights(rewards, group, self.gaard_threshold)
 
 
