@@ -4,6 +4,12 @@ import math
 import statistics
 
 
+def naive_weight(a: float, scale: float, threshold: float) -> float:
+    """The weight of an advantage in the fold, as docs/method.md writes it."""
+    s = min(max(a / (scale + 1e-8) - threshold, 0.0), 2.0)
+    return 2.0 * (1.0 - s / 2.0) ** 10 - 1.0
+
+
 def naive_weights(rewards: list[float], group: int, threshold: float = 3.0) -> list[float]:
     """G14, in plain Python: by a height above the group's mean, in median distances of unequal groups."""
     rows = [rewards[start : start + group] for start in range(0, len(rewards), group)]
@@ -19,6 +25,6 @@ def naive_weights(rewards: list[float], group: int, threshold: float = 3.0) -> l
     weights = []
     for row, own in zip(centred, scored, strict=True):
         for x in row:
-            beyond = 0.0 if math.isnan(x) or len(set(own)) < 2 else min(max(x / scale - threshold, 0.0), 2.0)
-            weights.append(2 * (1 - beyond / 2) ** 10 - 1)
+            counts = not math.isnan(x) and len(set(own)) > 1
+            weights.append(naive_weight(x, scale, threshold) if counts else 1.0)
     return weights

@@ -184,7 +184,7 @@ def _grouped(rewards: Any, groups: Any) -> tuple[Tensor, Tensor]:
     if isinstance(names, int):
         if names < 2 or len(given) % names:
             raise ConfigError(f"groups={names} for {len(given)} rewards: give how many belong together, at least 2")
-        return given, torch.arange(len(given), device=given.device) // names
+        return given, by_group.neighbours(given, names)
     names = list(names)
     if len(names) != len(given):
         raise ConfigError(f"groups has {len(names)} names for {len(given)} rewards: give one a reward")

@@ -17,6 +17,7 @@ from gaard.errors import ConfigError, suggest
 from gaard.messages import shortened
 
 Count = Annotated[int, Field(gt=0)]
+Several = Annotated[int, Field(ge=2)]
 Whole = Annotated[int, Field(ge=0)]
 Positive = Annotated[float, Field(gt=0, allow_inf_nan=False)]
 NotNegative = Annotated[float, Field(ge=0, allow_inf_nan=False)]

@@ -3,13 +3,13 @@
 import ast
 import json
 import os
-import socket
 import subprocess
 import sys
 from pathlib import Path
 
 from run_trl import REWARDS
 
+from launching import launched
 from pages import ROOT
 from tiny import tiny_lm, word_tokenizer
 
@@ -27,13 +27,8 @@ def run(command, folder):
 
 def shares(folder, processes):
     """What each process found, as Accelerate starts them."""
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        port = free.getsockname()[1]
-    launch = ["-m", "accelerate.commands.launch", "--multi_gpu", "--mixed_precision", "no", "--dynamo_backend", "no"]
-    launch += ["--num_machines", "1", "--num_processes", str(processes), "--main_process_port", str(port)]
     out = folder / f"of{processes}"
-    run([*(launch if processes > 1 else []), str(SCRIPT), str(out), str(folder / "model")], folder)
+    run([*launched(processes), str(SCRIPT), str(out), str(folder / "model")], folder)
     return [json.loads(Path(f"{out}-{rank}.json").read_text()) for rank in range(processes)]
 
 

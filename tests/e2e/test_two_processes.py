@@ -1,11 +1,7 @@
-"""Two processes learn what one learns from the same global batch; run_tiny.py checks that there are two.
-
-``--multi_gpu`` is how Accelerate is told to start several processes at all; ``use_cpu`` then puts them on the CPU.
-"""
+"""Two processes learn what one learns from the same global batch; run_tiny.py checks that there are two."""
 
 import json
 import os
-import socket
 import subprocess
 import sys
 from pathlib import Path
@@ -14,19 +10,15 @@ import pytest
 import torch
 from safetensors.torch import load_file
 
+from launching import launched
 from tiny import SAFEGUARDS
 
 SCRIPT = Path(__file__).with_name("run_tiny.py")
 
 
 def run(folder: Path, options: dict, processes: int) -> list[dict[str, float]]:
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        port = free.getsockname()[1]
-    launch = ["-m", "accelerate.commands.launch", "--multi_gpu", "--mixed_precision", "no", "--dynamo_backend", "no"]
-    launch += ["--num_machines", "1", "--num_processes", str(processes), "--main_process_port", str(port)]
     options = json.dumps(options | {"processes": processes})
-    command = [sys.executable, *(launch if processes > 1 else []), str(SCRIPT), str(folder), options]
+    command = [sys.executable, *launched(processes), str(SCRIPT), str(folder), options]
     done = subprocess.run(
         command, env=os.environ | {"OMP_NUM_THREADS": "1"}, capture_output=True, text=True, timeout=300
     )

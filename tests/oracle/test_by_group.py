@@ -129,7 +129,6 @@ def test_regularizers_work_without_a_critic(regularizer, tmp_path):
 
 @pytest.mark.parametrize("name", FORMS)
 def test_what_is_rewarded_becomes_more_frequent(name, tmp_path):
-    rows = []
     trainer = group_trainer(tmp_path, name, batch_size=64, size=8, max_steps=25, learning_rate=3e-3, kl_coef=0.0)
     rows = [trainer.training_step()["reward"] for _ in range(25)]
     assert sum(rows[-5:]) / 5 > sum(rows[:5]) / 5 + 0.1

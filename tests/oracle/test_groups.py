@@ -11,19 +11,10 @@ from hypothesis import strategies as st
 
 from gaard import advantages
 from gaard.errors import ConfigError
+from naive_fold import naive_weight
 
 EPS = 1e-4
 FORMS = {"grpo": advantages.grpo, "dr_grpo": advantages.dr_grpo, "rloo": advantages.rloo}
-
-
-def naive_turned(a: float, scale: float, threshold: float) -> float:
-    """The fold's weight times the advantage, as docs/method.md writes it."""
-    s = min(max(a / (scale + 1e-8) - threshold, 0.0), 2.0)
-    return a * (2.0 * (1.0 - s / 2.0) ** 10 - 1.0)
-
-
-def lower_median(x: list[float]) -> float:
-    return sorted(x)[(len(x) - 1) // 2]
 
 
 def naive(form: str, rewards: list[float], names: list, fold: float | None = None) -> list[float]:
@@ -33,8 +24,8 @@ def naive(form: str, rewards: list[float], names: list, fold: float | None = Non
     differ = [len(set(members[name])) > 1 for name in names]
     centred = [c if d else 0.0 for c, d in zip(centred, differ, strict=True)]
     if fold is not None and any(differ):
-        scale = 1.4826 * lower_median([abs(c) for c, d in zip(centred, differ, strict=True) if d])
-        centred = [naive_turned(c, scale, fold) for c in centred]
+        scale = 1.4826 * statistics.median_low([abs(c) for c, d in zip(centred, differ, strict=True) if d])
+        centred = [naive_weight(c, scale, fold) * c for c in centred]
     result = []
     for c, d, name in zip(centred, differ, names, strict=True):
         group = members[name]

@@ -12,6 +12,7 @@ from torch import Tensor
 from gaard.advantages import fold_weights
 from gaard.errors import ConfigError, suggest
 from gaard.messages import shortened
+from gaard.method.groups import neighbours
 
 __all__ = ["safeguarded"]
 
@@ -96,7 +97,7 @@ def completion_weights(rewards: Tensor, num_generations: int, threshold: float) 
     Returns:
         [B], in [−1, 1]: exactly 1 where nothing stands out, and where nothing was scored.
     """
-    groups = torch.arange(len(rewards), device=rewards.device) // num_generations
+    groups = neighbours(rewards, num_generations)
     weights = torch.ones_like(rewards[:, 0])
     for reward in rewards.unbind(dim=1):
         scored = reward.isfinite()

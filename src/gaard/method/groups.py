@@ -8,6 +8,19 @@ from gaard.method.advantages import turning_weights
 EPS = 1e-4  # beside a group's deviation, as in TRL
 
 
+def neighbours(rewards: Tensor, size: int) -> Tensor:
+    """Groups of so many completions that stand beside each other.
+
+    Args:
+        rewards: [B] or [B, K], of each completion.
+        size: Completions a group.
+
+    Returns:
+        int64 [B], numbered from 0.
+    """
+    return torch.arange(len(rewards), device=rewards.device) // size
+
+
 def equal_rewards(rewards: Tensor, groups: Tensor) -> Tensor:
     """Whether all of a completion's group have one reward, so that none of them is better than the others.
 

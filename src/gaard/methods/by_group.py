@@ -3,16 +3,13 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Annotated
-
-from pydantic import Field
+from typing import TYPE_CHECKING
 
 from gaard.methods.estimator import Estimator
+from gaard.settings import Several
 
 if TYPE_CHECKING:  # help should not wait for torch
     from torch import Tensor
-
-GroupSize = Annotated[int, Field(ge=2)]
 
 
 @dataclass(frozen=True)
@@ -25,7 +22,7 @@ class ByGroup(Estimator):
         num_generations: Completions of one prompt that are compared, at least 2; must divide batch_size.
     """
 
-    num_generations: GroupSize = 8
+    num_generations: Several = 8
 
     @property
     def standardizes(self) -> bool:
@@ -34,15 +31,17 @@ class ByGroup(Estimator):
 
     def advantages(self, values: Tensor, rewards: Tensor, mask: Tensor) -> Tensor:
         """See :meth:`Estimator.advantages`; a penalty at each token counts into its completion's reward."""
+        from gaard.method.groups import neighbours
+
         scores = rewards.sum(-1)
-        return self.of_completions(scores, self._groups(scores))[:, None] * mask
+        return self.of_completions(scores, neighbours(scores, self.num_generations))[:, None] * mask
 
     def heights(self, advantages: Tensor, rewards: Tensor, mask: Tensor) -> Tensor:
         """Of the rewards in their groups, in deviations of all groups together: the heights of G14."""
-        from gaard.method.groups import group_heights
+        from gaard.method.groups import group_heights, neighbours
 
         scores = rewards.sum(-1)
-        return group_heights(scores, self._groups(scores))[:, None] * mask
+        return group_heights(scores, neighbours(scores, self.num_generations))[:, None] * mask
 
     def of_completions(self, rewards: Tensor, groups: Tensor) -> Tensor:
         """The advantage of each completion.
@@ -58,12 +57,6 @@ class ByGroup(Estimator):
             NotImplementedError: By this base; every estimator by group has its own.
         """
         raise NotImplementedError(f"the estimator {self.name!r} has no method of_completions")
-
-    def _groups(self, scores: Tensor) -> Tensor:
-        """The group of each completion: neighbours."""
-        import torch
-
-        return torch.arange(len(scores), device=scores.device) // self.num_generations
 
 
 @dataclass(frozen=True)
