@@ -62,7 +62,7 @@ def check_reward_function(func: object, field: str) -> None:
         field: Where it was given, for the message.
 
     Raises:
-        ConfigError: `func` is not callable, or is a class that still has to be instantiated.
+        ConfigError: `func` is not callable, a class that still has to be instantiated, or a model.
     """
     if isinstance(func, str):
         raise ConfigError(f"{field} is the text {func!r}, not a function: resolve it with reward_from_name({func!r})")
@@ -70,6 +70,10 @@ def check_reward_function(func: object, field: str) -> None:
         raise ConfigError(f"{field} is {shortened(func)}, which cannot be called: give a function or a callable object")
     if inspect.isclass(func):
         raise ConfigError(f"{field} is the class {func.__name__}: give an instance, such as {func.__name__}()")
+    if isinstance(func, torch.nn.Module) and hasattr(func, "save_pretrained"):
+        raise ConfigError(
+            f"{field} is the model {type(func).__name__}: make a function of it with ClassifierReward(model, tokenizer)"
+        )
 
 
 def ask(reward_func: RewardFunction, **batch: Any) -> list[float | None]:
