@@ -30,7 +30,7 @@ from benchmarks.roofline import work
 from gaard.method.masking import position_ids
 from gaard.policy.branch import greedy_values
 from gaard.policy.kernels import keep_freed_memory, packed
-from gaard.policy.model import PolicyWithValue
+from gaard.policy.model import Policy
 from gaard.policy.sampling import Samples, sample
 
 ROUNDS = 5
@@ -56,7 +56,7 @@ def gaa_over_ppo() -> Iterator[Figure]:
 def branch_over_naive() -> Iterator[Figure]:
     """The greedy pass against a forward of the whole batch for each position, and how it grows with T."""
     lengths, seconds = (16, 32, 64, 128), []
-    policy = PolicyWithValue(models.load(SHAPE)[0], TEMPERATURE, cpu_kernels=True)
+    policy = Policy(models.load(SHAPE)[0], TEMPERATURE, cpu_kernels=True)
     for length in lengths:
         samples = rollout(policy, length)
         places = np.linspace(0, length - 1, PLACES).round().astype(int).tolist()
@@ -69,7 +69,7 @@ def branch_over_naive() -> Iterator[Figure]:
     yield Figure("branch_over_naive, exponent of the branch in T", SHAPE, exponent, 1.2)
 
 
-def rollout(policy: PolicyWithValue, length: int) -> Samples:
+def rollout(policy: Policy, length: int) -> Samples:
     """A batch of one prompt's completions."""
     generator = torch.Generator().manual_seed(0)
     ids = torch.randint(100, 10_000, (1, 6), generator=generator).repeat(BATCH, 1).to(DEVICE)
@@ -78,7 +78,7 @@ def rollout(policy: PolicyWithValue, length: int) -> Samples:
 
 
 @torch.no_grad()
-def naive(policy: PolicyWithValue, samples: Samples, places: list[int]) -> list[Tensor]:
+def naive(policy: Policy, samples: Samples, places: list[int]) -> list[Tensor]:
     """V(x_<t, x*_t) of every row at some t, each by a forward over all that comes before."""
     values = []
     for t in places:
@@ -110,7 +110,7 @@ def sampling_over_hf_generate() -> Iterator[Figure]:
     keep_freed_memory()  # as in training; for both
     for model in (SHAPE, SMOLLM2, POCKET):
         lm, tokenizer = models.load(model)
-        policy = PolicyWithValue(lm.to(torch.bfloat16) if ON_GPU else lm, TEMPERATURE, cpu_kernels=True)
+        policy = Policy(lm.to(torch.bfloat16) if ON_GPU else lm, TEMPERATURE, cpu_kernels=True)
         ids = tokenizer(PROMPT, return_tensors="pt").input_ids.repeat(BATCH, 1).to(DEVICE)
         mask = torch.ones_like(ids)
         uniforms = torch.rand(BATCH, TOKENS, dtype=torch.float64).to(DEVICE)
@@ -124,7 +124,7 @@ def sampling_over_hf_generate() -> Iterator[Figure]:
         yield Figure("sampling_over_hf_generate", model, seconds["generate"] / seconds["gaard"], 2.0, True)
 
 
-def packed_sample(policy: PolicyWithValue, ids: Tensor, mask: Tensor, uniforms: Tensor) -> Samples:
+def packed_sample(policy: Policy, ids: Tensor, mask: Tensor, uniforms: Tensor) -> Samples:
     """As a rollout samples: the weights are packed anew."""
     with packed(policy.lm, len(ids)):
         return sample(policy, ids, mask, uniforms, [], 0)
@@ -150,6 +150,13 @@ def peer_over_gaard() -> Iterator[Figure]:
     for way in ways:
         yield Figure(f"{name}, seconds a step of {way}", SHAPE, seconds[way])
         yield Figure(f"{name}, gigabytes of {way}", SHAPE, peak[way] / 1e9)
+
+
+def trl_fold() -> Iterator[Figure]:
+    """Gaard's fold in TRL's own GRPO."""
+    from benchmarks import trl_fold  # TRL takes seconds to import
+
+    yield from trl_fold.trl_fold()
 
 
 def one_step(way: str, batch: int = BATCH, tokens: int = TOKENS, vocabulary: int | str = "") -> dict[str, float]:
@@ -203,6 +210,6 @@ ROWS: dict[str, Row] = {
     row.__name__: row
     for row in (
         *(gaa_over_ppo, branch_over_naive, step_over_roofline, sampling_over_hf_generate, peer_over_gaard),
-        *(growth, pocket),
+        *(growth, pocket, trl_fold),
     )
 }

@@ -11,7 +11,7 @@ from pathlib import Path
 from benchmarks import markdown as bench
 
 from gaard.lab import measures
-from studies import expected, figures, finds, johnson, limits, tables, trials
+from studies import expected, figures, finds, in_trl, johnson, limits, tables, trials
 from studies.frames import index, outcomes
 from studies.markdown import Table, filled
 
@@ -58,10 +58,12 @@ TABLES: dict[str, Table] = {
     "controls": partial(expected.outcomes, "20-controls"),
     "trusted-judge": partial(expected.outcomes, "24-trusted-judge"),
     "sizes-again": partial(expected.outcomes, "23-sizes-again"),
+    "without-a-critic": partial(expected.outcomes, "27-without-a-critic"),
     "which-method": expected.which_method,
     "at-the-hack-expected": expected.at_the_hack,
     "trials": trials.trials,
     "finds": finds.finds,
+    "in-trl": in_trl.in_trl,
     "reach": partial(outcomes, "15-reach", None),
 }
 

@@ -15,7 +15,7 @@ from gaard.errors import ConfigError
 from gaard.messages import shortened
 from gaard.method import groups as by_group
 from gaard.method.advantages import folded as _folded
-from gaard.method.advantages import generalized_advantages, token_rewards, turning_weights
+from gaard.method.advantages import generalized_advantages, token_rewards
 
 __all__ = ["dr_grpo", "fold_weights", "folded", "gae", "grpo", "per_token", "rloo"]
 
@@ -44,7 +44,7 @@ def folded(advantages: Array, threshold: float = 3.0, *, mask: Array | None = No
     return _like(_folded(given, _threshold(threshold, "threshold"), valid), advantages)
 
 
-def grpo(rewards: Array, groups: Groups, *, fold: float | None = None, eps: float = 1e-4) -> Array:
+def grpo(rewards: Array, groups: Groups, *, fold: float | None = None, eps: float = by_group.EPS) -> Array:
     """Advantages of GRPO (arXiv 2402.03300): reward less its group's mean, over its group's standard deviation.
 
     Args:
@@ -61,7 +61,7 @@ def grpo(rewards: Array, groups: Groups, *, fold: float | None = None, eps: floa
         ConfigError: A reward that is not finite, groups that do not fit the batch, or a threshold that is not above 0.
     """
     given, numbers = _grouped(rewards, groups)
-    return _like(_by_group(given, numbers, fold) / (by_group.group_deviations(given, numbers) + eps), rewards)
+    return _like(_weights(given, numbers, fold) * by_group.standardized(given, numbers, eps), rewards)
 
 
 def dr_grpo(rewards: Array, groups: Groups, *, fold: float | None = None) -> Array:
@@ -79,7 +79,7 @@ def dr_grpo(rewards: Array, groups: Groups, *, fold: float | None = None) -> Arr
         ConfigError: As :func:`grpo` does.
     """
     given, numbers = _grouped(rewards, groups)
-    return _like(_by_group(given, numbers, fold), rewards)
+    return _like(_weights(given, numbers, fold) * by_group.centred(given, numbers), rewards)
 
 
 def rloo(rewards: Array, groups: Groups, *, fold: float | None = None) -> Array:
@@ -97,7 +97,7 @@ def rloo(rewards: Array, groups: Groups, *, fold: float | None = None) -> Array:
         ConfigError: As :func:`grpo` does.
     """
     given, numbers = _grouped(rewards, groups)
-    return _like(_by_group(given, numbers, fold) * by_group.leave_one_out_factor(given, numbers), rewards)
+    return _like(_weights(given, numbers, fold) * by_group.left_out(given, numbers), rewards)
 
 
 def fold_weights(rewards: Array, groups: Groups, threshold: float = 3.0) -> Array:
@@ -118,8 +118,7 @@ def fold_weights(rewards: Array, groups: Groups, threshold: float = 3.0) -> Arra
         ConfigError: As :func:`grpo` does.
     """
     given, numbers = _grouped(rewards, groups)
-    heights = by_group.group_heights(given, numbers)
-    return _like(turning_weights(heights, _threshold(threshold, "threshold")), rewards)
+    return _like(by_group.group_fold_weights(given, numbers, _threshold(threshold, "threshold")), rewards)
 
 
 def gae(values: Array, rewards: Array, mask: Array, *, gamma: float = 1.0, lam: float = 0.95) -> Array:
@@ -171,11 +170,11 @@ def per_token(advantages: Array, mask: Array) -> Array:
     return _like(torch.where(_mask(mask, wide), wide, torch.zeros_like(wide)), advantages)
 
 
-def _by_group(rewards: Tensor, groups: Tensor, fold: float | None) -> Tensor:
-    """The centred rewards, folded if asked for."""
+def _weights(rewards: Tensor, groups: Tensor, fold: float | None) -> Tensor:
+    """Ones, unless there is to be a fold."""
     if fold is None:
-        return by_group.centred(rewards, groups)
-    return by_group.folded_by_group(rewards, groups, _threshold(fold, "fold"))
+        return torch.ones_like(rewards)
+    return by_group.group_fold_weights(rewards, groups, _threshold(fold, "fold"))
 
 
 def _grouped(rewards: Any, groups: Any) -> tuple[Tensor, Tensor]:

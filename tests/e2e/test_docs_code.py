@@ -23,12 +23,14 @@ from pages import PAGES, ROOT, Block, blocks, read
 
 # The only things that are not run as they stand: the model that ships, a classifier made here, and short runs.
 CLASSIFIER = "classifier"
+SHORT = "max_steps=2, batch_size=8, eval_completions=8, use_cpu=True, "
 REPLACED = {
     "HuggingFaceTB/SmolLM2-135M-Instruct": "pocket",
     "HuggingFaceTB/SmolLM2-135M": "pocket",
     "path/to/classifier": CLASSIFIER,
     "path/to/model": str(ROOT / "src/gaard/assets/pocket"),
-    "GAAConfig(output_dir": "GAAConfig(max_steps=2, batch_size=8, eval_completions=8, use_cpu=True, output_dir",
+    "GAAConfig(output_dir": f"GAAConfig({SHORT}output_dir",
+    "GAAConfig(\n    output_dir": f"GAAConfig(\n    {SHORT}output_dir",
 }
 RUNNABLE = [page for page in PAGES if blocks(page)]
 LANGUAGES = {"python", "bash", "yaml", "text"}

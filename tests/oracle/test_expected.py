@@ -258,7 +258,7 @@ def batch():
         candidate_logprobs=-drawn(12, 4, 2).abs(),
     )
     advantages = (drawn(12, 4) + 2.0 * (rollout.completion_ids == 2)).where(mask, 0.0)
-    return rollout, Estimates(advantages, advantages, advantages, advantages)
+    return rollout, Estimates(*[advantages] * 5)
 
 
 def naive(rollout, advantages):
@@ -306,7 +306,7 @@ def test_advantages_that_are_all_good_make_no_gap():
     rollout, estimates = batch()
     lifted = estimates.advantages + 5.0
     found, moved = (
-        GAA(reading="expected").greedy(Estimates(x, x, x, x), rollout, TokenMemory())
+        GAA(reading="expected").greedy(Estimates(*[x] * 5), rollout, TokenMemory())
         for x in (estimates.advantages, lifted)
     )
     torch.testing.assert_close(moved.sigma, found.sigma)
@@ -364,7 +364,7 @@ def test_what_a_checkpoint_says_of_the_judge_comes_back_and_may_be_missing():
 def test_where_nothing_is_known_to_be_better_x_star_is_the_likeliest_and_the_step_is_ppos():
     rollout, _ = batch()
     bad = torch.where(rollout.completion_mask, -1.0, 0.0)
-    found = GAA(reading="expected").greedy(Estimates(bad, bad, bad, bad), rollout, TokenMemory())
+    found = GAA(reading="expected").greedy(Estimates(*[bad] * 5), rollout, TokenMemory())
     mask = rollout.completion_mask
     assert torch.equal(found.ids[mask], rollout.candidate_ids[..., 0][mask])
     assert (found.sigma == 0).all()

@@ -16,7 +16,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1]))  # where this is ru
 
 from gaard.errors import CheckpointError
 from gaard.method import advantages, coefficients, objective, token_worth
-from gaard.method.advantages import advantage_gap, folded
+from gaard.method.advantages import advantage_gap, heights, turning_weights
 from gaard.method.coefficients import gaa_coefficients
 from gaard.method.token_worth import evidence
 from gaard.methods import METHODS
@@ -124,8 +124,8 @@ def flipped_b(eta, sigma, **scales):
     return a, -b
 
 
-def kept_below(values, threshold, mask):
-    return -folded(-values, threshold, mask)
+def low_ones_stand_out(values, mask):
+    return -heights(-values, mask)
 
 
 def rare_everywhere(advantages, logprobs, ids, mask, judged=None):
@@ -141,8 +141,8 @@ def downhill(policy, critic, again, radius):
 
 
 BROKEN = [  # run, module, name, what stands there instead
-    ("fold", advantages, "folded", kept_below),
-    ("fold", advantages, "folded", lambda values, threshold, mask: folded(values, 1.1 * threshold, mask)),
+    ("fold", advantages, "heights", low_ones_stand_out),
+    ("fold", advantages, "turning_weights", lambda values, threshold: turning_weights(values, 1.1 * threshold)),
     ("gaa-text", coefficients, "gaa_coefficients", flipped_b),
     ("gaa-code", coefficients, "gaa_coefficients", flipped_b),
     ("gaa-text", advantages, "advantage_gap", lambda one, greedy, spread: advantage_gap(greedy, one, spread)),

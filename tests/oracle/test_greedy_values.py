@@ -6,7 +6,7 @@ import pytest
 import torch
 
 from gaard.policy.branch import greedy_hidden, greedy_values
-from gaard.policy.model import PolicyWithValue
+from gaard.policy.model import Policy
 from gaard.policy.sampling import Samples, sample
 from tiny import EOS, VOCABULARY, tiny_lm
 
@@ -15,10 +15,10 @@ ARCHITECTURES = ["gpt2", "llama", "qwen2", "gemma3"]
 
 def rollout(
     architecture: str, horizon: int, attention: str = "sdpa", dtype: torch.dtype = torch.float64
-) -> tuple[PolicyWithValue, Samples]:
+) -> tuple[Policy, Samples]:
     lm = tiny_lm(architecture, dtype)
     lm.set_attn_implementation(attention)
-    policy = PolicyWithValue(lm, temperature=1.7)
+    policy = Policy(lm, temperature=1.7)
     policy.value_head.weight.data.normal_(generator=torch.Generator().manual_seed(1))
     generator = torch.Generator().manual_seed(2)
     lengths = torch.tensor([7, 1, 4, 6, 3])
@@ -28,7 +28,7 @@ def rollout(
     return policy, sample(policy, prompt_ids, prompt_mask, uniforms, [EOS], pad_token_id=0)
 
 
-def naive_greedy_values(policy: PolicyWithValue, samples: Samples) -> torch.Tensor:
+def naive_greedy_values(policy: Policy, samples: Samples) -> torch.Tensor:
     """V(x_<t, x*_t) by a forward of its own for every row and position, without padding, cache or mask."""
     out = torch.full(samples.completion_ids.shape, float("nan"), dtype=samples.values.dtype)
     for row in range(len(out)):
@@ -72,7 +72,7 @@ def test_only_greedy_tokens_that_were_not_sampled_are_computed(monkeypatch):
     policy, samples = rollout("llama", 12)
     seen = []
     monkeypatch.setattr(
-        policy, "hidden", lambda ids, *rest: seen.append(ids.shape) or PolicyWithValue.hidden(policy, ids, *rest)
+        policy, "hidden", lambda ids, *rest: seen.append(ids.shape) or Policy.hidden(policy, ids, *rest)
     )
     greedy_values(policy, samples)
     assert seen == [(5, int(unknown(samples).sum(-1).max()))]

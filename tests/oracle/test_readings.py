@@ -3,7 +3,7 @@
 import pytest
 import torch
 
-from gaard.method.advantages import folded
+from gaard.method.advantages import folded, heights
 from gaard.method.coefficients import gaa_coefficients, ppo_coefficients
 from gaard.methods import GAA, PPO, Estimates, Fold, Method
 from gaard.methods.gaa import READINGS, Answers
@@ -43,8 +43,8 @@ def test_methods_are_the_readings_of_the_table(method, expected, coefficients):
 def test_the_fold_is_of_one_method_alone():
     """PPO and both readings of GAA train on the advantages as they are; the fold turns what stands out from 3 on."""
     advantages = tensor([[-2.0, -1.0, 0.0, 1.0, 2.0, 3.0 * 1.4826 * 1.5, 99.0]])
-    estimates = Estimates(advantages, advantages, advantages, advantages)
     mask = advantages < 99.0
+    estimates = Estimates(advantages, advantages, advantages, advantages, heights(advantages, mask))
     for method in (PPO(), *(GAA(reading=one) for one in READINGS)):
         assert torch.equal(method.shape(estimates, mask), advantages)
     assert Fold().threshold == 3.0

@@ -30,7 +30,7 @@ def test_a_dead_zone_counts_gaps_from_one_deviation_on():
     """Gaps 3, 1, −1, −3 have the deviation √5 (population) or √(20/3); less one of them, only the first stays."""
     mask, zero = torch.ones(1, 4, dtype=torch.bool), torch.zeros(1, 4)
     one_step = torch.tensor([[1.0, -1.0, 1.0, -1.0]])
-    estimates = Estimates(one_step, torch.tensor([[4.0, 0.0, 0.0, -4.0]]), zero, zero)
+    estimates = Estimates(one_step, torch.tensor([[4.0, 0.0, 0.0, -4.0]]), zero, zero, zero)
     rollout = Rollout(**{field.name: zero for field in fields(Rollout)} | {"completion_mask": mask})
     plain, dead = (method(name).greedy(estimates, rollout, TokenMemory()).sigma for name in ("Value", "DeadZone"))
     assert (plain[0, 0] > dead[0, 0] > 0).item()

@@ -5,7 +5,7 @@ import torch
 
 from gaard.method.masking import distinct_prompts
 from gaard.policy import sampling
-from gaard.policy.model import PolicyWithValue
+from gaard.policy.model import Policy
 from gaard.policy.sampling import Samples, sample
 from tiny import VOCABULARY, tiny_lm
 
@@ -13,8 +13,8 @@ INPUTS = ("prompt_ids", "prompt_mask", "completion_ids", "completion_mask", "gre
 ENDS = list(range(3, 12))  # a quarter of the vocabulary, so that rows end at many different times
 
 
-def rollout(architecture: str, eos: list[int], padded: bool = True) -> tuple[PolicyWithValue, Samples]:
-    policy = PolicyWithValue(tiny_lm(architecture, torch.float64), temperature=3.0)
+def rollout(architecture: str, eos: list[int], padded: bool = True) -> tuple[Policy, Samples]:
+    policy = Policy(tiny_lm(architecture, torch.float64), temperature=3.0)
     generator = torch.Generator().manual_seed(5)
     mask = torch.arange(4) >= torch.tensor([0, 2, 1] if padded else [0, 0, 0])[:, None]
     ids = torch.randint(12, VOCABULARY, (3, 4), generator=generator) * mask
@@ -48,9 +48,9 @@ def test_rows_that_leave_early_and_shared_prompts_change_no_number(architecture,
 def test_prompts_of_one_length_need_no_mask_and_change_no_number(architecture, leaving, monkeypatch):
     monkeypatch.setattr(sampling, "LEAVE_SHARE", leaving)
     masks = []
-    plain = PolicyWithValue.hidden
+    plain = Policy.hidden
     monkeypatch.setattr(
-        PolicyWithValue, "hidden", lambda self, ids, mask, *rest: masks.append(mask) or plain(self, ids, mask, *rest)
+        Policy, "hidden", lambda self, ids, mask, *rest: masks.append(mask) or plain(self, ids, mask, *rest)
     )
     policy, samples = rollout(architecture, ENDS, padded=False)
     assert len(masks) > 4
@@ -64,10 +64,8 @@ def test_prompts_of_one_length_need_no_mask_and_change_no_number(architecture, l
 
 def test_finished_rows_are_not_computed(monkeypatch):
     sizes = []
-    plain = PolicyWithValue.hidden
-    monkeypatch.setattr(
-        PolicyWithValue, "hidden", lambda self, ids, *rest: sizes.append(len(ids)) or plain(self, ids, *rest)
-    )
+    plain = Policy.hidden
+    monkeypatch.setattr(Policy, "hidden", lambda self, ids, *rest: sizes.append(len(ids)) or plain(self, ids, *rest))
     _, samples = rollout("llama", ENDS)
     assert sizes[0] == 3  # the distinct prompts
     needed = samples.completion_mask[:, 1:].sum(0).tolist()
@@ -79,14 +77,14 @@ def test_finished_rows_are_not_computed(monkeypatch):
 
 def test_the_cache_is_not_copied_at_each_token(monkeypatch):
     places = []
-    plain = PolicyWithValue.hidden
+    plain = Policy.hidden
 
     def watched(self, ids, mask, positions, cache):
         out = plain(self, ids, mask, positions, cache)
         places.append(cache.layers[0].all_keys.data_ptr())
         return out
 
-    monkeypatch.setattr(PolicyWithValue, "hidden", watched)
+    monkeypatch.setattr(Policy, "hidden", watched)
     rollout("llama", [])
     assert len(places) == 16
     assert len(set(places)) == 1

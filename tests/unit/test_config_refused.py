@@ -21,7 +21,7 @@ CHOICES = [name for name in CHOICES if name != "report_to"]
 
 
 def test_the_kinds_are_found():
-    assert (len(WHOLE), len(REAL), len(FLAGS), len(CHOICES)) == (15, 21, 10, 9)
+    assert (len(WHOLE), len(REAL), len(FLAGS), len(CHOICES)) == (18, 21, 10, 9)
     assert {*WHOLE, *REAL, *FLAGS, *CHOICES} | {"output_dir", "report_to"} == set(NAMES)
 
 
@@ -56,7 +56,10 @@ def test_a_fraction_is_no_count(name):
 @pytest.mark.parametrize("name", FLAGS)
 @pytest.mark.parametrize("value", ["false", 1, None], ids=str)
 def test_a_switch_is_true_or_false(name, value):
-    assert "True or False" in refused(name, value)
+    if value is None and type(None) in kinds(name):
+        assert getattr(configured(name, value), name) is None  # as the estimator says
+    else:
+        assert "True or False" in refused(name, value)
 
 
 @pytest.mark.parametrize("name", CHOICES)
@@ -133,11 +136,12 @@ ABOVE_ZERO += ["regularizers.gradient-norm.radius", "regularizers.reference-rese
 ABOVE_ZERO += ["regularizers.kl-budget.limit", "regularizers.par.completions"]
 FROM_ZERO = ["max_steps", "seed", "weight_decay", "warmup_steps", "entropy_coef", "kl_coef", "eval_completions"]
 FROM_ZERO += ["log_completions", "method.gaa.eta_scale", "method.gaa.sigma_scale", "advantages.gae.gamma"]
+FROM_TWO = [f"advantages.{name}.num_generations" for name in ("grpo", "dr_grpo", "rloo")]
 FROM_ZERO += ["advantages.gae.lam", "advantages.gae.vf_coef", "regularizers.gradient-norm.coef"]
 
 
 def test_every_number_has_a_range():
-    assert sorted(ABOVE_ZERO + FROM_ZERO) == sorted(WHOLE + REAL)
+    assert sorted(ABOVE_ZERO + FROM_ZERO + FROM_TWO) == sorted(WHOLE + REAL)
 
 
 @pytest.mark.parametrize("name", ABOVE_ZERO)
@@ -150,6 +154,12 @@ def test_zero_is_too_little_where_a_run_could_not_go_on(name):
 def test_zero_switches_off_and_less_is_refused(name):
     configured(name, 0)
     assert "must be 0 or more" in refused(name, -1)
+
+
+@pytest.mark.parametrize("name", FROM_TWO)
+def test_one_alone_is_no_group(name):
+    configured(name, 2)
+    assert "must be 2 or more" in refused(name, 1)
 
 
 @pytest.mark.parametrize("name", ["advantages.gae.gamma", "advantages.gae.lam"])
@@ -168,6 +178,23 @@ def test_a_batch_that_cannot_be_cut_is_refused():
     with pytest.raises(ConfigError, match=r"batch_size=10 cannot be cut into num_mini_batches=4 .* a multiple of 4"):
         GAAConfig("x", batch_size=10, num_mini_batches=4)
     assert GAAConfig("x", batch_size=12, num_mini_batches=4).mini_batch_size == 3
+
+
+def test_a_batch_that_is_not_of_whole_groups_is_refused():
+    message = (
+        r"batch_size=12 cannot be cut into groups of num_generations=8 completions: make batch_size a multiple of 8"
+    )
+    with pytest.raises(ConfigError, match=message):
+        GAAConfig("x", batch_size=12, advantages="grpo")
+
+
+@pytest.mark.parametrize("name", ["grpo", "dr_grpo", "rloo"])
+@pytest.mark.parametrize("method", [{"reading": "text"}, {"reading": "code"}, {"greedy_value": "critic"}], ids=str)
+def test_what_values_greedy_tokens_by_a_critic_needs_one(name, method):
+    message = f"values greedy tokens by a critic, and advantages '{name}' have none: use advantages gae, or of gaa"
+    with pytest.raises(ConfigError, match=message):
+        GAAConfig("x", method={"name": "gaa", **method}, advantages=name)
+    GAAConfig("x", method="gaa", advantages=name)
 
 
 @pytest.mark.parametrize("value", ["", "  ", None, 7], ids=repr)

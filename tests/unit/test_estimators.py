@@ -24,16 +24,15 @@ class LeaveOneOut(Estimator):
         return (scores - others)[:, None] * mask
 
 
-def test_an_estimator_without_a_critic_trains_the_policy_and_no_value_head(tmp_path):
+def test_an_estimator_without_a_critic_trains_the_policy_and_has_no_value_head(tmp_path):
     trainer = tiny_trainer(tmp_path, method="ppo", advantages=LeaveOneOut())
     before = {name: p.clone() for name, p in trainer.policy.named_parameters()}
     rows = [trainer.training_step() for _ in range(4)]
-    assert all(row["value_loss"] == 0.0 for row in rows)
+    of_critics = {"value", "value_loss", "explained_variance"}  # unknown, so not logged
+    assert all(row.keys().isdisjoint(of_critics) for row in rows)
     after = dict(trainer.policy.named_parameters())
-    heads = [name for name in after if name.startswith("value_head")]
-    assert heads
-    assert all(torch.equal(after[name], before[name]) for name in heads)
-    assert any(not torch.equal(after[name], before[name]) for name in after.keys() - set(heads))
+    assert not any(name.startswith("value_head") for name in after)
+    assert any(not torch.equal(after[name], before[name]) for name in after)
 
 
 def test_its_advantages_are_those_that_train(tmp_path):

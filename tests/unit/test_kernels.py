@@ -13,7 +13,7 @@ from gaard import GAAConfig, GAATrainer
 from gaard.method import projection
 from gaard.policy import kernels
 from gaard.policy.kernels import packed
-from gaard.policy.model import PolicyWithValue, Reference
+from gaard.policy.model import Policy, Reference
 from gaard.policy.sampling import sample
 from tiny import VOCABULARY, WORDS, tiny_lm, word_tokenizer, words_reward
 
@@ -94,7 +94,7 @@ def test_what_is_not_a_plain_linear_layer_is_left_alone():
 @pytest.mark.parametrize("architecture", ["gpt2", "llama", "qwen2"])
 def test_a_rollout_with_packed_weights_is_the_same_rollout(architecture, monkeypatch):
     monkeypatch.setattr(kernels, "SMALLEST", 1)
-    policy = PolicyWithValue(tiny_lm(architecture, torch.float32), temperature=1.0)
+    policy = Policy(tiny_lm(architecture, torch.float32), temperature=1.0)
     generator = torch.Generator().manual_seed(0)
     ids = torch.randint(VOCABULARY, (6, 4), generator=generator)
     uniforms = torch.rand(6, 12, generator=generator, dtype=torch.float64)
@@ -114,9 +114,9 @@ def test_a_rollout_with_packed_weights_is_the_same_rollout(architecture, monkeyp
 
 def learned(architecture: str, cpu_kernels: bool) -> dict[str, torch.Tensor]:
     """Figures of a rollout and of a learning forward, and the gradients of all their sums."""
-    policy = PolicyWithValue(tiny_lm(architecture), 1.3, cpu_kernels)
+    policy = Policy(tiny_lm(architecture), 1.3, cpu_kernels)
     policy.initialize_value_head(torch.Generator().manual_seed(1))
-    reference = PolicyWithValue(tiny_lm(architecture, seed=3), 1.3, cpu_kernels)
+    reference = Policy(tiny_lm(architecture, seed=3), 1.3, cpu_kernels)
     generator = torch.Generator().manual_seed(0)
     ids = torch.randint(VOCABULARY, (6, 4), generator=generator)
     mask = torch.ones_like(ids).bool()
@@ -153,7 +153,7 @@ def test_without_the_kernels_the_users_model_is_left_as_it_was_and_none_is_calle
         monkeypatch.setattr(kernels, name, never)
     lm = tiny_lm("gpt2")
     before, forward = shape(lm), {name: module.forward.__func__ for name, module in lm.named_modules()}
-    policy = PolicyWithValue(lm)
+    policy = Policy(lm)
     assert policy.projection.product is projection.rows_by_matrix
     args = GAAConfig(output_dir=str(tmp_path), batch_size=4, num_mini_batches=1, max_completion_length=4, max_steps=1)
     trainer = GAATrainer(lm, words_reward, off(args), ["w1 w2"], processing_class=word_tokenizer(WORDS))
@@ -176,7 +176,7 @@ def test_gpt2s_activation_is_one_operation_and_the_same_function():
     assert lm.config.activation_function == "gelu_new"
     ids = torch.arange(6)[None]
     before = lm(input_ids=ids).logits
-    policy = PolicyWithValue(lm, cpu_kernels=True)
+    policy = Policy(lm, cpu_kernels=True)
     assert not [module for module in policy.modules() if type(module).__name__ == "NewGELUActivation"]
     assert len([module for module in policy.modules() if isinstance(module, torch.nn.GELU)]) == len(lm.transformer.h)
     torch.testing.assert_close(policy.lm(input_ids=ids).logits, before, atol=1e-12, rtol=1e-12)

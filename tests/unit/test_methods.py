@@ -10,7 +10,7 @@ from gaard import GAAConfig
 from gaard.errors import ConfigError
 from gaard.lab.arms import ARMS, Arm, find_arm
 from gaard.lab.study import read_study
-from gaard.methods import ESTIMATORS, GAA, GAE, METHODS, PPO, RECOMMENDED, Fold
+from gaard.methods import ESTIMATORS, GAA, GAE, GRPO, METHODS, PPO, RECOMMENDED, RLOO, DrGRPO, Fold
 from gaard.methods.gaa import READINGS
 from gaard.regularizers import REGULARIZERS
 from gaard.rewards import honeypot
@@ -149,6 +149,7 @@ BOUNDS = [  # option, what cannot be, what the error says
     (GAE, "value_learning_rate", [0, -1e-3, float("inf"), "1e-3"], "value_learning_rate=.* must be"),
     (GAE, "vf_coef", [-0.1, float("inf"), None], "vf_coef=.* must be"),
     (GAE, "cliprange_value", [0, -0.1, float("inf"), None], "cliprange_value=.* must be"),
+    *((kind, "num_generations", [1, 0, 2.5, None], "num_generations=.* must be") for kind in (GRPO, DrGRPO, RLOO)),
 ]
 
 
@@ -194,6 +195,7 @@ CHANGES = {  # class and option → another value, and what else it takes to be 
     ("gae", "value_learning_rate"): (2e-3, {}),
     ("gae", "vf_coef"): (0.1, {}),
     ("gae", "cliprange_value"): (1e-4, {}),
+    **{(name, "num_generations"): (4, {"method": "ppo"}) for name in ("grpo", "dr_grpo", "rloo")},
 }
 
 

@@ -183,7 +183,7 @@ def test_a_config_with_a_method_of_ones_own_goes_to_another_process(own, tmp_pat
         "from gaard.methods import Estimates\n"
         "config = pickle.load(open(sys.argv[1], 'rb'))\n"
         "x = torch.tensor([[-2.0, 0.1, 3.0]])\n"
-        "shaped = config.method.shape(Estimates(x, x, x, x), x > -9)\n"
+        "shaped = config.method.shape(Estimates(x, x, x, x, x), x > -9)\n"
         "print(json.dumps([config.record(), shaped.tolist()]))\n"
     )
     command = [sys.executable, "-c", script, str(tmp_path / "pickled")]

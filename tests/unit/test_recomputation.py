@@ -5,7 +5,7 @@ import torch
 from transformers import AutoModelForCausalLM, OPTConfig
 from transformers.modeling_layers import GradientCheckpointingLayer
 
-from gaard.policy.model import PolicyWithValue
+from gaard.policy.model import Policy
 from gaard.policy.sampling import sample
 from tiny import VOCABULARY, tiny_config
 
@@ -22,7 +22,7 @@ def learned(config, enable: bool) -> tuple[list[torch.Tensor], int]:
     lm = AutoModelForCausalLM.from_config(config)
     if enable:
         lm.gradient_checkpointing_enable()
-    policy = PolicyWithValue(lm)
+    policy = Policy(lm)
     generator = torch.Generator().manual_seed(0)
     ids = torch.randint(VOCABULARY, (3, 4), generator=generator)
     mask = torch.ones_like(ids).bool()

@@ -10,7 +10,7 @@ from transformers import AutoModelForCausalLM
 from gaard import GAAConfig, GAATrainer
 from gaard.errors import ConfigError, GaardError, ModelError
 from gaard.methods import GAA, Observation
-from gaard.policy.model import PolicyWithValue
+from gaard.policy.model import Policy
 from gaard.policy.saving import save_policy
 from gaard.training.optimization import rate_factor
 from gaard.training.setup import eos_token_ids, load
@@ -61,14 +61,14 @@ def test_a_generation_config_that_transformers_refuses_does_not_stop_saving(tmp_
         lm.generation_config = None
     else:
         lm.generation_config.temperature, lm.generation_config.do_sample = 0.7, False
-    save_policy(PolicyWithValue(lm), word_tokenizer(WORDS), tmp_path / "out")
+    save_policy(Policy(lm), word_tokenizer(WORDS), tmp_path / "out")
     assert AutoModelForCausalLM.from_pretrained(tmp_path / "out").config.model_type == "gpt2"
 
 
 def test_a_model_that_the_disk_does_not_take_is_a_clear_error(tmp_path):
     (tmp_path / "file").write_text("")
     with pytest.raises(ModelError, match="could not be saved"):
-        save_policy(PolicyWithValue(tiny_lm()), word_tokenizer(WORDS), tmp_path / "file" / "out")
+        save_policy(Policy(tiny_lm()), word_tokenizer(WORDS), tmp_path / "file" / "out")
 
 
 def test_the_learning_rate_warms_up_and_decays():

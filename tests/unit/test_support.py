@@ -23,7 +23,7 @@ from transformers import (
 )
 
 from gaard.errors import ModelError
-from gaard.policy.model import PolicyWithValue
+from gaard.policy.model import Policy
 from gaard.policy.support import check_supported
 from tiny import EOS, tiny_config, tiny_lm
 
@@ -33,7 +33,7 @@ ROTARY = dict(hidden_size=32, intermediate_size=64, num_hidden_layers=2, num_att
 
 def checked(config, completion: int = 8) -> None:
     torch.manual_seed(0)
-    policy = PolicyWithValue(AutoModelForCausalLM.from_config(config))
+    policy = Policy(AutoModelForCausalLM.from_config(config))
     check_supported(policy, ("a prompt", 4), completion)
 
 
@@ -87,7 +87,7 @@ def test_weights_that_are_not_numbers_are_refused():
     lm = tiny_lm()
     lm.transformer.h[0].mlp.c_fc.weight.data.fill_(math.nan)
     with pytest.raises(ModelError, match="not finite"):
-        check_supported(PolicyWithValue(lm), ("a prompt", 4), 8)
+        check_supported(Policy(lm), ("a prompt", 4), 8)
 
 
 def test_chunks_of_attention_are_a_window():
@@ -116,7 +116,7 @@ def test_the_trial_is_as_long_as_training():
         return arguments, {**keywords, "position_ids": positions * (2 if positions.max() >= 16 else 1)}
 
     lm.model.rotary_emb.register_forward_pre_hook(stretch, with_kwargs=True)
-    policy = PolicyWithValue(lm)
+    policy = Policy(lm)
     check_supported(policy, ("a prompt", 4), 12)
     with pytest.raises(ModelError, match="gaard cannot train llama models: a trial"):
         check_supported(policy, ("a prompt", 4), 14)
@@ -131,16 +131,16 @@ def test_a_cap_that_no_configuration_tells_is_found_although_logits_are_small():
         output.logits = 30.0 * torch.tanh(output.logits / 30.0)
         return output
 
-    check_supported(PolicyWithValue(lm), ("a prompt", 4), 8)
+    check_supported(Policy(lm), ("a prompt", 4), 8)
     lm.register_forward_hook(cap)
     with pytest.raises(ModelError, match="logits that are not the product"):
-        check_supported(PolicyWithValue(lm), ("a prompt", 4), 8)
+        check_supported(Policy(lm), ("a prompt", 4), 8)
 
 
 def test_a_model_that_is_frozen_throughout_is_refused():
     """The critic alone would learn, and nobody would be told."""
     with pytest.raises(ModelError, match="no parameter of the model requires a gradient"):
-        check_supported(PolicyWithValue(tiny_lm().requires_grad_(False)), ("a prompt", 4), 8)
+        check_supported(Policy(tiny_lm().requires_grad_(False)), ("a prompt", 4), 8)
 
 
 def test_a_projection_that_is_more_than_its_weights_is_refused():
@@ -151,4 +151,4 @@ def test_a_projection_that_is_more_than_its_weights_is_refused():
     lm = tiny_lm("llama", torch.float32)
     lm.lm_head.__class__ = Doubling
     with pytest.raises(ModelError, match="weights of its vocabulary projection"):
-        check_supported(PolicyWithValue(lm), ("the prompt", 3), 4)
+        check_supported(Policy(lm), ("the prompt", 3), 4)

@@ -15,7 +15,8 @@ from gaard.errors import FEW, ConfigError
 from gaard.lab.spec import read_config
 from gaard.training.trl_names import ARGUMENTS, NAMES, SETTINGS, told_of_trl
 
-PAGE = (Path(__file__).parents[2] / "docs" / "from-trl.md").read_text(encoding="utf-8")
+DOCS = Path(__file__).parents[2] / "docs"
+PAGE, PPO_PAGE = ((DOCS / name).read_text(encoding="utf-8") for name in ("from-trl.md", "from-trl-ppo.md"))
 FIELDS = {field.name for field in dataclasses.fields(GAAConfig)}
 # Settings of TRL 1.16's GRPOConfig and RLOOConfig that gaard has not; TrainingArguments' come from transformers.
 OF_TRL = """
@@ -69,7 +70,7 @@ def test_what_people_set_of_training_arguments_is_answered():
     ("name", "words"),
     [
         ("beta", "here `kl_coef`"),
-        ("num_generations", "not needed here: gaard has no groups"),
+        ("num_iterations", "here `num_ppo_epochs`"),
         ("deepspeed", "not there: several processes share the data"),
         ("reward_weights", r"here an argument of the trainer"),
         ("vllm_mode", "not there: gaard samples by itself"),
@@ -101,14 +102,14 @@ def test_the_page_has_a_row_for_each_answer_and_no_others():
 
 
 def test_each_setting_of_trls_ppo_on_the_page_is_one_here_or_answered():
-    table = PAGE[PAGE.index("| TRL `PPOConfig`") : PAGE.index("### An example")]
+    table = PPO_PAGE[PPO_PAGE.index("| TRL `PPOConfig`") : PPO_PAGE.index("## The logged numbers")]
     named = [name for row in table.splitlines()[2:] for name in re.findall(r"`(\w+)[`=]", row[1 : row.find("|", 1)])]
     assert len(named) > 20
     assert [name for name in named if name not in {*FIELDS, "k1", "k3"} and not told_of_trl(name)] == []
 
 
 def test_the_page_names_the_arguments_of_trainers_that_are_answered():
-    assert [name for name in ARGUMENTS if f"`{name}`" not in PAGE] == []
+    assert [name for name in ARGUMENTS if f"`{name}`" not in PAGE + PPO_PAGE] == []
 
 
 # Suggestions ----------------------------------------------------------------------------------------------------------

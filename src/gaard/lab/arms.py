@@ -111,12 +111,23 @@ def _ppo(name: str, summary: str, *regularizers: Any, **settings: Any) -> Arm:
     return Arm(name, summary, "ppo", regularizers, settings)
 
 
+def _by_group(name: str, summary: str, method: Any = "ppo") -> Arm:
+    """Without a critic: the estimator whose name the arm's begins with."""
+    return Arm(name, summary, method, settings={"advantages": {"name": name.partition("-")[0], "num_generations": 8}})
+
+
 ARMS = _all(
     Arm("ppo", "PPO", "ppo"),
     Arm("fold", "PPO whose advantages that stand out are turned into their negative", "fold"),
     Arm("gaa-text", "GAA as Johnson's text has it", {"name": "gaa", "reading": "text"}),
     Arm("gaa-code", "GAA as Johnson's code has it", {"name": "gaa", "reading": "code"}),
     Arm("gaa-expected", "GAA with the gap in expectation", {"name": "gaa", "reading": "expected"}),
+    _by_group("grpo", "GRPO, groups of 8"),
+    _by_group("grpo-fold", "GRPO whose rewards that stand out of their group are turned", "fold"),
+    _by_group("grpo-gaa-expected", "GRPO, and GAA with the gap in expectation", {"name": "gaa", "reading": "expected"}),
+    _by_group("rloo", "RLOO, groups of 8"),
+    _by_group("rloo-fold", "RLOO whose rewards that stand out of their group are turned", "fold"),
+    _by_group("rloo-gaa-expected", "RLOO, and GAA with the gap in expectation", {"name": "gaa", "reading": "expected"}),
     _ppo("ppo-gradient-norm", "gradient-norm regularisation (arXiv 2602.18037)", "gradient-norm"),
     _ppo("ppo-sam", "sharpness-aware minimisation (arXiv 2010.01412)", "sam"),
     _ppo("ppo-reference-resets", "the reference follows every 20 steps (arXiv 2602.18037)", "reference-resets"),

@@ -5,6 +5,8 @@ from torch import Tensor
 
 from gaard.method.advantages import turning_weights
 
+EPS = 1e-4  # beside a group's deviation, as in TRL
+
 
 def equal_rewards(rewards: Tensor, groups: Tensor) -> Tensor:
     """Whether all of a completion's group have one reward, so that none of them is better than the others.
@@ -65,18 +67,34 @@ def group_deviations(rewards: Tensor, groups: Tensor) -> Tensor:
     return variances.sqrt().to(rewards.dtype)
 
 
-def leave_one_out_factor(rewards: Tensor, groups: Tensor) -> Tensor:
-    """G / (G − 1), which makes of the distance to the mean that to the mean of the others.
+def standardized(rewards: Tensor, groups: Tensor, eps: float = EPS) -> Tensor:
+    """Implements G13 in the form of GRPO: the centred reward over its group's standard deviation.
 
     Args:
-        rewards: [B], for the dtype.
+        rewards: [B].
+        groups: int64 [B].
+        eps: Added to the deviation.
+
+    Returns:
+        [B].
+    """
+    return centred(rewards, groups) / (group_deviations(rewards, groups) + eps)
+
+
+def left_out(rewards: Tensor, groups: Tensor) -> Tensor:
+    """Implements G13 in the form of RLOO: the reward less the mean of the others of its group.
+
+    G / (G − 1) times the centred reward; that of a group of one, which has no others, is 0.
+
+    Args:
+        rewards: [B].
         groups: int64 [B].
 
     Returns:
-        [B]; 1 in a group of one, which has no others.
+        [B].
     """
     sizes = groups.bincount()[groups].to(rewards.dtype)
-    return sizes / (sizes - 1).clamp(min=1)
+    return centred(rewards, groups) * sizes / (sizes - 1).clamp(min=1)
 
 
 def group_heights(rewards: Tensor, groups: Tensor) -> Tensor:
@@ -103,8 +121,8 @@ def group_heights(rewards: Tensor, groups: Tensor) -> Tensor:
     return differences / (1.4826 * unequal.abs().median() + 1e-8)
 
 
-def folded_by_group(rewards: Tensor, groups: Tensor, fold: float) -> Tensor:
-    """Implements G14: the centred rewards of all groups together, those that stand out turned into their negative.
+def group_fold_weights(rewards: Tensor, groups: Tensor, fold: float) -> Tensor:
+    """Implements G14: what advantages by group are multiplied by, so that those that stand out become their negative.
 
     Args:
         rewards: [B], of the whole batch.
@@ -112,6 +130,6 @@ def folded_by_group(rewards: Tensor, groups: Tensor, fold: float) -> Tensor:
         fold: The threshold, in robust standard deviations (:func:`group_heights`).
 
     Returns:
-        [B], in units of the reward.
+        [B], in [−1, 1].
     """
-    return turning_weights(group_heights(rewards, groups), fold) * centred(rewards, groups)
+    return turning_weights(group_heights(rewards, groups), fold)

@@ -10,6 +10,7 @@ need("train", __name__)
 from typing import TYPE_CHECKING, Any
 
 from gaard.methods.base import Method, ObjectiveForm
+from gaard.methods.by_group import GRPO, RLOO, ByGroup, DrGRPO
 from gaard.methods.estimator import Estimator
 from gaard.methods.experience import Estimates, Experience, GreedyTokens, Observation, Rollout
 from gaard.methods.fold import Fold
@@ -25,9 +26,13 @@ __all__ = [
     "ESTIMATORS",
     "GAA",
     "GAE",
+    "GRPO",
     "METHODS",
     "PPO",
     "RECOMMENDED",
+    "RLOO",
+    "ByGroup",
+    "DrGRPO",
     "Estimates",
     "Estimator",
     "Experience",
@@ -43,7 +48,7 @@ __all__ = [
 ]
 
 METHODS: dict[str, type[Method]] = {method.name: method for method in (PPO, Fold, GAA)}
-ESTIMATORS: dict[str, type[Estimator]] = {GAE.name: GAE}
+ESTIMATORS: dict[str, type[Estimator]] = {estimator.name: estimator for estimator in (GAE, GRPO, DrGRPO, RLOO)}
 RECOMMENDED = GAA.name  # of the safeguards; the default of a run is PPO, since each unlearns some ordinary reward
 
 find_method = Choice(Method, METHODS)

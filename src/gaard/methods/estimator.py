@@ -22,6 +22,21 @@ class Estimator(Options):
     kind: ClassVar[str] = "advantages"
 
     @property
+    def num_generations(self) -> int:
+        """How many completions of one prompt stand beside each other in a rollout."""
+        return 1
+
+    @property
+    def standardizes(self) -> bool:
+        """Whether rewards and advantages are standardised over a rollout where the run does not say."""
+        return True
+
+    @property
+    def has_critic(self) -> bool:
+        """Whether there is a value head that learns."""
+        return self.critic_learning_rate > 0
+
+    @property
     def critic_learning_rate(self) -> float:
         """Learning rate of the value head; 0 where there is no critic."""
         return 0.0
@@ -35,7 +50,7 @@ class Estimator(Options):
         """A(x_t) of every sampled token.
 
         Args:
-            values: [B, T], V(x_<t); of a value head that nobody trains where there is no critic.
+            values: [B, T], V(x_<t); zeros where there is no critic.
             rewards: [B, T], of every token; a completion's score stands at its last token.
             mask: bool [B, T].
 
@@ -47,6 +62,21 @@ class Estimator(Options):
         """
         raise NotImplementedError(f"the estimator {self.name!r} has no method advantages")
 
+    def heights(self, advantages: Tensor, rewards: Tensor, mask: Tensor) -> Tensor:
+        """How far each advantage stands out of the batch, in robust standard deviations: what ``fold`` looks at.
+
+        Args:
+            advantages: [B, T], those that train.
+            rewards: [B, T], of every token.
+            mask: bool [B, T].
+
+        Returns:
+            [B, T].
+        """
+        from gaard.method.advantages import heights
+
+        return heights(advantages, mask)
+
     def one_step(self, values: Tensor, next_values: Tensor, rewards: Tensor, mask: Tensor) -> Tensor:
         """G3 and G5: the advantage of one token by the values before and after it.
 
@@ -57,7 +87,7 @@ class Estimator(Options):
             mask: bool [B, T].
 
         Returns:
-            [B, T]; zeros where there is no critic, and so no gap for GAA.
+            [B, T]; zeros where there is no critic.
         """
         import torch
 

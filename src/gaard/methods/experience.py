@@ -119,12 +119,14 @@ class Estimates:
         greedy_one_step: A(x*_t) of G5, in the same units; ``one_step`` where x*_t = x_t.
         advantages: A(x_t) as the surrogate uses it, standardised if the run asks for it.
         greedy_advantages: ``greedy_one_step``, standardised by mean and spread of ``one_step`` if the run asks for it.
+        heights: How far A(x_t) stands out, in robust standard deviations, as the estimator sees it.
     """
 
     one_step: Tensor
     greedy_one_step: Tensor
     advantages: Tensor
     greedy_advantages: Tensor
+    heights: Tensor
 
 
 @dataclass(frozen=True)

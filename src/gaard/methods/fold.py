@@ -15,14 +15,15 @@ if TYPE_CHECKING:  # help should not wait for torch
 
 @dataclass(frozen=True)
 class Fold(Method):
-    """PPO on advantages of which those that stand out are turned (:func:`gaard.method.advantages.folded`).
+    """Advantages of which those that stand out are turned: :func:`gaard.advantages.folded`; by group, G14.
 
     A redescending function with a sign reversal: slightly better tokens become more likely, much better ones less. It
     looks at no greedy token. It refuses whatever pays unusually well: a rare success and an ordinary reward with a
     heavy tail as well as a hack.
 
     Attributes:
-        threshold: From how many robust standard deviations above the batch's median on an advantage is turned.
+        threshold: From how many robust standard deviations on an advantage is turned: above the batch's median with
+            gae, above the group's mean with grpo, dr_grpo and rloo.
     """
 
     name = "fold"
@@ -31,9 +32,9 @@ class Fold(Method):
 
     def shape(self, estimates: Estimates, mask: Tensor) -> Tensor:
         """See :meth:`Method.shape`."""
-        from gaard.method.advantages import folded
+        from gaard.method.advantages import turning_weights
 
-        return folded(estimates.advantages, self.threshold, mask)
+        return turning_weights(estimates.heights, self.threshold) * estimates.advantages
 
     def warnings(self, rollout: Rollout) -> list[str]:
         """That rare successes are unlearned, if there is nothing else."""

@@ -43,7 +43,10 @@ def model_fingerprint(model: torch.nn.Module, frozen_only: bool = False) -> str:
 
 
 def model_setup(
-    lm: PreTrainedModel, tokenizer: PreTrainedTokenizerBase, end_tokens: Sequence[int], value_head: torch.nn.Module
+    lm: PreTrainedModel,
+    tokenizer: PreTrainedTokenizerBase,
+    end_tokens: Sequence[int],
+    value_head: torch.nn.Module | None,
 ) -> dict[str, Any]:
     """What a model's training depends on beside its weights.
 
@@ -51,7 +54,7 @@ def model_setup(
         lm: The model, before training.
         tokenizer: Its tokenizer.
         end_tokens: Token ids that end a completion.
-        value_head: The critic, before training.
+        value_head: The critic, before training; None without one.
 
     Returns:
         Hashes of the configuration, of PEFT's adapters, of the names of what trains, of the tokenizer and of the
@@ -65,7 +68,7 @@ def model_setup(
         "trainable": _hash(trainable),
         "tokenizer": _hash(_tokenizer(tokenizer)),
         "end_tokens": list(end_tokens),
-        "value_head": model_fingerprint(value_head),
+        "value_head": None if value_head is None else model_fingerprint(value_head),
     }
 
 

@@ -12,12 +12,12 @@ from torch import Tensor
 
 from gaard.method.advantages import sampled_next_values
 from gaard.method.masking import last_token_mask, position_ids
-from gaard.policy.model import PolicyWithValue
+from gaard.policy.model import Policy
 from gaard.policy.sampling import Samples
 
 
 @torch.no_grad()
-def greedy_values(policy: PolicyWithValue, samples: Samples) -> Tensor:
+def greedy_values(policy: Policy, samples: Samples) -> Tensor:
     """V(x_<t, x*_t) where it is not known yet, equal to separate forwards over (x_<t, x*_t).
 
     Where x*_t = x_t the value is that of the sampled token; after the last token comes no value, but the reward.
@@ -37,7 +37,7 @@ def greedy_values(policy: PolicyWithValue, samples: Samples) -> Tensor:
 
 
 @torch.no_grad()
-def best_by_value(policy: PolicyWithValue, samples: Samples) -> Samples:
+def best_by_value(policy: Policy, samples: Samples) -> Samples:
     """Put x*_t = argmax V(x_<t, x) over the candidates in the greedy token's place.
 
     The seed wants the token of best value, and settles for the likeliest since to value every token is dear. Here each
@@ -62,7 +62,7 @@ def best_by_value(policy: PolicyWithValue, samples: Samples) -> Samples:
 
 
 @torch.no_grad()
-def greedy_hidden(policy: PolicyWithValue, samples: Samples, wanted: Tensor) -> Tensor:
+def greedy_hidden(policy: Policy, samples: Samples, wanted: Tensor) -> Tensor:
     """Last hidden states of (x_<t, x*_t) at the wanted places, in one forward of as many tokens.
 
     Args:

@@ -1,6 +1,6 @@
 """All that is done for the speed of a CPU alone, behind one switch; equal but for rounding to what PyTorch does.
 
-The switch is ``PolicyWithValue(…, cpu_kernels=True)``. Without it nothing here is called, and the user's model stays
+The switch is ``Policy(…, cpu_kernels=True)``. Without it nothing here is called, and the user's model stays
 as it is. With it:
 
 - linear layers are packed as long as a rollout lasts (:func:`packed`). A CPU multiplies a few rows with a matrix

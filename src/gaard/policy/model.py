@@ -1,4 +1,4 @@
-"""A Hugging Face causal LM with a value head on its own trunk (G2), read through its last hidden state.
+"""A Hugging Face causal LM, with a value head on its own trunk (G2) or none, read through its last hidden state.
 
 The vocabulary is projected in chunks of positions, and only at valid ones, so nothing of size
 batch × length × vocabulary is ever held, with or without gradients.
@@ -25,8 +25,8 @@ CHUNK_ELEMENTS = 2**24  # logits held at once, in numbers: 64 MB in float32
 VALUE_HEAD_STD = 1e-3  # near zero, so that the first advantages are the rewards' own; not zero, so that it is generic
 
 
-class PolicyWithValue(nn.Module):
-    """Policy and critic on one trunk.
+class Policy(nn.Module):
+    """A policy, and its critic on the same trunk unless it has none.
 
     Args:
         lm: Any decoder-only ``AutoModelForCausalLM``. Put in evaluation mode for good: dropout would make the old
@@ -34,32 +34,39 @@ class PolicyWithValue(nn.Module):
         temperature: The one temperature of sampling and of every log-probability.
         cpu_kernels: Whether a CPU uses the faster kernels of :mod:`gaard.policy.kernels`, one of which changes the
             model; equal but for rounding.
+        critic: Whether there is a value head.
     """
 
-    def __init__(self, lm: PreTrainedModel, temperature: float = 1.0, cpu_kernels: bool = False):
+    def __init__(self, lm: PreTrainedModel, temperature: float = 1.0, cpu_kernels: bool = False, critic: bool = True):
         super().__init__()
         self.lm = kernels.fused(lm) if cpu_kernels else lm
         self.temperature, self.cpu_kernels = temperature, cpu_kernels
         self.cap: float | None = getattr(lm.config.get_text_config(), "final_logit_softcapping", None)  # of logits
-        hidden_size = lm.get_output_embeddings().weight.shape[1]
-        self.value_head = nn.Linear(hidden_size, 1, dtype=torch.promote_types(lm.dtype, torch.float32))
-        self.value_head.to(lm.device)
+        size, wide = lm.get_output_embeddings().weight.shape[1], torch.promote_types(lm.dtype, torch.float32)
+        self.value_head = nn.Linear(size, 1, dtype=wide, device=lm.device) if critic else None
         self.eval()
 
-    def train(self, mode: bool = True) -> "PolicyWithValue":
+    def train(self, mode: bool = True) -> "Policy":
         """Stay in evaluation mode whatever is asked: dropout stays off."""
         return super().train(False)
 
     def initialize_value_head(self, generator: torch.Generator) -> None:
-        """Draw the value head near zero.
+        """Draw the value head near zero, if there is one.
 
         Args:
             generator: On the CPU; the only source of randomness.
         """
+        if self.value_head is None:
+            return
         weight = torch.randn(self.value_head.weight.shape, generator=generator, dtype=torch.float64)
         with torch.no_grad():
             self.value_head.weight.copy_(weight * VALUE_HEAD_STD)
             self.value_head.bias.zero_()
+
+    @property
+    def critic(self) -> nn.Module:
+        """The value head, or a module without parameters."""
+        return self.value_head or nn.Identity()
 
     @property
     def trunk(self) -> nn.Module:
@@ -104,7 +111,7 @@ class PolicyWithValue(nn.Module):
         )
 
     def values(self, hidden: Tensor) -> Tensor:
-        """V, one a position (G2), in at least float32 whatever the trunk computes in.
+        """V, one a position (G2), in at least float32 whatever the trunk computes in; zeros without a critic.
 
         Args:
             hidden: [..., D].
@@ -112,6 +119,8 @@ class PolicyWithValue(nn.Module):
         Returns:
             [...].
         """
+        if self.value_head is None:
+            return hidden.new_zeros(hidden.shape[:-1], dtype=torch.promote_types(hidden.dtype, torch.float32))
         with torch.autocast(hidden.device.type, enabled=False):
             return self.value_head(hidden.to(self.value_head.weight.dtype)).squeeze(-1)
 
@@ -274,10 +283,10 @@ class Reference:
     """
 
     hidden: Tensor
-    policy: PolicyWithValue
+    policy: Policy
 
 
-def half_copy(policy: PolicyWithValue) -> PolicyWithValue:
+def half_copy(policy: Policy) -> Policy:
     """The policy with its language model in bfloat16, for sampling; the value head stays as it is.
 
     Args:

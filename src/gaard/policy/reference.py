@@ -8,7 +8,7 @@ from torch import Tensor, nn
 from transformers import PreTrainedModel
 
 from gaard.errors import ModelError
-from gaard.policy.model import PolicyWithValue
+from gaard.policy.model import Policy
 
 # PEFT's ways to begin an adapter with values that it takes out of the weights that are adapted.
 WEIGHT_CHANGING = ("pissa", "corda", "olora", "loftq", "lora_ga")
@@ -16,7 +16,7 @@ SEEN_TOKENS = 4
 ROUNDING = 1e-5  # relative, of hidden states in float32
 
 
-def frozen_reference(policy: PolicyWithValue) -> PolicyWithValue:
+def frozen_reference(policy: Policy) -> Policy:
     """What the policy is before training.
 
     Args:
@@ -38,7 +38,7 @@ def frozen_reference(policy: PolicyWithValue) -> PolicyWithValue:
     return copy.deepcopy(policy).requires_grad_(False)
 
 
-def moving_reference(untrained: PolicyWithValue) -> PolicyWithValue:
+def moving_reference(untrained: Policy) -> Policy:
     """A reference that can become another policy than the untrained one.
 
     Args:
@@ -74,7 +74,7 @@ def _refuse_changed_weights(lm: PreTrainedModel) -> None:
 
 
 @torch.no_grad()
-def _same_states(policy: PolicyWithValue, without: PolicyWithValue) -> bool:
+def _same_states(policy: Policy, without: Policy) -> bool:
     """Whether adapters change nothing yet: those that were trained before do, and those drawn at random."""
     ids = torch.arange(SEEN_TOKENS, device=policy.lm.device)[None] % policy.lm.get_input_embeddings().weight.shape[0]
     seen, places = torch.ones_like(ids), torch.arange(SEEN_TOKENS, device=ids.device)[None]
@@ -87,14 +87,14 @@ def has_adapters(lm: nn.Module) -> bool:
     return bool(getattr(lm, "_hf_peft_config_loaded", False))
 
 
-class WithoutAdapters(PolicyWithValue):
+class WithoutAdapters(Policy):
     """A policy's model with its adapters switched off during each forward.
 
     Args:
         policy: The policy that trains them.
     """
 
-    def __init__(self, policy: PolicyWithValue):
+    def __init__(self, policy: Policy):
         super().__init__(policy.lm, policy.temperature, policy.cpu_kernels)
         self.lm.disable_adapters()
         others = [name for name, parameter in self.lm.named_parameters() if parameter.requires_grad]

@@ -10,7 +10,7 @@ from gaard.errors import ConfigError
 from gaard.method import distributions
 from gaard.method.masking import distinct_prompts, position_ids
 from gaard.policy.cache import RolloutCache
-from gaard.policy.model import PolicyWithValue
+from gaard.policy.model import Policy
 from gaard.policy.statistics import scatter
 
 LEAVE_SHARE = 0.25  # of the rows in the batch, finished, at which they leave it: leaving copies the others' keys
@@ -51,7 +51,7 @@ class Samples:
 
 @torch.no_grad()
 def sample(
-    policy: PolicyWithValue,
+    policy: Policy,
     prompt_ids: Tensor,
     prompt_mask: Tensor,
     uniforms: Tensor,
@@ -95,7 +95,7 @@ def sample(
 
 
 def _decode(
-    policy: PolicyWithValue,
+    policy: Policy,
     hidden: Tensor,
     cache: RolloutCache,
     prompt_mask: Tensor,
@@ -136,7 +136,7 @@ def _decode(
 
 
 def _nothing_seen(
-    policy: PolicyWithValue, shape: tuple[int, int], candidates: int, pad_token_id: int, device: torch.device
+    policy: Policy, shape: tuple[int, int], candidates: int, pad_token_id: int, device: torch.device
 ) -> dict[str, Tensor]:
     """Room for what is seen at each token, [B, T] or [B, T, k]."""
     dtype = torch.promote_types(policy.lm.dtype, torch.float32)
@@ -152,7 +152,7 @@ def _nothing_seen(
 
 
 def _observe(
-    policy: PolicyWithValue, hidden: Tensor, uniforms: Tensor, second_uniforms: Tensor | None, candidates: int
+    policy: Policy, hidden: Tensor, uniforms: Tensor, second_uniforms: Tensor | None, candidates: int
 ) -> dict[str, Tensor]:
     """Draw a token after each of [b, D] hidden states, and note what else the distribution says; [b] or [b, k]."""
     logits = policy.logits(hidden)
@@ -174,7 +174,7 @@ def _observe(
 
 
 @torch.no_grad()
-def score_completions(policy: PolicyWithValue, samples: Samples) -> tuple[Tensor, Tensor]:
+def score_completions(policy: Policy, samples: Samples) -> tuple[Tensor, Tensor]:
     """Log-probability of each sampled token under another policy, by one forward.
 
     Args:
@@ -191,7 +191,7 @@ def score_completions(policy: PolicyWithValue, samples: Samples) -> tuple[Tensor
 
 
 @torch.no_grad()
-def rescored(policy: PolicyWithValue, samples: Samples) -> Samples:
+def rescored(policy: Policy, samples: Samples) -> Samples:
     """The same completions with log-probabilities and values from one forward, as learning will compute them.
 
     Args:

@@ -7,13 +7,13 @@ from safetensors.torch import load_file, save_file
 from transformers import GenerationConfig, PreTrainedTokenizerBase
 
 from gaard.errors import ModelError
-from gaard.policy.model import PolicyWithValue
+from gaard.policy.model import Policy
 
 VALUE_HEAD = "value_head.safetensors"
 
 
-def save_policy(policy: PolicyWithValue, tokenizer: PreTrainedTokenizerBase, folder: Path) -> None:
-    """Write what ``AutoModelForCausalLM.from_pretrained`` and ``AutoTokenizer`` load, and the value head.
+def save_policy(policy: Policy, tokenizer: PreTrainedTokenizerBase, folder: Path) -> None:
+    """Write what ``AutoModelForCausalLM.from_pretrained`` and ``AutoTokenizer`` load, and any value head.
 
     Args:
         policy: The policy.
@@ -28,7 +28,8 @@ def save_policy(policy: PolicyWithValue, tokenizer: PreTrainedTokenizerBase, fol
         folder.mkdir(parents=True, exist_ok=True)
         policy.lm.save_pretrained(folder)
         tokenizer.save_pretrained(folder)
-        save_file({key: x.contiguous() for key, x in policy.value_head.state_dict().items()}, folder / VALUE_HEAD)
+        if policy.value_head is not None:
+            save_file({key: x.contiguous() for key, x in policy.value_head.state_dict().items()}, folder / VALUE_HEAD)
     except (OSError, SafetensorError) as error:
         raise ModelError(
             f"the model could not be saved to {folder}: {error}. Free some space or choose another folder, and save "
@@ -36,7 +37,7 @@ def save_policy(policy: PolicyWithValue, tokenizer: PreTrainedTokenizerBase, fol
         ) from error
 
 
-def _make_saveable(policy: PolicyWithValue) -> None:
+def _make_saveable(policy: Policy) -> None:
     """Mend a generation config that transformers refuses to save: sampling options without sampling, or none at all.
 
     Published chat models come with such; training for hours must not end in that refusal.
@@ -49,7 +50,7 @@ def _make_saveable(policy: PolicyWithValue) -> None:
         policy.lm.generation_config.do_sample = True
 
 
-def load_value_head(policy: PolicyWithValue, folder: Path) -> bool:
+def load_value_head(policy: Policy, folder: Path) -> bool:
     """Restore the critic that :func:`save_policy` wrote.
 
     Args:
@@ -57,13 +58,13 @@ def load_value_head(policy: PolicyWithValue, folder: Path) -> bool:
         folder: A saved policy, or any model folder.
 
     Returns:
-        Whether there was one.
+        Whether there was one, and the policy has a critic.
 
     Raises:
         ModelError: If the file does not fit the model.
     """
     path = folder / VALUE_HEAD
-    if not path.is_file():
+    if policy.value_head is None or not path.is_file():
         return False
     try:
         policy.value_head.load_state_dict(load_file(path))

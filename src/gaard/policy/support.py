@@ -10,7 +10,7 @@ from transformers import PreTrainedConfig
 from gaard.errors import ModelError
 from gaard.method.masking import position_ids
 from gaard.policy.branch import greedy_hidden
-from gaard.policy.model import PolicyWithValue
+from gaard.policy.model import Policy
 from gaard.policy.sampling import Samples, rescored, sample
 
 WINDOWS = ("sliding_window", "window_size", "attention_window", "attention_chunk_size")  # what configurations call them
@@ -20,7 +20,7 @@ HEAD_TOLERANCE = 1e-4  # relative; of one product made twice from the same numbe
 
 
 def check_supported(
-    policy: PolicyWithValue,
+    policy: Policy,
     longest_prompt: tuple[str, int],
     completion: int,
     prompts: Sequence[Sequence[int]] = (),
@@ -63,7 +63,7 @@ def check_supported(
         )
 
 
-def _check_embedded(policy: PolicyWithValue, prompts: Sequence[Sequence[int]]) -> None:
+def _check_embedded(policy: Policy, prompts: Sequence[Sequence[int]]) -> None:
     """That every token of the prompts can be looked up: tokenizers may declare special tokens that were never added."""
     embedded = policy.lm.get_input_embeddings().weight.shape[0]
     for index, ids in enumerate(prompts):
@@ -106,7 +106,7 @@ def _longrope_lengths(config: PreTrainedConfig) -> list[int]:
     return [x["original_max_position_embeddings"] for x in kinds if x.get("rope_type") == "longrope"]
 
 
-def _kind_fault(policy: PolicyWithValue) -> str:
+def _kind_fault(policy: Policy) -> str:
     """What is wrong with the kind of model, if its configuration tells."""
     config = policy.lm.config
     alibi = getattr(config, "alibi", False) or getattr(getattr(config, "attn_config", None), "alibi", False)
@@ -121,7 +121,7 @@ def _kind_fault(policy: PolicyWithValue) -> str:
 
 
 @torch.no_grad()
-def _trial(policy: PolicyWithValue, context: int) -> str:
+def _trial(policy: Policy, context: int) -> str:
     """What is wrong, if anything: prompts of unequal length, sampled by gaard, against plain forwards.
 
     The longer prompt fills, with its completion, the context of training: positions may change with the length.
@@ -148,7 +148,7 @@ def _trial(policy: PolicyWithValue, context: int) -> str:
     return ""
 
 
-def _head_fault(policy: PolicyWithValue, ids: Tensor) -> str:
+def _head_fault(policy: Policy, ids: Tensor) -> str:
     """What is wrong with the model's own logits after each of three tokens."""
     seen: list[Tensor] = []
     head = policy.lm.get_output_embeddings()
@@ -170,9 +170,7 @@ def _head_fault(policy: PolicyWithValue, ids: Tensor) -> str:
     return ""
 
 
-def _row_fault(
-    policy: PolicyWithValue, samples: Samples, branch: Tensor, row: int, prompt: Tensor, whole: Tensor
-) -> str:
+def _row_fault(policy: Policy, samples: Samples, branch: Tensor, row: int, prompt: Tensor, whole: Tensor) -> str:
     """One row of the trial against forwards of its own, without padding or cache."""
     # All logits of a long prompt could be larger than the model.
     last = {"logits_to_keep": TRIAL_TOKENS + 1} if "logits_to_keep" in signature(policy.lm.forward).parameters else {}

@@ -15,7 +15,7 @@ from transformers import PreTrainedTokenizerBase
 from gaard.method.masking import last_token_mask
 from gaard.methods.experience import Observation, Rollout, is_completion
 from gaard.policy.branch import best_by_value, greedy_values
-from gaard.policy.model import PolicyWithValue, half_copy
+from gaard.policy.model import Policy, half_copy
 from gaard.policy.sampling import Samples, rescored, sample, score_completions
 from gaard.regularizers import Regularizer
 from gaard.training.config import GAAConfig
@@ -61,15 +61,15 @@ class Collector:
         baseline_scores: For each prompt met so far, what the untrained model's completions are paid.
     """
 
-    policy: PolicyWithValue
-    reference: PolicyWithValue
-    untrained: PolicyWithValue
+    policy: Policy
+    reference: Policy
+    untrained: Policy
     scorer: Scorer
     tokenizer: PreTrainedTokenizerBase
     eos_token_ids: list[int]
     accelerator: Accelerator
     config: GAAConfig
-    half: PolicyWithValue | None = field(default=None, init=False)
+    half: Policy | None = field(default=None, init=False)
     baseline_scores: dict[tuple[str, ...], Tensor] = field(default_factory=dict, init=False)
 
     def collect(
@@ -120,7 +120,7 @@ class Collector:
         return rollout
 
     @torch.no_grad()
-    def _sampler(self) -> PolicyWithValue:
+    def _sampler(self) -> Policy:
         """The policy as it samples: with bf16 a copy, cast once; autocast would cast every weight at every token."""
         if not self.config.bf16:
             return self.policy
@@ -132,7 +132,7 @@ class Collector:
 
     def _sample(
         self,
-        sampler: PolicyWithValue,
+        sampler: Policy,
         batch: PromptBatch,
         uniforms: Tensor,
         second: Tensor | None = None,

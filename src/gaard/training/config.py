@@ -41,8 +41,8 @@ class GAAConfig:
         output_dir: Folder of the run: metrics, samples, checkpoints.
         method: What trains: ppo, fold, gaa, or a file of your own; an object, a name, or a mapping of name and options
             (docs/methods.md). PPO by default; ``gaard.methods.RECOMMENDED`` names the safeguard to try first.
-        advantages: Where advantages come from, gae, with its options: gamma, lam, value_learning_rate, vf_coef,
-            cliprange_value.
+        advantages: Where advantages come from: gae, from a critic, with the options gamma, lam, value_learning_rate,
+            vf_coef, cliprange_value; or grpo, dr_grpo or rloo, which compare num_generations completions of a prompt.
         regularizers: What holds training back beside the method: gradient-norm, sam, reference-resets, kl-budget, par.
         seed: Of every random draw.
         max_steps: Training steps: one rollout and its updates each; 0 leaves the model as it is.
@@ -63,8 +63,8 @@ class GAAConfig:
         entropy_coef: Weight of the entropy bonus.
         kl_coef: Weight of KL(π‖π_ref).
         kl_estimator: exact (whole vocabulary), k2 or k3 as a loss; k1 as a penalty in the reward.
-        normalize_rewards: Whether the rewards of a rollout are standardised.
-        whiten_advantages: Whether advantages are standardised over a rollout.
+        normalize_rewards: Whether the rewards of a rollout are standardised; None: with gae.
+        whiten_advantages: Whether advantages are standardised over a rollout; None: with gae.
         trained_reward: What trains: the proxy, or the true reward, as one would who knew the hack.
         reward_clip: Rewards beyond ± this are cut to it, after they are standardised; None cuts none.
         eval_completions: Fresh completions for the measures at the end of training; 0 for none.
@@ -105,8 +105,8 @@ class GAAConfig:
     entropy_coef: NotNegative = 0.0
     kl_coef: NotNegative = 0.1
     kl_estimator: KLEstimator = "exact"
-    normalize_rewards: bool = True
-    whiten_advantages: bool = True
+    normalize_rewards: bool | None = None
+    whiten_advantages: bool | None = None
     trained_reward: TrainedReward = "proxy"
     reward_clip: Positive | None = None
     eval_completions: Whole = 256
@@ -148,12 +148,23 @@ class GAAConfig:
         if self.seed > LARGEST_SEED:
             raise ConfigError(f"seed={self.seed} is too large for a random generator: choose one up to {LARGEST_SEED}")
         _check_batches(self)
+        _check_critic(self)
         _check_precision(self)
 
     @property
     def exact_kl(self) -> bool:
         """Whether learning needs the reference's whole distributions."""
         return self.kl_estimator == "exact" and self.kl_coef > 0
+
+    @property
+    def standardizes_rewards(self) -> bool:
+        """``normalize_rewards``, or what the estimator says."""
+        return self.advantages.standardizes if self.normalize_rewards is None else self.normalize_rewards
+
+    @property
+    def standardizes_advantages(self) -> bool:
+        """``whiten_advantages``, or what the estimator says."""
+        return self.advantages.standardizes if self.whiten_advantages is None else self.whiten_advantages
 
     @property
     def observes(self) -> Observation:
@@ -206,10 +217,25 @@ def _check_batches(config: GAAConfig) -> None:
             f"batch_size={config.batch_size} cannot be cut into num_mini_batches={config.num_mini_batches} equal "
             f"parts: make batch_size a multiple of {config.num_mini_batches}"
         )
+    group = config.advantages.num_generations
+    if config.batch_size % group:
+        raise ConfigError(
+            f"batch_size={config.batch_size} cannot be cut into groups of num_generations={group} completions: make "
+            f"batch_size a multiple of {group}"
+        )
     if config.batch_size == 1:
         raise ConfigError(
             "batch_size=1 would never move a weight: what a score says, it says beside the others of its batch, and "
             "one alone has none. Make batch_size 2 or more"
+        )
+
+
+def _check_critic(config: GAAConfig) -> None:
+    """A method may want values that no critic gives."""
+    if config.method.observes.greedy_branch and not config.advantages.has_critic:
+        raise ConfigError(
+            f"method {config.method.name!r} with these options values greedy tokens by a critic, and advantages "
+            f"{config.advantages.name!r} have none: use advantages gae, or of gaa the reading 'expected'"
         )
 
 

@@ -60,7 +60,7 @@ def estimated(rollout: Rollout, config: GAAConfig) -> tuple[Estimates, Tensor]:
         The estimates, and the targets of the value head [B, T].
     """
     mask, values, estimator = rollout.completion_mask, rollout.values, config.advantages
-    scores, greedy_scores = normalized_scores(rollout, config.normalize_rewards, config.reward_clip)
+    scores, greedy_scores = normalized_scores(rollout, config.standardizes_rewards, config.reward_clip)
     rewards, greedy_rewards = adv.token_rewards(scores, mask), adv.token_rewards(greedy_scores, mask)
     one_step = estimator.one_step(values, adv.sampled_next_values(values), rewards, mask)
     greedy = estimator.one_step(values, rollout.greedy_values, greedy_rewards, mask)
@@ -69,10 +69,11 @@ def estimated(rollout: Rollout, config: GAAConfig) -> tuple[Estimates, Tensor]:
         rewards = rewards - config.kl_coef * estimated_kl(rollout.logprobs, rollout.ref_logprobs, "k1") * mask
     advantages = estimator.advantages(values, rewards, mask)
     returns, greedy_advantages = advantages + values, greedy
-    if config.whiten_advantages:
+    if config.standardizes_advantages:
         greedy_advantages = _whiten(greedy, one_step, mask)
         advantages = _whiten(advantages, advantages, mask)
-    return Estimates(one_step, greedy, advantages, greedy_advantages), returns
+    heights = estimator.heights(advantages, rewards, mask)
+    return Estimates(one_step, greedy, advantages, greedy_advantages, heights), returns
 
 
 def has_signal(scores: Tensor) -> bool:

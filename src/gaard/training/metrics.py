@@ -81,6 +81,21 @@ def _distinct(names: Sequence[str]) -> list[str]:
     return [name if (n := names[:i].count(name)) == 0 else f"{name}-{n + 1}" for i, name in enumerate(names)]
 
 
+def critic_metrics(experience: Experience) -> dict[str, float]:
+    """What the critic says of the samples, and how much of what came it explains.
+
+    Args:
+        experience: The whole batch.
+
+    Returns:
+        Key → number.
+    """
+    mask, values, returns = experience.rollout.completion_mask, experience.rollout.values, experience.returns
+    unexplained = masked_std(returns - values, mask) ** 2
+    explained = 1.0 - unexplained / (masked_std(returns, mask) ** 2 + 1e-8)
+    return {"value": float(masked_mean(values, mask)), "explained_variance": float(explained)}
+
+
 def step_metrics(
     step: int,
     experience: Experience,
@@ -102,14 +117,12 @@ def step_metrics(
     Returns:
         Key → number, in a fixed order.
     """
-    mask, values = experience.rollout.completion_mask, experience.rollout.values
-    unexplained = masked_std(experience.returns - values, mask) ** 2
     metrics = {"step": step, **rollout_metrics(experience.rollout), **greedy_metrics(experience)}
     metrics |= part_metrics(experience.rollout, rewards)
-    metrics["value"] = float(masked_mean(values, mask))
-    metrics["explained_variance"] = float(1.0 - unexplained / (masked_std(experience.returns, mask) ** 2 + 1e-8))
+    if config.advantages.has_critic:
+        metrics |= critic_metrics(experience)
     metrics |= config.method.metrics(experience)
-    metrics["turned"] = float(masked_mean(experience.turned.double(), mask))
+    metrics["turned"] = float(masked_mean(experience.turned.double(), experience.rollout.completion_mask))
     for key in figures[0]:
         metrics[key] = float(torch.stack([f[key].double() for f in figures]).mean())
     metrics["learning_rate"] = optimizer.param_groups[0]["lr"]

@@ -6,14 +6,14 @@ import torch
 from torch.optim import AdamW, Optimizer
 from torch.optim.lr_scheduler import LambdaLR
 
-from gaard.policy.model import PolicyWithValue
+from gaard.policy.model import Policy
 from gaard.training.config import GAAConfig
 
 WITHOUT_END = ("constant",)  # shapes in which the rate of no step depends on max_steps
 
 
-def build_optimizer(policy: PolicyWithValue, config: GAAConfig) -> AdamW:
-    """AdamW with a rate for the language model and one for the value head.
+def build_optimizer(policy: Policy, config: GAAConfig) -> AdamW:
+    """AdamW with a rate for the language model and one for the value head, if there is one.
 
     Args:
         policy: The policy.
@@ -23,10 +23,9 @@ def build_optimizer(policy: PolicyWithValue, config: GAAConfig) -> AdamW:
         The optimizer; its first group is the language model.
     """
     trainable = [p for p in policy.lm.parameters() if p.requires_grad]
-    groups = [
-        {"params": trainable, "lr": config.learning_rate},
-        {"params": list(policy.value_head.parameters()), "lr": config.advantages.critic_learning_rate},
-    ]
+    groups = [{"params": trainable, "lr": config.learning_rate}]
+    if critic := list(policy.critic.parameters()):
+        groups.append({"params": critic, "lr": config.advantages.critic_learning_rate})
     # One pass over weights, gradients and moments instead of one an operation: on 2 CPU cores, for 117 M weights,
     # 8 to 11 times as fast as the unfused variants.
     return torch.optim.AdamW(groups, eps=config.adam_epsilon, weight_decay=config.weight_decay, fused=True)

@@ -102,20 +102,22 @@ class PromptStream:
         content = as_json([self.texts, self.columns], other=lambda value: type(value).__name__)
         return f"{len(self.texts)} prompts, sha256 {short_hash(json.dumps(content, sort_keys=True))}"
 
-    def draw(self, count: int, generator: torch.Generator) -> PromptBatch:
+    def draw(self, count: int, generator: torch.Generator, times: int = 1) -> PromptBatch:
         """The next prompts.
 
         Args:
-            count: How many.
+            count: How many rows.
             generator: Shuffles; the only randomness.
+            times: Neighbouring rows that each prompt takes; divides ``count``.
 
         Returns:
             A batch, padded to its longest.
         """
-        while len(self._order) < count:
+        distinct = count // times
+        while len(self._order) < distinct:
             self._order += torch.randperm(len(self.texts), generator=generator).tolist()
-        chosen, self._order = self._order[:count], self._order[count:]
-        return self._batch(chosen)
+        chosen, self._order = self._order[:distinct], self._order[distinct:]
+        return self._batch([prompt for prompt in chosen for _ in range(times)])
 
     def fresh(self) -> "PromptStream":
         """The same prompts from the beginning, without disturbing this stream."""

@@ -16,7 +16,7 @@ from torch.optim.lr_scheduler import LambdaLR
 from gaard.errors import GaardError
 from gaard.messages import warn
 from gaard.method.token_worth import TokenMemory
-from gaard.policy.model import PolicyWithValue
+from gaard.policy.model import Policy
 from gaard.training import runlog
 from gaard.training.checkpoint import (
     generator_states,
@@ -50,8 +50,8 @@ class TrainingState:
         torn: Whether weights have moved in a step that is not done, or not yet logged.
     """
 
-    policy: PolicyWithValue
-    reference: PolicyWithValue | None
+    policy: Policy
+    reference: Policy | None
     optimizer: Optimizer
     scheduler: LambdaLR
     prompts: PromptStream

@@ -15,7 +15,7 @@ from gaard.errors import ConfigError, GaardError
 from gaard.methods.experience import Experience, Rollout
 from gaard.models.fingerprint import model_fingerprint, model_setup
 from gaard.models.terminal import hidden_bars
-from gaard.policy.model import PolicyWithValue
+from gaard.policy.model import Policy
 from gaard.policy.reference import frozen_reference, moving_reference
 from gaard.policy.saving import load_value_head, save_policy
 from gaard.policy.support import check_supported
@@ -87,7 +87,8 @@ class GAATrainer:
             add_adapter(lm, peft_config)
         self.prompts = PromptStream(train_dataset, self.tokenizer)
         self.generator = torch.Generator().manual_seed(args.seed)
-        self.policy = PolicyWithValue(lm, args.temperature, args.cpu_kernels).to(self.accelerator.device)
+        policy = Policy(lm, args.temperature, args.cpu_kernels, args.advantages.has_critic)
+        self.policy = policy.to(self.accelerator.device)
         check_supported(self.policy, self.prompts.longest, args.max_completion_length, self.prompts.ids)
         self.policy.initialize_value_head(self.generator)
         if lm.config.name_or_path:
@@ -129,7 +130,7 @@ class GAATrainer:
             raise GaardError(f"the run is done after step {self.state.step}: for more, give a larger max_steps")
         args, state, clock, self._failure = self.args, self.state, Clock(), None
         with self.run.guarded_step():
-            batch = self.prompts.draw(args.batch_size, self.generator)
+            batch = self.prompts.draw(args.batch_size, self.generator, args.advantages.num_generations)
             rollout = shaped(self.collector.collect(batch, self.generator, clock, args.observes), args.regularizers)
             experience = estimate(rollout, args, state.memory)
             self._warn(rollout)
@@ -190,7 +191,7 @@ class GAATrainer:
             FloatingPointError: If the gradient is not finite; the weights are then as they were.
         """
         figures = self._gradients(minibatch)
-        policy, critic = tuple(self.policy.lm.parameters()), tuple(self.policy.value_head.parameters())
+        policy, critic = (tuple(part.parameters()) for part in (self.policy.lm, self.policy.critic))
         for one in self.args.regularizers:
             one.change_gradient(policy, critic, lambda: self._gradients(minibatch))
         norm = self.accelerator.clip_grad_norm_(self.model.parameters(), self.args.max_grad_norm)

@@ -23,8 +23,8 @@ NO_SUCH = "not there"
 # all that begin so. A test holds the names of gaard's fields in it to the fields there are, and docs/from-trl.md to it.
 SETTINGS: dict[tuple[str, ...], str] = {
     ("beta",): "here `kl_coef`, 0.1 by default where TRL's GRPO has 0",
-    ("num_generations", "num_generations_eval"): "not needed here: gaard has no groups; `batch_size` is the number of "
-    "completions a rollout",
+    ("num_generations",): "here an option of `advantages`, such as {name: grpo, num_generations: 8}",
+    ("num_generations_eval",): "not needed here: `eval_completions` is how many completions are measured at the end",
     ("generation_batch_size",): "here `batch_size`, the completions of a rollout over all processes",
     ("steps_per_generation",): "not needed here: `num_mini_batches` is how many updates a pass over a rollout takes",
     ("gradient_accumulation_steps",): "not needed here: `batch_size` is over all processes, and "
@@ -34,7 +34,9 @@ SETTINGS: dict[tuple[str, ...], str] = {
     ("total_episodes",): "here `max_steps` times `batch_size`",
     ("epsilon",): "here `cliprange`",
     ("epsilon_high", "delta"): "not there: `cliprange` holds both ways",
-    ("scale_rewards", "whiten_rewards"): "here `normalize_rewards`, over the whole rollout",
+    ("scale_rewards",): "here by `advantages`: grpo for group, dr_grpo for none, dr_grpo with `normalize_rewards` for "
+    "batch",
+    ("whiten_rewards",): "here `normalize_rewards`, over the whole rollout",
     ("normalize_advantages",): "here `whiten_advantages`",
     ("reward_clip_range",): "here `reward_clip`, one number for both ways, after rewards are standardised",
     ("reward_weights",): "here an argument of the trainer: GAATrainer(…, reward_weights=[…])",

@@ -11,7 +11,7 @@ from gaard.method import objective as obj
 from gaard.method.masking import masked_mean, masked_sum
 from gaard.methods.base import Method
 from gaard.methods.experience import Experience
-from gaard.policy.model import PolicyWithValue, Reference, TokenStatistics
+from gaard.policy.model import Policy, Reference, TokenStatistics
 from gaard.training.collect import shard
 from gaard.training.config import GAAConfig
 
@@ -61,7 +61,7 @@ def minibatches(size: int, parts: int, generator: torch.Generator) -> list[Tenso
 
 
 def add_gradients(
-    model: nn.Module, reference: PolicyWithValue, minibatch: Experience, accelerator: Accelerator, config: GAAConfig
+    model: nn.Module, reference: Policy, minibatch: Experience, accelerator: Accelerator, config: GAAConfig
 ) -> dict[str, Tensor]:
     """Add the gradients of a minibatch's loss to those there are, each process those of its share of the rows.
 
@@ -95,7 +95,7 @@ def add_gradients(
     return accelerator.reduce(totals, reduction="sum")
 
 
-def _forward(model: nn.Module, part: Experience, reference: PolicyWithValue, config: GAAConfig) -> TokenStatistics:
+def _forward(model: nn.Module, part: Experience, reference: Policy, config: GAAConfig) -> TokenStatistics:
     """What the policy says now of the rows, with gradients."""
     rollout = part.rollout
     return model(
@@ -151,7 +151,7 @@ def loss_and_figures(
     means = {
         "loss": terms.loss,
         "policy_loss": -(weight.a * terms.surrogate + terms.greedy_surrogate),
-        "value_loss": value_error,
+        **({"value_loss": value_error} if critic.has_critic else {}),
         "clip_fraction": clipped,
         "old_kl": obj.estimated_kl(rollout.logprobs, statistics.logprobs, "k3"),
         "a": weight.a,
@@ -182,8 +182,10 @@ def check_finite(norm: Tensor, step: int, config: GAAConfig) -> None:
         FloatingPointError: If the norm is not finite.
     """
     if not torch.isfinite(norm):
+        rate = config.advantages.critic_learning_rate
+        critic = f" or value_learning_rate={rate}" if config.advantages.has_critic else ""
         raise FloatingPointError(
             f"the gradient of step {step} is not finite (norm {float(norm)}): lower learning_rate="
-            f"{config.learning_rate} or value_learning_rate={config.advantages.critic_learning_rate}, or, with bf16, "
-            "check that the model itself gives finite logits. What was trained until then is on the disk"
+            f"{config.learning_rate}{critic}, or, with bf16, check that the model itself gives finite logits. What was "
+            "trained until then is on the disk"
         )
