@@ -31,6 +31,18 @@ def test_a_function_reads_where_the_run_is(tmp_path):
     assert told == [(step, 3, step * 16 / 3, 16) for step in range(4)]
 
 
+def test_an_epoch_is_of_prompts_where_each_has_several_completions(tmp_path):
+    epochs = []
+
+    def reads(completions, trainer_state, **kwargs):
+        epochs.append(trainer_state.epoch)
+        return characters(completions)
+
+    advantages = {"name": "grpo", "num_generations": 4}  # 4 prompts a step
+    tiny_trainer(tmp_path, reward=reads, method="ppo", advantages=advantages, prompts=["w1", "w2"], max_steps=2).train()
+    assert epochs == [0.0, 2.0]
+
+
 def test_a_curriculum_runs(tmp_path):
     trainer = tiny_trainer(tmp_path, reward=[curriculum, characters], max_steps=2)
     trainer.train()

@@ -135,8 +135,7 @@ class GAATrainer:
             experience = estimate(rollout, args, state.memory)
             self._warn(rollout)
             figures = self._updates(experience)
-            metrics = step_metrics(state.step + 1, experience, figures, self.optimizer, args, self.scorer.proxy.parts)
-            metrics |= self.scorer.logged.means(metrics)
+            metrics = step_metrics(state.step + 1, experience, figures, self.optimizer, args, self.scorer)
             clock.lap("learn")
             state.scheduler.step()
             state.step += 1
