@@ -146,6 +146,16 @@ def test_conversations_are_sent_as_messages(serve):
     }
 
 
+def test_trls_own_trainer_may_call_it_too(serve):
+    """As it calls every reward: messages, the run's keywords, and columns."""
+    url, asked = serve(lengths)
+    messages = [[{"role": "assistant", "content": text}] for text in COMPLETIONS]
+    of_run = {"trainer_state": object(), "log_metric": print, "log_extra": print}
+    reward = RewardServer(url)
+    assert reward(prompts=PROMPTS, completions=messages, completion_ids=IDS, answer=[1, 2], **of_run) == [7.0, 5.0]
+    assert asked[0][2] == {"prompts": PROMPTS, "completions": messages, "columns": {"answer": [1, 2]}}
+
+
 def test_null_is_not_scored(serve):
     url, _ = serve(paid(None, 2))
     assert str(scored(RewardServer(url))) == "[nan, 2.0]"
