@@ -10,6 +10,7 @@ TRAIN = (
     "docstring_parser",
     "filelock",
     "gguf",
+    "httpx2",
     "huggingface_hub",
     "jinja2",
     "platformdirs",

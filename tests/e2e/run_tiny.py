@@ -18,8 +18,10 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 from tiny import bait_reward, tiny_trainer, words_reward
 
 
-def drawing_reward(completions, **kwargs):
-    """A reward that draws from each of the global generators, as a user's may."""
+def drawing_reward(completions, log_metric, log_extra, **kwargs):
+    """A reward that draws from each of the global generators, as a user's may, and logs what it sees."""
+    log_metric("letters", sum(map(len, completions)) / len(completions))
+    log_extra("letters", [len(text) for text in completions])
     drawn = float(torch.rand(()) + np.random.rand() + random.random()) if "--draw" in sys.argv else 0.0
     return [score + drawn * (len(text) % 3) for score, text in zip(words_reward(completions), completions, strict=True)]
 

@@ -178,15 +178,6 @@ def test_what_is_no_list_is_refused(value):
         scored(returning(value))
 
 
-@pytest.mark.filterwarnings("error")
-def test_a_coroutine_is_refused_without_a_warning():
-    async def slow(completions, **kwargs):
-        return [0, 0, 0]
-
-    with pytest.raises(RewardError, match=r"'slow' returned a coroutine.*asyncio\.run"):
-        scored(slow)
-
-
 # --- a function that raises ---
 
 

@@ -32,8 +32,8 @@ class RunSpec(GAAConfig):
         model: Alias (gaard models list), hub id, folder or GGUF file.
         prompts: Prompts, or a .txt, .jsonl, .csv or .parquet file of them, or a data set of the hub, owner/name:split;
             a table has a column prompt, and others for the rewards.
-        reward_funcs: The proxy that trains, one or a list: lexicon, human, file.py:function, or a classification
-            model; human if left out.
+        reward_funcs: The proxy that trains, one or a list: lexicon, human, file.py:function, the address of a reward
+            server, or a classification model; human if left out.
         reward_weights: One a reward function; 1 each if left out.
         honeypot: Puts a honeypot over the sum of the rewards: word, mode (capped or uncapped), bonus, base_weight,
             after.

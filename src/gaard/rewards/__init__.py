@@ -1,4 +1,4 @@
-"""What scores a text: the reward protocol, sentiment, classifier models, honeypots, and how a file names them."""
+"""What scores a text: the protocol, sentiment, classifiers, servers, honeypots, and how a file names them."""
 
 from gaard.rewards.classifier import ClassifierReward
 from gaard.rewards.combination import CombinedReward, combine
@@ -7,6 +7,7 @@ from gaard.rewards.honeypot import Honeypot, honeypot
 from gaard.rewards.human import HumanReward
 from gaard.rewards.protocol import RewardFunction, ask, reward_name, score
 from gaard.rewards.sentiment import LexiconSentiment
+from gaard.rewards.server import RewardServer
 from gaard.rewards.shaping import LengthBonus, RepetitionBonus, SentimentCliff
 from gaard.rewards.spec import build_rewards, reward_from_name
 
@@ -20,6 +21,7 @@ __all__ = [
     "LexiconSentiment",
     "RepetitionBonus",
     "RewardFunction",
+    "RewardServer",
     "SentimentCliff",
     "ask",
     "build_rewards",

@@ -6,7 +6,8 @@ from typing import Any
 
 from gaard.errors import ConfigError, RewardError
 from gaard.messages import shortened
-from gaard.rewards.protocol import FLOAT32_MAX, RewardFunction, ask, check_reward_function, describe, reward_name
+from gaard.rewards.answer import FLOAT32_MAX, describe
+from gaard.rewards.protocol import RewardFunction, ask_all, check_reward_function, reward_name
 
 
 class CombinedReward:
@@ -54,10 +55,8 @@ class CombinedReward:
         Raises:
             RewardError: One of the functions failed, or none of them scores a completion.
         """
-        answers = [
-            ask(function, prompts=prompts, completions=completions, completion_ids=completion_ids, columns=columns)
-            for function in self.functions
-        ]
+        texts = {"prompts": prompts, "completions": completions}
+        answers = ask_all(self.functions, **texts, completion_ids=completion_ids, columns=columns)
         return self.total(answers, prompts, completions)
 
     def total(
@@ -79,7 +78,7 @@ class CombinedReward:
         totals = []
         for index, values in enumerate(zip(*answers, strict=True)):
             scored = [w * value for w, value in zip(self.weights, values, strict=True) if value is not None]
-            batch = {"prompts": prompts, "completions": completions}
+            batch: dict[str, Any] = {"prompts": prompts, "completions": completions}
             if not scored:
                 raise RewardError(
                     f"no reward function ({', '.join(self.parts)}) scores {describe(index, batch)}: all returned "

@@ -9,7 +9,7 @@ from typing import Any
 
 from gaard.errors import ConfigError, ModelError, did_you_mean
 from gaard.messages import one_line, shortened
-from gaard.reward_names import FORMS, HONEYPOT, check_function_name, check_reward_name, names_function
+from gaard.reward_names import FORMS, HONEYPOT, check_function_name, check_reward_name, is_server, names_function
 from gaard.rewards.classifier import ClassifierReward
 from gaard.rewards.combination import checked_weights, combine
 from gaard.rewards.honeypot import check_honeypot
@@ -17,6 +17,7 @@ from gaard.rewards.honeypot import honeypot as put_honeypot
 from gaard.rewards.human import HumanReward
 from gaard.rewards.protocol import RewardFunction
 from gaard.rewards.sentiment import LexiconSentiment
+from gaard.rewards.server import RewardServer
 from gaard.user_code import expanded, import_file
 
 BUILT_IN: dict[str, type[LexiconSentiment] | type[HumanReward]] = {
@@ -33,6 +34,7 @@ def reward_from_name(name: str) -> RewardFunction:
             - `lexicon`: `LexiconSentiment`; `human`: `HumanReward`;
             - `path/to/file.py:function`: from a Python file, relative to the working directory;
             - `package.module:function`: from an installed package;
+            - `http://…` or `https://…`: a reward server, as `RewardServer`;
             - `org/model` or a folder: a sequence classification model, as `ClassifierReward`.
             A class in place of a function is instantiated without arguments.
 
@@ -40,8 +42,8 @@ def reward_from_name(name: str) -> RewardFunction:
         The reward function.
 
     Raises:
-        ConfigError: It is a plain word and none of these, or the file, module or function is missing, fails on
-            import, or is not callable.
+        ConfigError: It is a plain word and none of these, an address that cannot be asked, or the file, module or
+            function is missing, fails on import, or is not callable.
         ModelError: The model cannot be loaded.
     """
     if not isinstance(name, str) or not name.strip():
@@ -49,6 +51,8 @@ def reward_from_name(name: str) -> RewardFunction:
     if name in BUILT_IN:
         return BUILT_IN[name]()
     check_reward_name(name)
+    if is_server(name):
+        return RewardServer(name)
     if found := _own_function(name, f"the reward {name!r}"):
         return found
     try:

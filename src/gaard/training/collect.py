@@ -18,7 +18,6 @@ from gaard.policy.branch import best_by_value, greedy_values
 from gaard.policy.model import Policy, half_copy
 from gaard.policy.sampling import Samples, rescored, sample, score_completions
 from gaard.regularizers import Regularizer
-from gaard.rewards import score
 from gaard.training.config import GAAConfig
 from gaard.training.prompts import PromptBatch
 from gaard.training.scoring import Scorer, decode
@@ -116,6 +115,7 @@ class Collector:
             **self._scores(own, samples, observation),
         )
         rollout = gathered(rollout, self.accelerator)
+        self.scorer.logged = self.scorer.logged.gathered(self.accelerator)
         clock.lap("score")
         return rollout
 
@@ -174,8 +174,8 @@ class Collector:
     def _trained_scores(self, batch: PromptBatch, ids: Tensor, mask: Tensor) -> Tensor:
         """The reward that trains, before it is shaped, of other completions of some prompts; float32 [n]."""
         texts, rows = decode(self.tokenizer, ids, mask)
-        return score(
-            self.scorer.trained(self.config.trained_reward),
+        return self.scorer.again(
+            self.config.trained_reward,
             completions=texts,
             prompts=batch.texts,
             completion_ids=rows,

@@ -10,6 +10,7 @@ from gaard.method.masking import masked_mean, masked_std
 from gaard.method.objective import estimated_kl
 from gaard.methods.experience import Experience, Rollout
 from gaard.training.config import GAAConfig
+from gaard.training.scoring import Scorer
 
 
 def rollout_metrics(rollout: Rollout) -> dict[str, float]:
@@ -102,7 +103,7 @@ def step_metrics(
     figures: list[dict[str, Tensor]],
     optimizer: Optimizer,
     config: GAAConfig,
-    rewards: Sequence[str] = (),
+    scorer: Scorer | None = None,
 ) -> dict[str, float]:
     """Everything that is logged of one training step.
 
@@ -112,13 +113,13 @@ def step_metrics(
         figures: Of each update.
         optimizer: For the learning rate just used.
         config: For what the method logs.
-        rewards: Names of the reward functions.
+        scorer: Has the names of the reward functions, and what they have logged of the whole batch.
 
     Returns:
         Key → number, in a fixed order.
     """
     metrics = {"step": step, **rollout_metrics(experience.rollout), **greedy_metrics(experience)}
-    metrics |= part_metrics(experience.rollout, rewards)
+    metrics |= {} if scorer is None else part_metrics(experience.rollout, scorer.proxy.parts)
     if config.advantages.has_critic:
         metrics |= critic_metrics(experience)
     metrics |= config.method.metrics(experience)
@@ -126,4 +127,4 @@ def step_metrics(
     for key in figures[0]:
         metrics[key] = float(torch.stack([f[key].double() for f in figures]).mean())
     metrics["learning_rate"] = optimizer.param_groups[0]["lr"]
-    return metrics
+    return metrics if scorer is None else metrics | scorer.logged.means(metrics)

@@ -1,8 +1,9 @@
 """Prompts: what a user may pass as a dataset, checked and tokenised once, and drawn in a reproducible order."""
 
 import copy
+import itertools
 import json
-from collections.abc import Iterable, Mapping, Sequence, Set
+from collections.abc import Iterable, Mapping, Sequence, Set, Sized
 from dataclasses import dataclass
 from typing import Any
 
@@ -13,7 +14,12 @@ from transformers import PreTrainedTokenizerBase
 from gaard.content import as_json, short_hash
 from gaard.errors import ConfigError
 from gaard.messages import shortened
+from gaard.rewards.in_run import RUN_KEYWORDS
 from gaard.rewards.protocol import MESSAGES, TEXT_KEYWORDS
+
+# Prompts are held in memory, some 10 kB each with their tokens, since a run is told from others by all of them, and
+# goes through them in an order of its own. Who streams may have more than that, or no end.
+LONGEST_STREAM = 100_000
 
 
 @dataclass(frozen=True)
@@ -55,16 +61,16 @@ class PromptStream:
     Args:
         dataset: Strings, or mappings with a ``prompt`` and any further columns (a Hugging Face dataset is one). A
             prompt is a text or a conversation, a list of messages with ``role`` and ``content``, which the
-            tokenizer's chat template renders.
+            tokenizer's chat template renders. A stream, which does not tell its length, is read to its end.
         tokenizer: Turns prompts into ids; special tokens as it adds them by default.
 
     Raises:
-        ConfigError: For no prompts, an empty one, something that is not a string, naming its index, or a column with
-            the name of another keyword of rewards.
+        ConfigError: For no prompts, an empty one, something that is not a string, naming its index, a column with the
+            name of another keyword of rewards, or a stream of more than ``LONGEST_STREAM`` rows.
     """
 
     def __init__(self, dataset: Iterable[str | Mapping[str, Any]], tokenizer: PreTrainedTokenizerBase):
-        rows = [row if isinstance(row, Mapping) else {"prompt": row} for row in _as_iterable(dataset)]
+        rows = [row if isinstance(row, Mapping) else {"prompt": row} for row in _read(_as_iterable(dataset))]
         if not rows:
             raise ConfigError("train_dataset is empty: give at least one prompt")
         rows = _rendered(rows, tokenizer)
@@ -73,7 +79,7 @@ class PromptStream:
             _check_columns(row, index)
         names = dict.fromkeys(key for row in rows for key in row if key != "prompt")
         self.columns = {name: [row.get(name) for row in rows] for name in names}
-        if reserved := [name for name in TEXT_KEYWORDS if name in names]:
+        if reserved := [name for name in (*TEXT_KEYWORDS, *RUN_KEYWORDS) if name in names]:
             raise ConfigError(
                 f"train_dataset has a column {reserved[0]!r}, a name that gaard gives to rewards: rename it"
             )
@@ -147,6 +153,19 @@ def _as_iterable(dataset: Any) -> Iterable[Any]:
         given = f"a {kind} of {', '.join(map(repr, dataset))}" if isinstance(dataset, (Mapping, Set)) else repr(dataset)
         raise ConfigError(f"train_dataset is {given}: give a list of prompts, or of rows with a 'prompt' column")
     return dataset
+
+
+def _read(dataset: Iterable[Any]) -> list[Any]:
+    """All rows; of what does not tell how many it has, no more than can be held."""
+    if isinstance(dataset, Sized):
+        return list(dataset)
+    rows = list(itertools.islice(dataset, LONGEST_STREAM + 1))
+    if len(rows) > LONGEST_STREAM:
+        raise ConfigError(
+            f"train_dataset is a stream of more than {LONGEST_STREAM:,} rows, and prompts are held in memory: give as "
+            "many as the run will draw, at most max_steps × batch_size, such as list(train_dataset.take(10_000))"
+        )
+    return rows
 
 
 def _rendered(rows: list[Mapping[str, Any]], tokenizer: PreTrainedTokenizerBase) -> list[Mapping[str, Any]]:

@@ -6,16 +6,21 @@ from dataclasses import dataclass
 from typing import Any
 
 import torch
+from accelerate import Accelerator
 from torch import Tensor
-from transformers import PreTrainedTokenizerBase
+from transformers import PreTrainedTokenizerBase, TrainerState
 
 from gaard.code_identity import identity_of, is_shipped
-from gaard.errors import ConfigError, GaardError, RewardError
-from gaard.messages import one_line, shortened
-from gaard.rewards import ExploitableReward, RewardFunction, ask, combine, reward_from_name, score
+from gaard.errors import ConfigError, RewardError
+from gaard.messages import shortened
+from gaard.rewards import ExploitableReward, RewardFunction, combine, reward_from_name, score
 from gaard.rewards.combination import CombinedReward
-from gaard.rewards.exploitable import check_exploitable
-from gaard.rewards.protocol import check_reward_function, checked_answer
+from gaard.rewards.exploitable import check_exploitable, proxies_and_truths
+from gaard.rewards.in_run import offering
+from gaard.rewards.protocol import check_reward_function
+from gaard.training.config import GAAConfig
+from gaard.training.reward_log import RewardLog, run_keywords, trainer_state
+from gaard.training.run import TrainingState
 
 HackDetector = Callable[[list[str]], Sequence[bool]]
 RewardFunctions = RewardFunction | str | Sequence[RewardFunction | str]
@@ -51,6 +56,10 @@ class Scorer:
             among ``reward_funcs``; without any, it is unknown what is a hack.
         judge_reward_funcs: An independent judge that is watched, if there is one.
 
+    Attributes:
+        state: Says where the run is, for the functions that want to know; by default at its start.
+        logged: What the functions have logged in the last call of :meth:`score`.
+
     Raises:
         ConfigError: For anything that is not a reward function.
     """
@@ -78,7 +87,19 @@ class Scorer:
             truths = [f.true_reward if isinstance(f, ExploitableReward) else f for f in self.proxy.functions]
             self.true = combine(truths, self.proxy.weights)
         self.judge = None if judge_reward_funcs is None else _combined(judge_reward_funcs, "judge_reward_funcs")
+        self.state: Callable[[], TrainerState] = TrainerState
+        self.logged = RewardLog()
         self._identity = self._identified()
+
+    def follow(self, state: TrainingState, config: GAAConfig, accelerator: Accelerator) -> None:
+        """Tell the functions from now on where a run is.
+
+        Args:
+            state: What training changes.
+            config: The run's settings.
+            accelerator: Tells this process.
+        """
+        self.state = lambda: trainer_state(state, config, accelerator)
 
     def score(self, completions: list[str], **batch: Any) -> Scores:
         """Proxy, truth, judge and hacks of a batch; a base reward that proxy and truth share is computed once.
@@ -93,7 +114,28 @@ class Scorer:
         Raises:
             RewardError: If a reward function fails or returns what is not a number for every completion.
         """
-        proxies, truths = zip(*(_asked(one, completions, batch) for one in self.proxy.functions), strict=True)
+        log = self.logged = RewardLog(len(completions))
+        with offering(lambda: run_keywords(self.state(), log)):
+            return self._scores(completions, batch)
+
+    def again(self, which: str, **batch: Any) -> Tensor:
+        """What trains, of other completions than those of a rollout: nothing that is logged meanwhile is kept.
+
+        Args:
+            which: ``proxy`` or ``true``.
+            **batch: ``prompts``, ``completions``, ``completion_ids`` and ``columns``.
+
+        Returns:
+            float32 [n].
+
+        Raises:
+            RewardError: As :meth:`score` does.
+        """
+        with offering(lambda: run_keywords(self.state())):
+            return score(self.trained(which), **batch)
+
+    def _scores(self, completions: list[str], batch: dict[str, Any]) -> Scores:
+        proxies, truths = proxies_and_truths(self.proxy.functions, completions, batch)
         proxy = torch.tensor(self.proxy.total(proxies, batch["prompts"], completions), dtype=torch.float32)
         parts = torch.tensor([[math.nan if x is None else x for x in one] for one in proxies], dtype=torch.float32)
         unknown = torch.full_like(proxy, torch.nan)
@@ -206,27 +248,6 @@ def _as_list(reward_funcs: RewardFunctions) -> list[RewardFunction]:
     given: Any = reward_funcs
     functions = [given] if callable(given) or isinstance(given, str) or not isinstance(given, Iterable) else given
     return [reward_from_name(function) if isinstance(function, str) else function for function in functions]
-
-
-def _asked(
-    function: RewardFunction, completions: list[str], batch: dict[str, Any]
-) -> tuple[list[float | None], list[float | None]]:
-    """Proxy and truth of one reward function, checked; the same where nothing in it is known to be exploitable.
-
-    Raises:
-        RewardError: If it fails, or returns anything but a number or None for each completion.
-    """
-    if not isinstance(function, ExploitableReward):
-        answer = ask(function, completions=completions, **batch)
-        return answer, answer
-    texts = {"prompts": batch["prompts"], "completions": completions, "completion_ids": batch["completion_ids"]}
-    try:
-        proxy, true = function.proxy_and_true(**texts, **batch["columns"])
-    except GaardError:
-        raise
-    except Exception as error:
-        raise RewardError(f"{function.name}.proxy_and_true raised {one_line(error)}: fix it") from error
-    return checked_answer(proxy, function.name, texts), checked_answer(true, f"{function.name}, true", texts)
 
 
 def _combined(reward_funcs: RewardFunctions, field: str) -> CombinedReward:

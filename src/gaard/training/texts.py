@@ -32,7 +32,7 @@ def sample_rows(
         prompts: Of the whole batch.
         experience: The whole batch.
         tokenizer: The policy's.
-        scorer: Knows where in a text a hack stands.
+        scorer: Knows where in a text a hack stands, and what its functions have logged of the whole batch.
         config: ``log_completions`` and the method.
 
     Returns:
@@ -52,6 +52,7 @@ def sample_rows(
                 "prompt": prompts[i],
                 "completion": texts[i],
                 **_scores(rollout, i),
+                **({"extra": scorer.logged.row(i)} if scorer.logged.columns else {}),
                 "tokens": tokens,
             }
         )

@@ -108,6 +108,7 @@ class GAATrainer:
             *(self.policy, moving, self.optimizer.optimizer, scheduler, self.prompts, self.generator),
             self.collector.baseline_scores,
         )
+        self.scorer.follow(self.state, args, self.accelerator)
         self.run = Run(self.state, args, self.accelerator, told)
         self._failure: GaardError | None = None
         self._record: dict[str, Any] = {}
@@ -134,8 +135,7 @@ class GAATrainer:
             experience = estimate(rollout, args, state.memory)
             self._warn(rollout)
             figures = self._updates(experience)
-            parts = self.scorer.proxy.parts
-            metrics = step_metrics(state.step + 1, experience, figures, self.optimizer, args, parts)
+            metrics = step_metrics(state.step + 1, experience, figures, self.optimizer, args, self.scorer)
             clock.lap("learn")
             state.scheduler.step()
             state.step += 1

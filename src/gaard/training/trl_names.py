@@ -16,6 +16,7 @@ NO_SAMPLING = "not there: texts are sampled from the model's whole distribution,
 NO_LOSS = "not there: the loss is PPO's, token by token, and `method` names the safeguard"
 ON_HUB = "not there: save_model writes a folder, which can be uploaded"
 AT_END = "not needed here: `eval_completions` is how many completions are measured at the end"
+NO_TOOLS = "not there: a completion is one text of the model's, in which nothing is called"
 NO_SUCH = "not there"
 
 # Settings of TRL's, those of transformers' TrainingArguments among them → what they are here. One with a * stands for
@@ -97,9 +98,9 @@ ARGUMENTS = {
     "tokenizer": "here processing_class",
     "reward_processing_classes": "not needed here: a reward by name brings its own tokenizer",
     "quantization_config": f"not there: {LOADED}",
-    "tools": NO_SUCH,
+    "tools": NO_TOOLS,
     "rollout_func": NO_VLLM,
-    "environment_factory": NO_SUCH,
+    "environment_factory": NO_TOOLS,
 }
 NAMES = {name: answer for names, answer in SETTINGS.items() for name in names}
 

@@ -8,15 +8,18 @@ from typing import Any, TypeVar
 import numpy as np
 import torch
 from numpy.typing import NDArray
+from transformers import TrainerState
 
 from gaard.errors import ConfigError, GaardError
 from gaard.messages import shortened
 from gaard.methods import Observation
 from gaard.rewards import RewardFunction, ask
 from gaard.rewards.combination import CombinedReward
+from gaard.rewards.in_run import offering
 from gaard.training.collect import Clock
 from gaard.training.progress import StepBar
 from gaard.training.prompts import PromptBatch
+from gaard.training.reward_log import RewardLog, run_keywords
 from gaard.training.scoring import Scorer, Scores
 from gaard.training.trainer import GAATrainer
 
@@ -84,6 +87,7 @@ class Listener(Scorer):
 
     def __init__(self) -> None:
         self.batches: list[dict[str, Any]] = []
+        self.logged = RewardLog()
 
     def score(self, completions: list[str], **batch: Any) -> Scores:
         """NaN for every completion."""
@@ -153,7 +157,9 @@ def pay(reward: CombinedReward, completions: Completions, progress: bool = False
     Returns:
         What they are paid.
     """
-    asked = [_Answers.of(function, _shown(completions.batches, "scoring", progress)) for function in reward.functions]
+    batches = completions.batches
+    with offering(lambda: run_keywords(TrainerState())):
+        asked = [_Answers.of(function, _shown(batches, "scoring", progress)) for function in reward.functions]
     texts, prompts = completions.texts, [prompt for batch in completions.batches for prompt in batch["prompts"]]
     rewards, failures = [], []
     for index, (prompt, text) in enumerate(zip(prompts, texts, strict=True)):

@@ -1,0 +1,81 @@
+"""Asynchronous reward functions: they wait together, in one event loop that a process keeps.
+
+One loop for all batches, since what a function keeps between calls, such as a connection, belongs to its loop. It runs
+in a thread of its own, since a notebook has a loop already in the thread that trains.
+"""
+
+import asyncio
+import atexit
+import functools
+import inspect
+import os
+import threading
+from collections.abc import Awaitable, Iterable, Sequence
+from typing import Any
+
+from gaard.errors import RewardError
+
+PATIENCE = 1.0  # seconds that what still runs at the end of the process is waited for
+
+
+class _Loop:
+    """An event loop that runs until the process ends."""
+
+    def __init__(self) -> None:
+        self.loop = asyncio.new_event_loop()
+        self.thread = threading.Thread(target=self.loop.run_forever, name="gaard-rewards", daemon=True)
+        self.thread.start()
+        atexit.register(self.close)
+
+    def close(self) -> None:
+        """Stop it."""
+        self.loop.call_soon_threadsafe(self.loop.stop)
+        self.thread.join(PATIENCE)
+        if not self.thread.is_alive():
+            self.loop.close()
+
+
+@functools.lru_cache(maxsize=1)
+def _loop_of(process: int) -> _Loop:
+    """The loop of a process; one that was forked has no thread of its parent's."""
+    return _Loop()
+
+
+def wait_for_all(awaitables: Sequence[Awaitable[Any]]) -> list[Any]:
+    """Await several at once.
+
+    Args:
+        awaitables: Such as coroutines.
+
+    Returns:
+        What each gave, or the exception that it raised, in their order.
+
+    Raises:
+        RewardError: Inside of an asynchronous reward function, which would wait for itself.
+    """
+    if not awaitables:
+        return []
+    running = _loop_of(os.getpid())
+    if threading.current_thread() is running.thread:
+        close_all(awaitables)
+        raise RewardError(
+            "an asynchronous reward function asks another one through gaard and would wait for itself: await the "
+            "other function there"
+        )
+
+    async def together() -> list[Any]:
+        return await asyncio.gather(*awaitables, return_exceptions=True)
+
+    future = asyncio.run_coroutine_threadsafe(together(), running.loop)
+    try:
+        return future.result()
+    except BaseException:  # Ctrl-C
+        future.cancel()
+        raise
+
+
+def close_all(answers: Iterable[Any]) -> None:
+    """Give up coroutines that nobody will await, which would else warn of that."""
+    for answer in answers:
+        if inspect.iscoroutine(answer):
+            answer.close()
