@@ -130,9 +130,7 @@ def test_folding_again_sets_the_threshold_and_folds_once(maker_class):
 def test_a_reward_that_is_not_finite_is_told(maker_class):
     openrlhf.fold()
     with pytest.raises(ConfigError, match="nan"):
-        openrlhf.fold_experiences(
-            OWN(maker_class("dr_grpo"), experiences(rewards(float("nan")))), maker_class("dr_grpo").args, 3.0
-        )
+        both(maker_class("dr_grpo"), rewards(float("nan")))
 
 
 def test_the_start_refuses_a_threshold_that_is_none(monkeypatch, capsys):

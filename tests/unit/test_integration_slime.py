@@ -177,5 +177,5 @@ def test_a_token_that_the_policy_did_not_write_is_left_as_it_is(monkeypatch):
 
 
 def test_an_estimator_with_groups_is_sent_to_the_other_hook():
-    with pytest.raises(ConfigError, match="--custom-reward-post-process-path gaard.integrations.slime.rewards"):
+    with pytest.raises(ConfigError, match=r"--custom-reward-post-process-path gaard\.integrations\.slime\.rewards"):
         slime.advantages(settings(), {})

@@ -110,7 +110,7 @@ def test_the_threshold_is_a_setting_of_algorithm(estimators):
     )
     with pytest.raises(ConfigError, match="threshold is 0"):
         estimated(estimators["gaard_grpo"], paid, {"gaard_threshold": 0})
-    with pytest.raises(ConfigError, match="algorithm.gaard_threshold is 'high'"):
+    with pytest.raises(ConfigError, match=r"algorithm\.gaard_threshold is 'high'"):
         estimated(estimators["gaard_grpo"], paid, {"gaard_threshold": "high"})
 
 
