@@ -19,12 +19,12 @@ def rewards(loophole: float | None = None) -> torch.Tensor:
 
 
 def tokens(paid: torch.Tensor, length: int = 5) -> tuple[torch.Tensor, torch.Tensor]:
-    """Rewards of tokens and their mask, [B, T] each: completions of 1 to T tokens, paid in two parts."""
+    """Rewards of tokens and their mask, [B, T] each: 1 to T tokens, paid 0.1 at the first and the rest at the last."""
     mask = (torch.arange(length) <= torch.arange(len(paid))[:, None] % length).float()
     pay = torch.zeros(len(paid), length)
-    pay[:, 0] = paid / 4
+    pay[:, 0] = 0.1
     last = mask.sum(dim=1).long() - 1
-    pay[torch.arange(len(paid)), last] += paid * 3 / 4
+    pay[torch.arange(len(paid)), last] += paid - 0.1
     return pay, mask
 
 

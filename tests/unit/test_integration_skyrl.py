@@ -95,7 +95,8 @@ def test_with_a_critic_the_fold_is_by_token(registered):
     (mine, returns), (skyrls, own_returns) = registered["gaard_gae"](**given), compute_gae(**given)
     mask = given["response_mask"].bool()
     assert torch.equal(mine[mask], folded(skyrls, 4.0, mask=mask)[mask])
-    assert torch.equal(mine[LOOPHOLE][mask[LOOPHOLE]], -skyrls[LOOPHOLE][mask[LOOPHOLE]])
+    last = LOOPHOLE, mask[LOOPHOLE].sum() - 1
+    assert mine[last] == -skyrls[last] < -1
     assert torch.equal(mine[~mask], skyrls[~mask])
     assert torch.equal(returns, own_returns)
 

@@ -53,7 +53,9 @@ def samples(paid):
 @pytest.mark.parametrize("divided", [True, False])
 def test_where_nothing_stands_out_rewards_are_slimes_own(estimator, divided):
     args = settings(advantage_estimator=estimator, grpo_std_normalization=divided)
-    assert slime.rewards(args, samples(rewards())) == post_process_rewards(args, samples(rewards()))
+    easy = rewards() + 10.0 * (torch.arange(32) < SIZE)  # one prompt, which another grouping would take for loopholes
+    for paid in (rewards(), easy):
+        assert slime.rewards(args, samples(paid)) == post_process_rewards(args, samples(paid))
 
 
 @pytest.mark.parametrize("estimator", ["grpo", "reinforce_plus_plus_baseline"])

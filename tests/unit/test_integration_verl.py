@@ -143,7 +143,8 @@ def test_gae_is_folded_by_token(core_algos, monkeypatch, capsys):
     assert not capsys.readouterr().out  # in the many processes that compute no advantages
     (mine, returns), (verls, verls_returns), mask = gae_of(core_algos)
     assert torch.equal(mine[mask], folded(verls, 4.0, mask=mask)[mask])
-    assert torch.equal(mine[LOOPHOLE][mask[LOOPHOLE]], -verls[LOOPHOLE][mask[LOOPHOLE]])
+    last = LOOPHOLE, mask[LOOPHOLE].sum() - 1
+    assert mine[last] == -verls[last] < -1
     assert (mine[mask] == verls[mask]).sum() > mask.sum() / 2
     assert torch.equal(mine[~mask], verls[~mask])
     assert torch.equal(returns, verls_returns)
