@@ -27,12 +27,11 @@ PLANS = {
     "choosing": [
         *product((*MAIN, CLEAN), range(100, 105)),
         *product((*WORDS, *SLOW, *ORDINARY), [100]),
-        *product([CLEAN], range(105, 115)),
     ],
     "test": [
         *product((*MAIN, CLEAN), range(2000, 2010)),
-        *product((*WORDS, *HELD_OUT, *SLOW, *ORDINARY), range(2000, 2002)),
-        *product([CLEAN], range(2010, 2040)),
+        *product((*WORDS, *HELD_OUT, *SLOW, *ORDINARY), [2000]),
+        *product([CLEAN], range(2010, 2025)),
     ],
 }
 
