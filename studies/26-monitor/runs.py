@@ -1,4 +1,6 @@
-"""The runs that the monitor's thresholds are chosen and tested on: `python studies/26-monitor/runs.py FOLDER choosing`.
+"""The runs that the monitor's thresholds are chosen and tested on.
+
+    python studies/26-monitor/runs.py FOLDER choosing
 
 Every completion of every step is kept, as the monitor would see it where the reward is called.
 """
@@ -27,6 +29,7 @@ PLANS = {
     "choosing": [
         *product((*MAIN, CLEAN), range(100, 105)),
         *product((*WORDS, *SLOW, *ORDINARY), [100]),
+        *product([CLEAN], range(105, 115)),
     ],
     "test": [
         *product((*MAIN, CLEAN), range(2000, 2010)),
