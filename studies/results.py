@@ -11,7 +11,7 @@ from pathlib import Path
 from benchmarks import markdown as bench
 
 from gaard.lab import measures
-from studies import expected, figures, finds, johnson, limits, tables, trials
+from studies import expected, figures, finds, johnson, limits, tables, trials, warned
 from studies.frames import index, outcomes
 from studies.markdown import Table, filled
 
@@ -62,6 +62,8 @@ TABLES: dict[str, Table] = {
     "at-the-hack-expected": expected.at_the_hack,
     "trials": trials.trials,
     "finds": finds.finds,
+    "warned": warned.warned,
+    "warned-by-rule": warned.by_rule,
     "reach": partial(outcomes, "15-reach", None),
 }
 

@@ -14,6 +14,7 @@ from gaard.monitor.rules import RULES
 from gaard.monitor.words import LastTexts, PaidWord
 
 Numbers = Sequence[float | None] | np.ndarray | torch.Tensor
+FIGURE = {"true_rewards": "true_reward", "hacked": "hack_rate", "lengths": "length"}  # what a column's mean is called
 
 
 @dataclass(frozen=True)
@@ -107,8 +108,8 @@ class Monitor:
             ConfigError: For columns of another length than ``rewards``, or numbers that are none.
         """
         paid = _column("rewards", rewards)
-        columns = {"true_reward": true_rewards, "hack_rate": hacked, "length": lengths}
-        numbers = {name: _column(name, given) for name, given in columns.items() if given is not None}
+        columns = {"true_rewards": true_rewards, "hacked": hacked, "lengths": lengths}
+        numbers = {field: _column(field, given) for field, given in columns.items() if given is not None}
         names = None if groups is None else list(groups)
         for field, given in {**numbers, "completions": completions, "groups": names}.items():
             if given is not None and len(given) != len(paid):
@@ -116,7 +117,8 @@ class Monitor:
         if completions is not None:
             self._texts.add(completions, paid, names)
             self.words = self._texts.paid()
-        figures = figures_of(paid, numbers, completions, names, self._extremes)
+        means = {FIGURE[field]: column for field, column in numbers.items()}
+        figures = figures_of(paid, means, completions, names, self._extremes)
         self._extremes = np.fmin.reduce([*paid, self._extremes[0]]), np.fmax.reduce([*paid, self._extremes[1]])
         if completions is not None:
             figures["word_paid"] = self.words[0].at_least if self.words else 0.0
