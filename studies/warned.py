@@ -25,7 +25,7 @@ LABELS = {
     "clean": "`clean`",
     "ordinary": "`rare` and `half`",
 }
-BARS = np.arange(1.0, 10.01, 0.25)  # thresholds of the curve
+BARS = np.arange(1.0, 6.01, 0.25)  # thresholds of the curve
 
 
 @cache
@@ -81,14 +81,17 @@ def any_hacking(own: pl.DataFrame) -> int:
 
 def curve() -> go.Figure:
     """Lead and false alarms over the threshold of the rule of words."""
-    titles = ("runs in which it warns", "lead in steps, the middle run and the range of nine in ten")
+    titles = ("runs in which it warns", "lead in steps: the middle run, and nine in ten")
     figure = make_subplots(1, 2, subplot_titles=titles, horizontal_spacing=0.1)
     test = runs("test")
     hacked = test.filter(pl.col("third").is_not_null(), ~pl.col("group").is_in(["slow"]))
     clean, third = test.filter(group="clean"), hacked["third"].to_numpy()
     steps = np.array([[_first(path, bar) or np.inf for path in hacked["path"]] for bar in BARS])
     false = [np.mean([_first(path, bar) is not None for path in clean["path"]]) for bar in BARS]
-    lines = {"hacked runs, before a third hack": ((steps < third).mean(1), "#1d4ed8"), "clean": (false, "#c2410c")}
+    lines = {
+        "all words: before a third of the texts hack": ((steps < third).mean(1), "#1d4ed8"),
+        "clean: falsely": (false, "#c2410c"),
+    }
     for name, (values, colour) in lines.items():
         figure.add_scatter(x=BARS.tolist(), y=_plain(values), name=name, line={"color": colour}, row=1, col=1)
     lead = np.where(np.isfinite(steps), third - steps, np.nan)

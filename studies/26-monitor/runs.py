@@ -43,9 +43,7 @@ def trained(runs: Path, scenario: str, seed: int) -> Path:
     """The folder of a run with PPO and the scenario's own settings, trained if it is not yet."""
     folder = runs / f"{scenario.rpartition(':')[2]}-seed{seed}"
     own = {"log_completions": KEPT, "eval_completions": 0, "save_steps": 40, "method": "ppo"}
-    spec = RunSpec(
-        **with_scenario({"scenario": scenario, "seed": seed, **own}), output_dir=str(folder), progress=False
-    )
+    spec = RunSpec(**with_scenario({"scenario": scenario, "seed": seed, **own}), output_dir=str(folder), progress=False)
     if len(read_jsonl(folder / METRICS)) < spec.max_steps:
         build_trainer(spec).train()
         print(folder, flush=True)

@@ -1,46 +1,46 @@
 """What the monitor says of each run, step by step: `warned.parquet`.
 
-    python studies/26-monitor/warned.py FOLDER [choosing]
+python studies/26-monitor/warned.py FOLDER [choosing]
 """
 
 import sys
 from collections import defaultdict
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
 import polars as pl
 
 from gaard.monitor import Monitor
-from gaard.training.runlog import METRICS, SAMPLES, read_jsonl
+from gaard.training.runlog import SAMPLES, read_jsonl
 from gaard.user_code import import_file
 
 RECORD = Path(__file__).with_name("warned.parquet")
+TEXTS = RECORD.with_name("texts.parquet")
+KEPT_TEXTS, KEPT_STEPS = (("capped", 2000), ("clean", 2000)), 12
+COLUMNS = ("step", "prompt", "completion", "reward", "true_reward", "hacked")
 RUNS = import_file(Path(__file__).with_name("runs.py"), "the runs of the study")
 
 
-def watched(folder: Path) -> Iterator[dict[str, Any]]:
+def watched(sampled: Iterable[dict[str, Any]]) -> Iterator[dict[str, Any]]:
     """What the monitor says at each step of a run; `once` is of texts that have a prompt each."""
     steps: dict[int, list[dict[str, Any]]] = defaultdict(list)
-    for row in read_jsonl(folder / SAMPLES):
+    for row in sampled:
         steps[row["step"]].append(row)
     monitor, alone = Monitor(), Monitor()
-    for logged in read_jsonl(folder / METRICS):
-        rows = steps[logged["step"]]
+    for step, rows in steps.items():
         rewards, texts = [row["reward"] for row in rows], [row["completion"] for row in rows]
         report = monitor.update(
-            logged["step"],
+            step,
             rewards,
             true_rewards=[row["true_reward"] for row in rows],
             hacked=[row["hacked"] for row in rows],
             completions=texts,
             groups=[row["prompt"] for row in rows],
-            entropy=logged["entropy"],
-            kl=logged["kl_ref"],
         )
-        once = alone.update(logged["step"], rewards, completions=texts, groups=range(len(rows)))
+        once = alone.update(step, rewards, completions=texts, groups=range(len(rows)))
         yield {
-            "step": logged["step"],
+            "step": step,
             **{name: report.figures[name] for name in ("reward", "true_reward", "hack_rate", "turned", "word_paid")},
             "word": monitor.words[0].word if monitor.words else None,
             "once": once.figures["word_paid"],
@@ -60,8 +60,15 @@ def main(runs: Path, plans: list[str]) -> None:
         for scenario, seed in RUNS.PLANS[seeds]:
             group = next(name for name, scenarios in RUNS.GROUPS.items() if scenario in scenarios)
             which = {"seeds": seeds, "group": group, "scenario": scenario.rpartition(":")[2], "seed": seed}
-            rows += [which | row for row in watched(RUNS.trained(runs, scenario, seed))]
+            rows += [which | row for row in watched(read_jsonl(RUNS.trained(runs, scenario, seed) / SAMPLES))]
     pl.DataFrame(rows, infer_schema_length=None).write_parquet(RECORD)
+    kept = [
+        {"scenario": scenario, "seed": seed, **{key: row[key] for key in COLUMNS}}
+        for scenario, seed in KEPT_TEXTS
+        for row in read_jsonl(RUNS.trained(runs, scenario, seed) / SAMPLES)
+        if row["step"] <= KEPT_STEPS
+    ]
+    pl.DataFrame(kept).write_parquet(TEXTS)
 
 
 if __name__ == "__main__":

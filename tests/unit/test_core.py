@@ -16,7 +16,7 @@ from gaard.cli import COMMANDS, OF_LAB
 from gaard.extras import EXTRAS, MissingExtra, need
 from pages import ROOT
 
-CORE = ("gaard.advantages", "gaard.method.groups", "gaard.method.token_worth", "gaard.rewards")
+CORE = ("gaard.advantages", "gaard.method.groups", "gaard.method.token_worth", "gaard.monitor", "gaard.rewards")
 PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
 OF_TORCH = {"filelock", "jinja2"}  # which it may import itself
 BROUGHT = sorted({*EXTRAS["lab"], "ray", "datasets", "peft", "tensorboard", "wandb"} - OF_TORCH)

@@ -79,7 +79,9 @@ def test_it_sees_what_trl_computes_and_changes_nothing(tmp_path):
     weights = [1.0, 0.5, 2.0, 1.0]
     plain = trained(tmp_path / "plain", functions, reward_weights=weights)
     found = []
-    monitor = GaardMonitor(detector=lambda texts: found.append([text > "w2" for text in texts]) or found[-1], true_reward=even)
+    monitor = GaardMonitor(
+        detector=lambda texts: found.append([text > "w2" for text in texts]) or found[-1], true_reward=even
+    )
     watched = [monitor.watch(one, weight) for one, weight in zip(functions, weights, strict=True)]
     other = trained(tmp_path / "watched", watched, [monitor], reward_weights=weights)
     assert watched[0].__name__ == "says_w3"
@@ -127,9 +129,7 @@ def test_evaluations_are_not_watched(tmp_path):
 def test_batches_of_one_step_are_taken_together(tmp_path):
     """Two backward passes a step, each with a batch of its own."""
     monitor = GaardMonitor(rules=[])
-    trained(
-        tmp_path, monitor.watch(says_w3), [monitor], steps=2, gradient_accumulation_steps=2, steps_per_generation=1
-    )
+    trained(tmp_path, monitor.watch(says_w3), [monitor], steps=2, gradient_accumulation_steps=2, steps_per_generation=1)
     assert [figures["texts"] for figures in monitor.monitor.figures] == [32, 32]
 
 

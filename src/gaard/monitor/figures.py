@@ -43,8 +43,8 @@ def figures_of(
 
 def _of_pay(paid: np.ndarray, groups: Sequence[Hashable] | None, before: tuple[float, float]) -> dict[str, float]:
     """Of the completions that were paid anything."""
-    known = np.flatnonzero(~np.isnan(paid))
-    if not len(known):
+    known = np.flatnonzero(~np.isnan(paid)).tolist()
+    if not known:
         return {}
     pay = paid[known]
     names = None if groups is None else [groups[i] for i in known]

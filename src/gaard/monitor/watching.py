@@ -111,9 +111,7 @@ class Monitor:
         columns = {"true_rewards": true_rewards, "hacked": hacked, "lengths": lengths}
         numbers = {field: _column(field, given) for field, given in columns.items() if given is not None}
         names = None if groups is None else list(groups)
-        for field, given in {**numbers, "completions": completions, "groups": names}.items():
-            if given is not None and len(given) != len(paid):
-                raise ConfigError(f"{field} has {len(given)} entries for {len(paid)} rewards: give one a completion")
+        _check_sizes({**numbers, "completions": completions, "groups": names}, len(paid))
         if completions is not None:
             self._texts.add(completions, paid, names)
             self.words = self._texts.paid()
@@ -152,6 +150,12 @@ class Monitor:
             As many numbers.
         """
         return [figures[name] for figures in self.figures if name in figures]
+
+
+def _check_sizes(columns: Mapping[str, Any], size: int) -> None:
+    for field, given in columns.items():
+        if given is not None and len(given) != size:
+            raise ConfigError(f"{field} has {len(given)} entries for {size} rewards: give one a completion")
 
 
 def _column(field: str, given: Any) -> np.ndarray:

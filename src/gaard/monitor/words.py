@@ -1,4 +1,4 @@
-"""Which words a reward pays for, in the last texts of a run: `gaard find` for words alone, quick enough for every step."""
+"""Which words a reward pays for, in the last texts of a run: `gaard find` for words alone, in milliseconds."""
 
 import math
 import re
