@@ -105,6 +105,8 @@ def test_highest_and_lowest_are_those_of_the_run_so_far():
     monitor.update(1, [0.0, 1.0, 1.0, 1.0])
     figures = monitor.update(2, [0.5, 0.5, 1.0, None]).figures
     assert (figures["at_highest"], figures["at_lowest"]) == (1 / 3, 0)
+    figures = monitor.update(3, [0.5, 0.5]).figures
+    assert (figures["at_highest"], figures["at_lowest"]) == (0, 0)
 
 
 def test_groups_that_are_paid_one_number_and_groups_of_one():
