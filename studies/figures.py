@@ -20,7 +20,7 @@ from plotly.subplots import make_subplots
 
 from gaard.lab import analysis
 from gaard.method.coefficients import gaa_coefficients
-from studies import expected
+from studies import expected, warned
 from studies.frames import CLEAN, FOLD, HONEYPOTS, NORM, STUDIES, only, steps
 
 COLOURS = {
@@ -239,6 +239,7 @@ FIGURES: dict[str, Callable[[], go.Figure]] = {
     "at-the-hack": at_the_hack,
     "at-the-hack-expected": expected_at_the_hack,
     "coefficients": coefficients,
+    "monitor": lambda: _layout(warned.curve(), 940, 380),
 }
 
 

@@ -11,7 +11,7 @@ from pathlib import Path
 from benchmarks import markdown as bench
 
 from gaard.lab import measures
-from studies import expected, figures, finds, in_trl, johnson, limits, tables, trials
+from studies import expected, figures, finds, in_trl, johnson, limits, tables, trials, warned
 from studies.frames import index, outcomes
 from studies.markdown import Table, filled
 
@@ -64,6 +64,8 @@ TABLES: dict[str, Table] = {
     "trials": trials.trials,
     "finds": finds.finds,
     "in-trl": in_trl.in_trl,
+    "warned": warned.warned,
+    "warned-by-rule": warned.by_rule,
     "reach": partial(outcomes, "15-reach", None),
 }
 

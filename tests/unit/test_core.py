@@ -21,6 +21,7 @@ CORE = (
     "gaard.integrations.trl",
     "gaard.method.groups",
     "gaard.method.token_worth",
+    "gaard.monitor",
     "gaard.rewards",
 )
 PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]

@@ -1,0 +1,231 @@
+"""The monitor: what it makes of a batch, when each rule speaks, and that it changes nothing."""
+
+import numpy as np
+import pytest
+import torch
+
+from gaard.advantages import fold_weights
+from gaard.errors import ConfigError
+from gaard.monitor import RULES, Alarm, Monitor
+from pages import read
+
+TEXTS = [f"text {number}" for number in range(8)]
+PAID = [0.0, 0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7]
+
+
+def rules_of(monitor):
+    return [alarm.rule for alarm in monitor.alarms]
+
+
+def told(steps, rules=None, **columns):
+    """A monitor that was told of as many steps; a column is what every step has, or a function of the step."""
+    monitor = Monitor(rules)
+    for step in range(1, steps + 1):
+        monitor.update(step, **{key: x(step) if callable(x) else x for key, x in columns.items()})
+    return monitor
+
+
+# Figures --------------------------------------------------------------------------------------------------------------
+
+
+def test_the_figures_of_a_batch():
+    report = Monitor().update(
+        3,
+        PAID,
+        true_rewards=[0.1] * 8,
+        hacked=[True, *[False] * 7],
+        completions=["a a", *["b c"] * 7],
+        lengths=[4.0] * 8,
+        groups=[*"xxxxyyyy"],
+        entropy=1.5,
+        kl=0.2,
+        truncated=0.25,
+    )
+    assert report.step == 3
+    assert report.figures == {
+        "texts": 8,
+        "reward": pytest.approx(0.35),
+        "reward_std": pytest.approx(np.std(PAID)),
+        "at_highest": 1 / 8,
+        "at_lowest": 1 / 8,
+        "turned": 0,
+        "equal_groups": 0,
+        "true_reward": pytest.approx(0.1),
+        "reward_gap": pytest.approx(0.25),
+        "hack_rate": 1 / 8,
+        "length": 4,
+        "distinct": 2 / 8,
+        "word_paid": 0,
+        "entropy": 1.5,
+        "kl": 0.2,
+        "truncated": 0.25,
+    }
+
+
+def test_what_is_not_known_has_no_figure():
+    figures = Monitor().update(1, PAID, true_rewards=[None] * 8).figures
+    assert set(figures) == {"texts", "reward", "reward_std", "at_highest", "at_lowest", "turned"}
+    assert Monitor().update(1, [None, float("nan"), float("inf")]).figures == {"texts": 3}
+
+
+def test_every_figure_and_rule_is_defined_in_the_docs():
+    page = read("docs/monitor.md")
+    figures = told(1, rewards=PAID, true_rewards=PAID, hacked=PAID, completions=TEXTS, groups=[*"aabbccdd"]).figures[0]
+    for name in (*figures, "entropy", "kl", "truncated", *RULES):
+        assert f"| `{name}` |" in page
+
+
+@pytest.mark.parametrize("kind", [list, np.array, torch.tensor, tuple])
+def test_columns_of_any_kind_and_none_of_them_is_changed(kind):
+    given = kind(PAID)
+    figures = Monitor().update(1, given, lengths=kind([3] * 8), hacked=kind([True] * 8)).figures
+    assert figures["reward"] == pytest.approx(0.35)
+    assert (figures["length"], figures["hack_rate"]) == (3, 1)
+    assert list(map(float, given)) == pytest.approx(PAID)
+
+
+def test_lengths_are_those_of_the_texts_in_words_unless_told():
+    assert Monitor().update(1, [0.0, 1.0], completions=["a b c", "a"]).figures["length"] == 2
+
+
+def test_turned_is_the_share_whose_advantage_a_fold_turns():
+    rng = np.random.default_rng(0)
+    paid = rng.normal(size=64)
+    paid[[3, 9]] = 30.0
+    groups = np.repeat(np.arange(8), 8)
+    expected = (fold_weights(paid, groups, 3.0) < 0).mean()
+    assert Monitor().update(1, paid, groups=groups).figures["turned"] == expected == 2 / 64
+    assert Monitor().update(1, paid).figures["turned"] == 2 / 64
+    assert Monitor().update(1, paid, groups=range(64)).figures["turned"] == 0  # nothing to compare
+    assert Monitor().update(1, [0.5] * 8).figures["turned"] == 0
+
+
+def test_highest_and_lowest_are_those_of_the_run_so_far():
+    monitor = Monitor()
+    monitor.update(1, [0.0, 1.0, 1.0, 1.0])
+    figures = monitor.update(2, [0.5, 0.5, 1.0, None]).figures
+    assert (figures["at_highest"], figures["at_lowest"]) == (1 / 3, 0)
+    figures = monitor.update(3, [0.5, 0.5]).figures
+    assert (figures["at_highest"], figures["at_lowest"]) == (0, 0)
+
+
+def test_groups_that_are_paid_one_number_and_groups_of_one():
+    figures = Monitor().update(1, [1.0, 1.0, 0.0, 1.0, 0.3], groups=[*"aabbc"]).figures
+    assert figures["equal_groups"] == 0.5
+    assert "equal_groups" not in Monitor().update(1, [1.0, 2.0], groups=[*"ab"]).figures
+
+
+# Rules ----------------------------------------------------------------------------------------------------------------
+
+
+def paid_for_story(step):
+    return [1.0 if i % 4 == 0 else 0.3 + 0.01 * ((i + step) % 5) for i in range(32)]
+
+
+def saying_story(step):
+    return [f"a story {i} {step}" if i % 4 == 0 else f"a film {i} {step}" for i in range(32)]
+
+
+def test_a_word_that_is_paid_raises_an_alarm_that_names_it_once():
+    monitor = told(6, rewards=paid_for_story, completions=saying_story)
+    (alarm,) = monitor.alarms
+    assert alarm.rule == "words"
+    assert alarm.step <= 2
+    assert "'story'" in alarm.reason
+    assert "25% of the last texts have it" in alarm.reason
+    assert told(6, ["parted"], rewards=paid_for_story, completions=saying_story).alarms == []
+
+
+def rising(begin, end):
+    """Eight rewards whose mean goes from one to the other over 20 steps, with some noise."""
+    return lambda step: (begin + (end - begin) * step / 20 + np.linspace(-0.1, 0.1, 8) + 0.002 * (step % 3)).tolist()
+
+
+def test_reward_and_true_reward_that_part():
+    monitor = told(20, rewards=rising(0, 1), true_rewards=rising(0.2, 0.2))
+    assert rules_of(monitor) == ["parted"]
+    assert monitor.alarms[0].step == 10  # the first step at which beginning and end have no step in common
+    assert "most of the rise is not what you meant" in monitor.alarms[0].reason
+    assert told(20, rewards=rising(0, 1), true_rewards=rising(0, 0.6)).alarms == []  # less than half is untrue
+    assert rules_of(told(20, rewards=rising(0, 1), true_rewards=rising(0, 0.4))) == ["parted"]
+    assert told(20, rewards=rising(0.5, 0.5), true_rewards=rising(1, 0)).alarms == []  # the reward has not risen
+    noise = np.random.default_rng(0)
+    assert told(40, rewards=lambda _: noise.normal(size=8), true_rewards=lambda _: noise.normal(size=8)).alarms == []
+
+
+def test_a_detector_that_finds_more():
+    found = told(6, rewards=PAID * 4, hacked=lambda step: np.arange(32) < (2 if step < 4 else 12))
+    assert [(alarm.rule, alarm.step) for alarm in found.alarms] == [("hacks", 5)]
+    assert "38% of the last texts, and found them in 6% of the first" in found.alarms[0].reason
+    assert told(6, rewards=PAID * 4, hacked=lambda step: np.arange(32) < 10).alarms == []  # many, and no more
+    assert told(6, rewards=PAID * 4, hacked=[False] * 32).alarms == []
+
+
+def test_nothing_left_to_learn_from():
+    assert rules_of(told(10, rewards=lambda step: PAID if step < 6 else [0.7] * 8)) == ["saturated"]
+    groups = [*"aabbccdd"]
+    apart = told(10, rewards=lambda step: [0.1 * (i // 2) + step for i in range(8)], groups=groups)
+    assert rules_of(apart) == ["saturated"]
+    assert "in groups that are paid one number" in apart.alarms[0].reason
+    assert told(10, rewards=PAID).alarms == []
+
+
+def test_hardly_anything_is_paid():
+    assert rules_of(told(10, rewards=[0.0] * 15 + [1.0])) == ["sparse"]
+    assert told(10, rewards=[0.0] * 7 + [1.0]).alarms == []  # one in eight is not that few
+
+
+def test_texts_that_repeat_one_another():
+    some = told(10, rewards=PAID, completions=lambda step: TEXTS if step < 6 else ["text a", "text b"] * 4)
+    assert rules_of(some) == ["repeats"]
+    assert "only 25%" in some.alarms[0].reason
+
+
+@pytest.mark.parametrize(("late", "expected"), [(15, ["length"]), (14, []), (6, ["length"]), (7, [])])
+def test_texts_that_become_longer_or_shorter(late, expected):
+    assert rules_of(told(10, rewards=PAID, lengths=lambda step: [10 if step < 6 else late] * 8)) == expected
+
+
+def test_an_alarm_is_in_the_report_of_its_step_alone():
+    monitor = Monitor()
+    reports = [monitor.update(step, paid_for_story(step), completions=saying_story(step)) for step in range(1, 6)]
+    raised = [alarm for report in reports for alarm in report.alarms]
+    assert raised == monitor.alarms
+    assert all(isinstance(alarm, Alarm) for alarm in raised)
+
+
+def test_figures_alone_are_enough_for_the_rules_that_need_no_texts():
+    monitor = Monitor()
+    for step in range(10):
+        monitor.note(step, {"length": 10.0 if step < 5 else 30.0})
+    assert rules_of(monitor) == ["length"]
+    assert monitor.path("length") == [10.0] * 5 + [30.0] * 5
+    assert monitor.path("reward") == []
+
+
+# What is refused ------------------------------------------------------------------------------------------------------
+
+
+def test_a_rule_that_is_not_known():
+    with pytest.raises(ConfigError, match="rules has 'word': choose from words, parted, hacks"):
+        Monitor(["word"])
+
+
+@pytest.mark.parametrize(
+    ("columns", "message"),
+    [
+        ({"completions": ["a"]}, "completions has 1 entries for 8 rewards"),
+        ({"groups": range(3)}, "groups has 3 entries for 8 rewards"),
+        ({"lengths": [1]}, "lengths has 1 entries for 8 rewards"),
+        ({"hacked": [True]}, "hacked has 1 entries for 8 rewards"),
+        ({"true_rewards": ["good"] * 8}, "true_rewards is .*: give a number a completion"),
+    ],
+)
+def test_columns_that_do_not_fit(columns, message):
+    with pytest.raises(ConfigError, match=message):
+        Monitor().update(1, PAID, **columns)
+
+
+def test_an_empty_batch():
+    with pytest.raises(ConfigError, match="rewards is empty"):
+        Monitor().update(1, [])
