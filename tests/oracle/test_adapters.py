@@ -6,10 +6,11 @@ import json
 import pytest
 import torch
 from peft import LoraConfig
-from transformers import AutoModelForCausalLM
+from safetensors import safe_open
+from transformers import AutoModelForCausalLM, LlamaConfig
 
 from gaard import GAAConfig, GAATrainer
-from gaard.errors import ModelError
+from gaard.errors import CheckpointError, ModelError
 from gaard.models.loading import load_model_and_tokenizer
 from tiny import WORDS, tiny_lm, word_tokenizer, words_reward
 
@@ -85,6 +86,97 @@ def test_a_run_is_taken_up_although_adapters_start_from_chance(tmp_path):
     assert lora_trainer(tmp_path / "half", lm, max_steps=4, save_steps=2).train() == expected
 
 
+def interrupted(folder, lm, after: int, **options):
+    """A LoRA run that was stopped after some steps."""
+    trainer = lora_trainer(folder, lm, **options)
+    step = trainer.training_step
+    trainer.training_step = lambda: step() if trainer.state.step < after else (_ for _ in ()).throw(KeyboardInterrupt)
+    with pytest.raises(KeyboardInterrupt):
+        trainer.train()
+
+
+def test_a_run_that_was_stopped_comes_out_byte_for_byte_the_same(tmp_path):
+    options = dict(max_steps=5, save_steps=1)
+    lora_trainer(tmp_path / "whole", adapted(), **options).train()
+    interrupted(tmp_path / "cut", adapted(), 3, **options)
+    lora_trainer(tmp_path / "cut", adapted(), **options).train()
+    for name in ("metrics.jsonl", "samples.jsonl", "checkpoints/step-000005/policy.safetensors"):
+        assert (tmp_path / "cut" / name).read_bytes() == (tmp_path / "whole" / name).read_bytes()
+
+
+def test_a_checkpoint_on_another_base_is_refused(tmp_path):
+    interrupted(tmp_path, adapted(), 2, max_steps=4, save_steps=1)
+    other = tiny_lm("llama", seed=5)
+    other.add_adapter(LoraConfig(r=4, target_modules=["q_proj", "v_proj"]))
+    with pytest.raises(CheckpointError, match="the model's weights changed"):
+        lora_trainer(tmp_path, other, max_steps=4, save_steps=1).train()
+
+
+def keys(path):
+    with safe_open(path, "pt") as file:
+        return list(file.keys())
+
+
+def test_a_checkpoint_is_a_small_part_of_the_model(tmp_path):
+    sizes = dict(hidden_size=256, intermediate_size=768, num_hidden_layers=4, num_attention_heads=4)
+    torch.manual_seed(0)
+    lm = AutoModelForCausalLM.from_config(LlamaConfig(**sizes, vocab_size=37, bos_token_id=2, eos_token_id=3))
+    lm.add_adapter(LoraConfig(r=2, target_modules=["q_proj", "v_proj"]))
+    lora_trainer(tmp_path, lm, max_steps=1, regularizers="reference-resets").train()
+    folder = tmp_path / "checkpoints" / "step-000001"
+    for name in ("policy.safetensors", "reference.safetensors"):
+        assert all("lora_" in key or key.startswith("value_head.") for key in keys(folder / name))
+    model = sum(weight.nbytes for weight in lm.parameters())
+    assert sum(path.stat().st_size for path in folder.iterdir()) < 0.03 * model
+
+
+def test_checkpoints_that_hold_the_frozen_weights_too_are_read(tmp_path, monkeypatch):
+    """As they were written before."""
+    options = dict(max_steps=4, save_steps=2)
+    lora_trainer(tmp_path / "whole", adapted(), **options).train()
+    with monkeypatch.context() as before:
+        before.setattr("gaard.training.checkpoint.frozen_names", lambda model: frozenset())
+        interrupted(tmp_path / "cut", adapted(), 2, **options)
+    assert any("embed_tokens" in key for key in keys(tmp_path / "cut/checkpoints/step-000002/policy.safetensors"))
+    lora_trainer(tmp_path / "cut", adapted(), **options).train()
+    metrics = [(tmp_path / name / "metrics.jsonl").read_bytes() for name in ("whole", "cut")]
+    assert metrics[0] == metrics[1]
+
+
+def test_a_reference_that_moves_is_other_adapters_on_the_same_weights(tmp_path):
+    resets = {"name": "reference-resets", "steps": 2}
+    lm = adapted()
+    trainer = lora_trainer(tmp_path / "one", lm, regularizers=resets, max_steps=3)
+    shared = {id(weight) for weight in lm.parameters() if not weight.requires_grad}
+    own = [name for name, weight in trainer.reference.named_parameters() if id(weight) not in shared]
+    assert shared
+    assert all("lora_" in name or name.startswith("value_head.") for name in own)
+    rows = [trainer.training_step() for _ in range(3)]
+    assert rows[1]["kl_ref"] > 1e-3
+    assert rows[2]["kl_ref"] == pytest.approx(0.0, abs=1e-5)  # of a rollout of the reference itself
+    assert trainer.evaluate()["kl_untrained"] > 1e-3
+
+
+def test_and_gives_the_numbers_of_a_whole_copy(tmp_path):
+    resets = {"name": "reference-resets", "steps": 2}
+    rows = []
+    for name in ("shared", "copied"):
+        trainer = lora_trainer(tmp_path / name, adapted(), regularizers=resets, max_steps=5)
+        if name == "copied":
+            trainer.reference = trainer.collector.reference = copy.deepcopy(trainer.policy).requires_grad_(False)
+        rows.append([trainer.training_step() for _ in range(5)])
+    assert rows[0] == rows[1]
+
+
+def test_a_run_whose_reference_moves_goes_on_where_it_was(tmp_path):
+    options = dict(max_steps=5, save_steps=1, regularizers={"name": "reference-resets", "steps": 2})
+    lora_trainer(tmp_path / "whole", adapted(), **options).train()
+    interrupted(tmp_path / "cut", adapted(), 3, **options)
+    lora_trainer(tmp_path / "cut", adapted(), **options).train()
+    metrics = [(tmp_path / name / "metrics.jsonl").read_bytes() for name in ("whole", "cut")]
+    assert metrics[0] == metrics[1]
+
+
 def test_what_is_saved_is_the_adapter_which_transformers_puts_back(tmp_path):
     tiny_lm("llama").save_pretrained(tmp_path / "base")
     lm = AutoModelForCausalLM.from_pretrained(tmp_path / "base")
@@ -93,7 +185,8 @@ def test_what_is_saved_is_the_adapter_which_transformers_puts_back(tmp_path):
     trainer = lora_trainer(tmp_path / "run", lm)
     trainer.train()
     trainer.save_model(tmp_path / "saved")
-    assert (tmp_path / "saved" / "adapter_model.safetensors").exists()
+    written = {path.name for path in (tmp_path / "saved").glob("*.safetensors")}
+    assert written == {"adapter_model.safetensors", "value_head.safetensors"}
     again = AutoModelForCausalLM.from_pretrained(tmp_path / "saved")
     ids = torch.arange(4, 14)[None]
     torch.testing.assert_close(logits(again, ids), logits(lm, ids), atol=1e-5, rtol=0)

@@ -6,14 +6,14 @@ import pytest
 import torch
 
 from definitions import exact_kl, log_softmax, selected
-from gaard.errors import ConfigError, ModelError
+from gaard.errors import ConfigError
 from gaard.method import projection
 from gaard.regularizers import SAM, GradientNorm, KLBudget
 from gaard.training import update
 from gaard.training.collect import Clock, shaped
 from gaard.training.config import GAAConfig
 from gaard.training.estimate import estimate
-from tiny import TEXT, tiny_trainer, words_reward
+from tiny import TEXT, tiny_trainer
 
 RESETS = {"name": "reference-resets"}
 
@@ -98,16 +98,6 @@ def test_a_run_whose_reference_moves_goes_on_where_it_was(tmp_path):
     tiny_trainer(tmp_path / "cut", max_steps=5, **options).train()
     metrics = [(tmp_path / name / "metrics.jsonl").read_bytes() for name in ("whole", "cut")]
     assert metrics[0] == metrics[1]
-
-
-def test_adapters_have_no_reference_to_move(tmp_path):
-    peft = pytest.importorskip("peft")
-    trainer = tiny_trainer(tmp_path / "plain")
-    lm = trainer.policy.lm
-    lm.add_adapter(peft.LoraConfig(r=2, target_modules=["c_attn"]))
-    args = GAAConfig(str(tmp_path / "lora"), regularizers="reference-resets", use_cpu=True)
-    with pytest.raises(ModelError, match=r"reference.reset"):
-        type(trainer)(lm, words_reward, args, ["w1"], processing_class=trainer.tokenizer)
 
 
 def test_a_spent_budget_of_kl_ends_training_for_good(tmp_path):

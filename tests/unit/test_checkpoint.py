@@ -127,7 +127,7 @@ def test_saving_a_step_again_leaves_the_whole_one_alone(tmp_path, monkeypatch):
         raise AssertionError("deleted or written again")
 
     monkeypatch.setattr(checkpoint.shutil, "rmtree", fail)
-    monkeypatch.setattr(checkpoint, "save_model", fail)
+    monkeypatch.setattr(checkpoint, "save_weights", fail)
     assert save_checkpoint(tmp_path, net, optimizer, {"step": 2}, keep=1).name == "step-000002"
 
 

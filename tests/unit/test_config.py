@@ -154,6 +154,23 @@ def changes_per_device_train_batch_size(tmp_path, monkeypatch, **_):
     assert results[None] == pytest.approx(results[3], abs=1e-9)
 
 
+def changes_gradient_checkpointing(tmp_path, **_):
+    """The last layer runs twice an update in place of once, and every number is the same to the last bit."""
+    runs = {}
+    for choice in (False, True):
+        trainer = tiny_trainer(tmp_path / str(choice), max_steps=1, gradient_checkpointing=choice)
+        runs[choice] = 0
+
+        def count(module, inputs, choice=choice):
+            runs[choice] += torch.is_grad_enabled()
+
+        trainer.policy.lm.transformer.h[-1].mlp.register_forward_pre_hook(count)
+        trainer.train()
+    assert runs == {False: 4, True: 8}
+    rows = [(tmp_path / str(choice) / "metrics.jsonl").read_bytes() for choice in (False, True)]
+    assert rows[0] == rows[1]
+
+
 def changes_eval_completions(tmp_path, **_):
     for count in (16, 48):
         seen = []

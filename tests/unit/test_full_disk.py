@@ -24,8 +24,8 @@ def full_in_safetensors(*args, **kwargs):
 
 POINTS = {
     "making the folder": (Path, "mkdir", full),
-    "weights": (checkpoint, "save_model", full_in_safetensors),
-    "weights, as the system says it": (checkpoint, "save_model", full),
+    "weights": (checkpoint, "save_weights", full_in_safetensors),
+    "weights, as the system says it": (checkpoint, "save_weights", full),
     "optimizer": (checkpoint, "save_file", full_in_safetensors),
     "state": (Path, "open", full),
     "sync": (checkpoint.os, "fsync", full),

@@ -1,13 +1,16 @@
-"""``gradient_checkpointing_enable`` has layers computed twice, with dropout off, and the same gradients."""
+"""With ``gradient_checkpointing`` layers are computed twice, with dropout off, and the gradients are the same."""
 
 import pytest
 import torch
-from transformers import AutoModelForCausalLM, OPTConfig
+from transformers import AutoModelForCausalLM, LlamaConfig, OPTConfig
 from transformers.modeling_layers import GradientCheckpointingLayer
 
+from gaard.errors import ConfigError
 from gaard.policy.model import Policy
+from gaard.policy.recomputation import recompute_layers
 from gaard.policy.sampling import sample
-from tiny import VOCABULARY, tiny_config
+from saved import saved_bytes
+from tiny import VOCABULARY, tiny_config, tiny_trainer
 
 
 def opt_config():
@@ -21,7 +24,7 @@ def learned(config, enable: bool) -> tuple[list[torch.Tensor], int]:
     torch.manual_seed(0)
     lm = AutoModelForCausalLM.from_config(config)
     if enable:
-        lm.gradient_checkpointing_enable()
+        recompute_layers(lm)
     policy = Policy(lm)
     generator = torch.Generator().manual_seed(0)
     ids = torch.randint(VOCABULARY, (3, 4), generator=generator)
@@ -46,3 +49,45 @@ def test_layers_run_again_for_the_gradient_which_is_the_same(config):
     assert (once, twice) == (1, 2)
     for expected, found in zip(kept, again, strict=True):
         assert torch.equal(found, expected)
+
+
+def test_the_models_own_switch_is_heeded_too():
+    lm = AutoModelForCausalLM.from_config(tiny_config("llama"))
+    getattr(lm, "activation_checkpointing_enable", lm.gradient_checkpointing_enable)()
+    seen = AutoModelForCausalLM.from_config(tiny_config("llama"))
+    recompute_layers(seen)
+    layers = [[x.gradient_checkpointing for x in one.model.layers] for one in (lm, seen)]
+    assert layers == [[True, True]] * 2
+
+
+def test_far_less_is_kept_for_the_gradient():
+    """Of 8 layers only their inputs: 1 of some 15 numbers a layer, token and width."""
+    kept = {}
+    for enable in (False, True):
+        sizes = dict(hidden_size=64, intermediate_size=192, num_hidden_layers=8, num_attention_heads=4)
+        lm = AutoModelForCausalLM.from_config(LlamaConfig(vocab_size=VOCABULARY, **sizes))
+        if enable:
+            recompute_layers(lm)
+        policy = Policy(lm)
+        ids = torch.randint(VOCABULARY, (4, 33), generator=torch.Generator().manual_seed(0))
+        mask = torch.ones_like(ids).bool()
+        prompts, texts, theirs = ids[:, :1], ids[:, 1:], mask[:, 1:]
+        kept[enable] = saved_bytes(policy, lambda p=policy, x=prompts, y=texts, m=theirs: p(x, m[:, :1], y, m, y))
+    assert kept[True] < 0.2 * kept[False]
+
+
+def test_a_run_goes_on_with_it_where_memory_was_short(tmp_path):
+    tiny_trainer(tmp_path / "whole").train()
+    half = tiny_trainer(tmp_path / "half", save_steps=2)
+    step = half.training_step
+    half.training_step = lambda: step() if half.state.step < 2 else (_ for _ in ()).throw(KeyboardInterrupt)
+    with pytest.raises(KeyboardInterrupt):
+        half.train()
+    tiny_trainer(tmp_path / "half", save_steps=2, gradient_checkpointing=True).train()
+    rows = [(tmp_path / name / "metrics.jsonl").read_bytes() for name in ("whole", "half")]
+    assert rows[0] == rows[1]
+
+
+def test_a_model_without_such_layers_is_refused():
+    with pytest.raises(ConfigError, match="gradient_checkpointing=True: Linear has no layers that can be computed"):
+        recompute_layers(torch.nn.Linear(2, 2))

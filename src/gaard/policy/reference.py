@@ -23,8 +23,9 @@ def frozen_reference(policy: Policy) -> Policy:
         policy: The policy, untrained.
 
     Returns:
-        A frozen copy; for a model with new PEFT adapters (``model.add_adapter(LoraConfig(…))``) the model itself, seen
-        without them, which takes no second model's memory.
+        A frozen copy, which shares the weights that do not train; for a model with new PEFT adapters
+        (``model.add_adapter(LoraConfig(…))``) the model itself, seen without them. With adapters neither takes a second
+        model's memory.
 
     Raises:
         ModelError: If more than adapters trains, or they change the weights of the model itself or the projection to
@@ -35,27 +36,20 @@ def frozen_reference(policy: Policy) -> Policy:
         without = WithoutAdapters(policy)
         if _same_states(policy, without):
             return without
-    return copy.deepcopy(policy).requires_grad_(False)
+    return frozen_copy(policy)
 
 
-def moving_reference(untrained: Policy) -> Policy:
-    """A reference that can become another policy than the untrained one.
+def frozen_copy(policy: Policy) -> Policy:
+    """A policy that stays what this one is now, until it is given other weights.
 
     Args:
-        untrained: As :func:`frozen_reference` gives it; stays.
+        policy: The policy.
 
     Returns:
-        A frozen copy.
-
-    Raises:
-        ModelError: For a model with adapters, whose reference is the model without them.
+        A copy of what trains, on the same frozen weights.
     """
-    if isinstance(untrained, WithoutAdapters):
-        raise ModelError(
-            "the regularizer reference-resets needs a reference of its own, and with new adapters it is the model "
-            "without them: leave one of the two out"
-        )
-    return copy.deepcopy(untrained)
+    shared = {id(weight): weight for weight in policy.parameters() if not weight.requires_grad}
+    return copy.deepcopy(policy, shared).requires_grad_(False)
 
 
 def _refuse_changed_weights(lm: PreTrainedModel) -> None:

@@ -16,12 +16,13 @@ from typing import Any
 import numpy as np
 import torch
 from safetensors import SafetensorError
-from safetensors.torch import load_file, load_model, save_file, save_model
+from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 from torch.optim import Optimizer
 
 from gaard.errors import CheckpointError
 from gaard.messages import warn
+from gaard.training.weights import frozen_names, load_weights, save_weights
 
 FORMAT = 4
 POLICY, OPTIMIZER, STATE = "policy.safetensors", "optimizer.safetensors", "state.json"
@@ -71,7 +72,7 @@ def save_checkpoint(
 
     Args:
         folder: The run's checkpoint folder.
-        model: Policy with its value head.
+        model: Policy with its value head; what is frozen of it is left out.
         optimizer: Its state goes along; None leaves it out, and training cannot go on from there.
         state: Everything else, JSON-serialisable, with the ``step`` that names the folder.
         keep: Checkpoints to keep, the newest first.
@@ -109,13 +110,14 @@ def _write_whole(
 ) -> None:
     """All files of a checkpoint, and wait until they are on the disk."""
     folder.mkdir(parents=True)
-    save_model(model, str(folder / POLICY))
+    frozen = frozen_names(model)
+    save_weights(model, folder / POLICY, frozen)
     groups: list[dict[str, Any]] = []
     if optimizer is not None:
         tensors, groups = _optimizer_tensors(optimizer)
         save_file(tensors, str(folder / OPTIMIZER))
     if reference is not None:
-        save_model(reference, str(folder / REFERENCE))
+        save_weights(reference, folder / REFERENCE, frozen)
     hashes = {path.name: _sha256(path) for path in sorted(folder.iterdir())}
     whole = {"format": FORMAT, "hashes": hashes, "param_groups": groups, **state}
     write_file(folder / STATE, json.dumps({**whole, "sha256": _digest(whole)}))
@@ -150,7 +152,7 @@ def load_checkpoint(
 
     Args:
         folder: The run's checkpoint folder.
-        model: Receives the weights.
+        model: Receives the weights; what is frozen of it stays.
         optimizer: Receives its state, if it was saved.
         reference: Receives the reference's weights, where it moves.
         warn: Told of each damaged one.
@@ -161,13 +163,13 @@ def load_checkpoint(
     Raises:
         CheckpointError: If there are checkpoints and none is whole.
     """
-    found = checkpoints(folder)
+    found, frozen = checkpoints(folder), frozen_names(model)
     for path in found:
         try:
             state = _verified_state(path)
-            load_model(model, str(path / POLICY))
+            load_weights(model, path / POLICY, frozen)
             if reference is not None:
-                load_model(reference, str(path / REFERENCE))
+                load_weights(reference, path / REFERENCE, frozen)
         except (OSError, ValueError, KeyError, SafetensorError, RuntimeError) as error:
             warn(f"checkpoint {path} is damaged ({error}); falling back to the one before it")
             continue

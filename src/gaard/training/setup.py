@@ -15,6 +15,7 @@ from gaard.errors import ConfigError, ModelError
 from gaard.messages import one_line, warn
 from gaard.models.loading import check_vocabulary, load_model_and_tokenizer
 from gaard.policy import kernels
+from gaard.policy.recomputation import recompute_layers
 from gaard.training.config import GAAConfig
 
 
@@ -109,6 +110,23 @@ def load(
             "tokenizer.pad_token = tokenizer.eos_token"
         )
     return lm, tokenizer
+
+
+def prepare(lm: PreTrainedModel, args: GAAConfig, peft_config: Any = None) -> None:
+    """What settings do to a model before it is trained.
+
+    Args:
+        lm: The model, changed in place.
+        args: The run's settings.
+        peft_config: As for :func:`add_adapter`; None adds none.
+
+    Raises:
+        ConfigError: If the model does not take it.
+    """
+    if peft_config is not None:
+        add_adapter(lm, peft_config)
+    if args.gradient_checkpointing:
+        recompute_layers(lm)
 
 
 def add_adapter(lm: PreTrainedModel, config: Any) -> None:

@@ -16,7 +16,7 @@ from gaard.methods.experience import Experience, Rollout
 from gaard.models.fingerprint import model_fingerprint, model_setup
 from gaard.models.terminal import hidden_bars
 from gaard.policy.model import Policy
-from gaard.policy.reference import frozen_reference, moving_reference
+from gaard.policy.reference import frozen_copy, frozen_reference
 from gaard.policy.saving import load_value_head, save_policy
 from gaard.policy.support import check_supported
 from gaard.training import runlog
@@ -32,7 +32,7 @@ from gaard.training.progress import StepProgress
 from gaard.training.prompts import PromptStream
 from gaard.training.run import Run, TrainingState
 from gaard.training.scoring import HackDetector, RewardFunctions, Scorer
-from gaard.training.setup import add_adapter, build_accelerator, eos_token_ids, load
+from gaard.training.setup import build_accelerator, eos_token_ids, load, prepare
 from gaard.training.texts import sample_rows
 from gaard.training.trl_names import refusing_others
 from gaard.training.update import add_gradients, check_finite, minibatches
@@ -83,8 +83,7 @@ class GAATrainer:
         self.accelerator = build_accelerator(args)
         told: list[str] = []
         lm, self.tokenizer = load(model, processing_class, told.append)
-        if peft_config is not None:
-            add_adapter(lm, peft_config)
+        prepare(lm, args, peft_config)
         self.prompts = PromptStream(train_dataset, self.tokenizer)
         self.generator = torch.Generator().manual_seed(args.seed)
         policy = Policy(lm, args.temperature, args.cpu_kernels, args.advantages.has_critic)
@@ -95,7 +94,7 @@ class GAATrainer:
             load_value_head(self.policy, Path(lm.config.name_or_path))
         self.untrained = frozen_reference(self.policy)
         moves = any(one.moves_reference for one in args.regularizers)
-        self.reference = moving_reference(self.untrained) if moves else self.untrained
+        self.reference = frozen_copy(self.policy) if moves else self.untrained
         optimizer = build_optimizer(self.policy, args)
         scheduler = build_scheduler(optimizer, args)
         self.model, self.optimizer = self.accelerator.prepare(self.policy, optimizer)

@@ -27,8 +27,8 @@ SETTINGS: dict[tuple[str, ...], str] = {
     ("num_generations_eval",): "not needed here: `eval_completions` is how many completions are measured at the end",
     ("generation_batch_size",): "here `batch_size`, the completions of a rollout over all processes",
     ("steps_per_generation",): "not needed here: `num_mini_batches` is how many updates a pass over a rollout takes",
-    ("gradient_accumulation_steps",): "not needed here: `batch_size` is over all processes, and "
-    "`per_device_train_batch_size` bounds the memory",
+    ("gradient_accumulation_steps",): "not needed here: an update takes `batch_size` / `num_mini_batches` completions "
+    "over all processes, and `per_device_train_batch_size` says how many go through at once",
     ("num_iterations",): "here `num_ppo_epochs`",
     ("num_train_epochs",): "here `max_steps`, counted in rollouts",
     ("total_episodes",): "here `max_steps` times `batch_size`",
@@ -55,8 +55,7 @@ SETTINGS: dict[tuple[str, ...], str] = {
     ("use_vllm", "vllm_*", "use_transformers_*", "transformers_continuous_batching_config"): NO_VLLM,
     ("deepspeed", "fsdp", "fsdp_config", "parallelism_config", "ds3_gather_for_generation"): NOT_SHARED,
     ("model_init_kwargs", "trust_remote_code"): f"not there: {LOADED}",
-    ("gradient_checkpointing", "gradient_checkpointing_kwargs", "activation_checkpointing*"): "here of the model: call "
-    f"model.gradient_checkpointing_enable(); {LOADED}",
+    ("gradient_checkpointing_kwargs", "activation_checkpointing*"): "here `gradient_checkpointing`, of every layer",
     ("fp16", "tf32", "bf16_full_eval", "fp16_full_eval"): "not there: `bf16` is the only other precision than float32",
     ("disable_dropout",): "not needed here: dropout is always off",
     ("optim", "optim_*", "adam_beta1", "adam_beta2"): "not there: AdamW trains, with its own 0.9 and 0.999",
