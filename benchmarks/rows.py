@@ -159,6 +159,13 @@ def trl_fold() -> Iterator[Figure]:
     yield from trl_fold.trl_fold()
 
 
+def memory() -> Iterator[Figure]:
+    """Gigabytes of training SmolLM2-135M on a CPU: worked out (docs/size.md), and measured."""
+    from benchmarks.memory import figures
+
+    yield from figures()
+
+
 def one_step(way: str, batch: int = BATCH, tokens: int = TOKENS, vocabulary: int | str = "") -> dict[str, float]:
     """Seconds and peak memory of a step, in a process of its own."""
     return in_process("benchmarks.one_step", way, SHAPE, str(batch), str(tokens), str(vocabulary))
@@ -210,6 +217,6 @@ ROWS: dict[str, Row] = {
     row.__name__: row
     for row in (
         *(gaa_over_ppo, branch_over_naive, step_over_roofline, sampling_over_hf_generate, peer_over_gaard),
-        *(growth, pocket, trl_fold),
+        *(growth, pocket, trl_fold, memory),
     )
 }

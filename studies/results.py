@@ -11,7 +11,7 @@ from pathlib import Path
 from benchmarks import markdown as bench
 
 from gaard.lab import measures
-from studies import expected, figures, finds, in_trl, johnson, limits, tables, trials, warned
+from studies import expected, figures, finds, in_trl, johnson, limits, memory, tables, trials, warned
 from studies.frames import index, outcomes
 from studies.markdown import Table, filled
 
@@ -66,6 +66,9 @@ TABLES: dict[str, Table] = {
     "in-trl": in_trl.in_trl,
     "warned": warned.warned,
     "warned-by-rule": warned.by_rule,
+    "memory": memory.peaks,
+    "memory-parts": memory.parts,
+    "memory-measured": memory.measured,
     "reach": partial(outcomes, "15-reach", None),
 }
 

@@ -128,7 +128,7 @@ def test_a_step_is_measured(tmp_path):
 
 
 def test_memory_that_does_not_suffice_is_a_problem_and_unknown_is_said():
-    held = costs.Needs(1000, 1000, 3000)
+    held = costs.Needs(1000, 1000, 1000, 2000)
     assert costs.memory(held, None, 10**9, False).severity == "note"
     assert costs.memory(held, costs.Step(1.0, {}, 7000), 10**9, False).seen.count("peak 7 kB") == 1
     assert costs.memory(held, None, 2000, True, "it does not fit").severity == "problem"

@@ -11,7 +11,7 @@ P = ParamSpec("P")
 
 LOADED = "load the model as you like and give it to the trainer, with processing_class=tokenizer"
 NO_VLLM = "not there: gaard samples by itself"
-NOT_SHARED = "not there: several processes share the data, not the model"
+NOT_SHARED = "not there: several processes share the data, not the model (docs/size.md)"
 NO_SAMPLING = "not there: texts are sampled from the model's whole distribution, at `temperature`"
 NO_LOSS = "not there: the loss is PPO's, token by token, and `method` names the safeguard"
 ON_HUB = "not there: save_model writes a folder, which can be uploaded"

@@ -9,34 +9,17 @@ import torch
 
 from gaard.lab.check.completions import Completions
 from gaard.lab.check.findings import Finding
+from gaard.lab.memory import Needs, needs_of
 from gaard.lab.spec import RunSpec
 from gaard.training import runlog
 from gaard.training.progress import StepBar
 from gaard.training.trainer import GAATrainer
 
-ADAM = 2  # moments a weight
 TRIED = 2  # steps: the first one also takes what is done once, and is not counted
-OUT_OF_MEMORY = "smaller per_device_train_batch_size, batch_size or max_completion_length, bf16, or LoRA"
-
-
-@dataclass(frozen=True)
-class Needs:
-    """Bytes that training holds all the time.
-
-    Attributes:
-        weights: Of the policy with its value head.
-        references: Of the frozen copies beside it, and of the bfloat16 copy that samples.
-        optimizer: Gradients and Adam's moments.
-    """
-
-    weights: int
-    references: int
-    optimizer: int
-
-    @property
-    def total(self) -> int:
-        """All together."""
-        return self.weights + self.references + self.optimizer
+OUT_OF_MEMORY = (
+    "gradient_checkpointing, LoRA, smaller per_device_train_batch_size, batch_size or max_completion_length, or an "
+    "engine that shards the model (docs/size.md)"
+)
 
 
 @dataclass(frozen=True)
@@ -66,10 +49,9 @@ def needs(trainer: GAATrainer) -> Needs:
     policy = {id(p): p for p in trainer.policy.parameters()}
     others = {id(p): p for one in (trainer.reference, trainer.untrained) for p in one.parameters()}
     weights = sum(p.nbytes for p in policy.values())
-    half = sum(2 * p.numel() for p in policy.values()) if trainer.args.bf16 else 0
     copies = sum(p.nbytes for key, p in others.items() if key not in policy)
     trained = sum(p.nbytes for p in policy.values() if p.requires_grad)
-    return Needs(weights, copies + half, (1 + ADAM) * trained)
+    return needs_of(weights, trained, copies, sum(p.numel() for p in policy.values()) if trainer.args.bf16 else 0)
 
 
 def room(trainer: GAATrainer) -> int:
