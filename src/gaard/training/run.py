@@ -186,17 +186,17 @@ class Run:
 
     @contextlib.contextmanager
     def guarded_step(self) -> Any:
-        """Go back to where a step began if it fails before a weight has moved, and save that."""
+        """Save what is whole if a step fails: where it began, if no weight has moved, or where it ended."""
         start = self.state.plain()
         try:
             yield
         except BaseException:
-            whole = not self.state.torn and self.state.step == start["step"]
-            if whole:  # the same trainer may go on, and draws what this step has drawn
+            whole = not self.state.torn
+            if whole and self.state.step == start["step"]:  # the same trainer may go on, and draws what this step drew
                 self.state.restore(start)
             if whole and self.state.step > 0 and self.accelerator.is_main_process:
                 with contextlib.suppress(GaardError):
-                    self._write(start)
+                    self._write(self.state.plain())
             raise
 
     def save(self) -> None:
