@@ -42,6 +42,9 @@ class RunSpec(GAAConfig):
         hack_detector: Tells hacks: file.py:function of a list of texts; by the honeypot's word if left out, and unknown
             without one.
         judge_reward_funcs: An independent judge, watched and never trained on.
+        push_to_hub: Whether gaard train uploads the model at the end to the Hugging Face hub.
+        hub_model_id: The repository there, such as me/my-model; by default the last part of output_dir.
+        hub_private_repo: Whether one that is made is private; as the account has it if left out.
     """
 
     scenario: str | None = None
@@ -53,6 +56,9 @@ class RunSpec(GAAConfig):
     true_reward_funcs: list[str] | str | None = None
     hack_detector: str | None = None
     judge_reward_funcs: list[str] | str | None = None
+    push_to_hub: bool = False
+    hub_model_id: str | None = None
+    hub_private_repo: bool | None = None
 
     def __post_init__(self) -> None:
         """Check every value, and that rewards are named as rewards can be.
@@ -64,6 +70,16 @@ class RunSpec(GAAConfig):
         for names in (self.reward_funcs, self.true_reward_funcs, self.judge_reward_funcs):
             for name in [] if names is None else _names(names):
                 check_reward_name(name)
+        if not self.push_to_hub and (self.hub_model_id is not None or self.hub_private_repo is not None):
+            raise ConfigError(
+                f"hub_model_id={self.hub_model_id!r}, hub_private_repo={self.hub_private_repo!r} without push_to_hub: "
+                "nothing would be uploaded: add push_to_hub, or leave them out"
+            )
+
+    @property
+    def repository(self) -> str:
+        """Where the model is uploaded to, if it is."""
+        return self.hub_model_id or Path(self.output_dir).name
 
     def record(self) -> dict[str, Any]:
         """Every field as ``run.json`` has it; what JSON has no word for, such as a prompt's date, as a text."""
@@ -77,7 +93,8 @@ CHOSEN: dict[str, Mapping[str, type[Options]]] = {
     "regularizers": REGULARIZERS,
 }
 TOGETHER = ("batch_size", "num_mini_batches")  # one of them may be the scenario's
-OF_FOLDERS = ("overwrite", "accept_changed_rewards")  # what is asked of a folder that is there
+OF_HUB = ("push_to_hub", "hub_model_id", "hub_private_repo")
+ASKED_ONCE = ("overwrite", "accept_changed_rewards", *OF_HUB)  # of a folder that is there, or of the hub, in one command
 REWARD_FIELDS = (
     "reward_funcs",
     "reward_weights",
@@ -187,7 +204,7 @@ def _of_run(config: Mapping[str, Any], path: str | Path) -> dict[str, Any]:
         raise ConfigError(
             f"{path} is of a run that a script made, whose rewards and prompts are not in it: run the script again"
         )
-    return {key: value for key, value in config.items() if key not in ("output_dir", *OF_FOLDERS)}
+    return {key: value for key, value in config.items() if key not in ("output_dir", *ASKED_ONCE)}
 
 
 def check_given(settings: Mapping[str, Any]) -> None:

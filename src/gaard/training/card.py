@@ -19,8 +19,8 @@ LONGEST = 400  # characters of a value
 HUB_ID = re.compile(r"[\w.-]+/[\w.-]+")
 MEASURES = {  # what a row is called → its key in the metrics of a step, in the measures at the end; whether a share
     "hack rate": ("hack_rate", "hack_rate", True),
-    "true reward": ("true_reward", "true_reward", False),
-    "reward that trained (the proxy)": ("reward", "proxy_reward", False),
+    "mean true reward": ("true_reward", "true_reward", False),
+    "mean proxy reward": ("reward", "proxy_reward", False),
     "KL to the reference, nats a token": ("kl_ref", None, False),
     "KL to the untrained model, nats a token": (None, "kl_untrained", False),
     "entropy, nats a token": ("entropy", "entropy", False),
@@ -218,7 +218,7 @@ def _number(number: float | None, share: bool) -> str:
 def _alarms(alarms: Sequence[str] | None) -> str:
     """A line an alarm."""
     if alarms is None:
-        return f"{UNKNOWN} (nobody watched what the reward pays for)"
+        return f"{UNKNOWN} (nothing watched the run, or there were too few texts to tell)"
     return "\n".join(f"- {_cell(alarm)}" for alarm in alarms) or "None."
 
 

@@ -29,6 +29,7 @@ from gaard.training.checkpoint import (
 from gaard.training.config import GAAConfig
 from gaard.training.lock import lock_folder, unlock_folder
 from gaard.training.prompts import PromptStream
+from gaard.training.trackers import log_step
 
 
 @dataclass
@@ -281,4 +282,4 @@ class Run:
         ):
             self.log.write(name, rows)
         if self.args.report_to:
-            self.accelerator.log({key: x for key, x in metrics.items() if key != "step"}, step=self.state.step)
+            log_step(self.accelerator, metrics, self.state.step)
