@@ -119,7 +119,9 @@ def test_logs_are_the_metrics_of_the_step(tmp_path):
 def test_the_end_of_a_step_shows_the_samples_of_the_whole_batch(tmp_path):
     seen = Seen()
     tiny_trainer(tmp_path, max_steps=1, log_completions=16, callbacks=[seen], reward=bait_reward).train()
-    samples = next(shown["samples"] for (name, _), shown in zip(seen.events, seen.shown, strict=True) if name == "step_end")
+    samples = next(
+        shown["samples"] for (name, _), shown in zip(seen.events, seen.shown, strict=True) if name == "step_end"
+    )
     kept = [json.loads(line) for line in (tmp_path / "samples.jsonl").read_text().splitlines()]
     assert samples.completions == [row["completion"] for row in kept]
     assert samples.prompts == [row["prompt"] for row in kept]

@@ -94,7 +94,11 @@ CHOSEN: dict[str, Mapping[str, type[Options]]] = {
 }
 TOGETHER = ("batch_size", "num_mini_batches")  # one of them may be the scenario's
 OF_HUB = ("push_to_hub", "hub_model_id", "hub_private_repo")
-ASKED_ONCE = ("overwrite", "accept_changed_rewards", *OF_HUB)  # of a folder that is there, or of the hub, in one command
+ASKED_ONCE = (
+    "overwrite",
+    "accept_changed_rewards",
+    *OF_HUB,
+)  # of a folder that is there, or of the hub, in one command
 REWARD_FIELDS = (
     "reward_funcs",
     "reward_weights",

@@ -165,6 +165,6 @@ def _checked(given: Any) -> list[TrainerCallback]:
             raise ConfigError(
                 f"callbacks[{index}] is transformers' EarlyStoppingCallback, which goes by evaluations, and here there "
                 "are none on the way: write a callback whose on_log sets control.should_training_stop "
-                "(docs/index.md#callbacks)"
+                "(docs/tools.md)"
             )
     return callbacks

@@ -187,7 +187,7 @@ def _detector(rewards: Mapping[str, Any]) -> str | None:
 
 
 def _version(code: Mapping[str, Any]) -> str:
-    """gaard's version, and the commit where it is known."""
+    """Gaard's version, and the commit where it is known."""
     commit = f", commit {code['commit'][:12]}{' with changes' * code['dirty']}" if "commit" in code else ""
     return f"{code['gaard']}{commit}"
 
@@ -233,4 +233,3 @@ def _cell(value: object) -> str:
     text = " ".join(str(value).split())
     text = text if len(text) <= LONGEST else shortened(text, LONGEST)
     return text.replace("|", "\\|").replace("<", "&lt;")
-

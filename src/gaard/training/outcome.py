@@ -127,9 +127,7 @@ class Outcome:
         self.save_model(folder)
         return self.upload_saved(folder, repo_id, private=private, token=token)
 
-    def upload_saved(
-        self, folder: Path, repo_id: str, *, private: bool | None = None, token: str | None = None
-    ) -> str:
+    def upload_saved(self, folder: Path, repo_id: str, *, private: bool | None = None, token: str | None = None) -> str:
         """The second half of :meth:`push_to_hub`, for a model that is saved already; on one process.
 
         Args:
