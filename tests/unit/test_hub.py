@@ -74,7 +74,7 @@ def test_an_upload_that_fails_loses_nothing_and_says_how_to_do_it_later(hub, tmp
         trainer.push_to_hub("me/mine", private=True)
     assert (folder / "model.safetensors").exists()
     BROKEN["at"] = "create"
-    with pytest.raises(HubError, match="401 Client Error. Invalid token"):
+    with pytest.raises(HubError, match=r"401 Client Error\. Invalid token"):
         trainer.push_to_hub("me/mine")
 
 

@@ -8,6 +8,7 @@ from gaard.errors import GaardWarning
 from gaard.integrations.transformers import GaardMonitor
 from gaard.lab.scenarios import with_scenario
 from gaard.lab.spec import RunSpec, read_prompts
+from gaard.lab.spec_rewards import all_rewards
 from gaard.monitor import Monitor
 from gaard.rewards import honeypot
 from gaard.training.trainer import GAATrainer
@@ -41,9 +42,7 @@ def told(folder, **also):
 def test_on_capped_it_raises_the_alarm_that_the_runs_texts_raise(tmp_path):
     given = {"scenario": "capped", "output_dir": str(tmp_path), "max_steps": STEPS, "log_completions": 99}
     spec = RunSpec(**with_scenario({**given, "progress": False, "use_cpu": True}))
-    from gaard.lab.spec import _all_rewards
-
-    proxy, rewards = _all_rewards(spec)
+    proxy, rewards = all_rewards(spec)
     monitor = GaardMonitor()
     trainer = GAATrainer(spec.model, proxy, spec, read_prompts(spec.prompts), **rewards, callbacks=[monitor])
     with pytest.warns(GaardWarning, match="paid more"):

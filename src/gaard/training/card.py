@@ -203,13 +203,14 @@ def _headings(known: Known) -> tuple[str, str]:
 def _measured(known: Known) -> list[tuple[str, str, str]]:
     """A row a measure."""
     return [
-        (name, _number(known.last.get(of_step), share), _number(known.measures.get(of_run), share))
+        (name, _number(known.last, of_step, share), _number(known.measures, of_run, share))
         for name, (of_step, of_run, share) in MEASURES.items()
     ]
 
 
-def _number(number: float | None, share: bool) -> str:
-    """A number as a table has it; nothing where it is not known."""
+def _number(numbers: Mapping[str, float], key: str | None, share: bool) -> str:
+    """A number as a table has it; a dash where it is not known."""
+    number = None if key is None else numbers.get(key)
     if number is None or number != number:
         return UNKNOWN
     return f"{number:.1%}" if share else f"{number:.3f}"

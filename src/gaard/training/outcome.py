@@ -41,8 +41,8 @@ class Outcome:
     callbacks: Callbacks
     run: Run
     _setup: dict[str, Any]
-    _record: dict[str, Any]
-    _measured: tuple[int, dict[str, float]]
+    _record: dict[str, Any] | None = None
+    _measured: tuple[int, dict[str, float]] = (0, {})  # at which step, and what
 
     def evaluate(self, completions: int | None = None) -> dict[str, float]:
         """Measure the policy as it is now on fresh completions.

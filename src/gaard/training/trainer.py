@@ -62,6 +62,8 @@ class GAATrainer(Outcome):
         ModelError: For a model that cannot be loaded or trained.
     """
 
+    _failure: GaardError | None = None
+
     @refusing_others
     def __init__(
         self,
@@ -111,9 +113,6 @@ class GAATrainer(Outcome):
         )
         self.scorer.follow(self.state, args, self.accelerator)
         self.run = Run(self.state, args, self.accelerator, told)
-        self._failure: GaardError | None = None
-        self._record: dict[str, Any] = {}
-        self._measured: tuple[int, dict[str, float]] = (0, {})
         self.callbacks = Callbacks(callbacks, self.state, args, self.accelerator, self.tokenizer, self.optimizer)
 
     # The loop ---------------------------------------------------------------------------------------------------------
