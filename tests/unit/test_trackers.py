@@ -3,6 +3,7 @@
 import importlib.machinery
 import importlib.util
 import json
+import random
 from types import SimpleNamespace
 
 import accelerate.tracking
@@ -94,6 +95,23 @@ def test_mlflow_is_told_names_that_it_takes(monkeypatch, tmp_path):
     assert "rewards/honeypot_human_ _a story__/mean" in values
     assert "rewards/words_reward/mean" in values
     assert "rewards/honeypot(human, 'a story')/mean" in (tmp_path / "metrics.jsonl").read_text()
+
+
+def test_a_tracker_that_draws_a_name_changes_no_run(monkeypatch, tmp_path):
+    """MLflow does, from the generator that a reward may use."""
+
+    def chances(completions, **kwargs):
+        return [random.random() for _ in completions]
+
+    drawn = []
+    for name in ("plain", "told"):
+        if name == "told":
+            told = mlflow_told(monkeypatch)
+            monkeypatch.setattr("mlflow.start_run", lambda **_: random.random() and told)
+        random.seed(3)
+        tiny_trainer(tmp_path / name, max_steps=1, reward=chances, report_to=["mlflow"] * (name == "told")).train()
+        drawn.append((tmp_path / name / "metrics.jsonl").read_bytes())
+    assert drawn[0] == drawn[1]
 
 
 @pytest.mark.parametrize("name", TRACKERS)

@@ -256,7 +256,9 @@ class Run:
         """The trackers of ``report_to``, told the run's settings, as long as training goes on."""
         if self.args.report_to:
             plain = {k: v if isinstance(v, (int, float, str)) else str(v) for k, v in record["config"].items()}
+            before = generator_states(self.state.generator)
             self.accelerator.init_trackers(runlog.TRACKED, config=plain)
+            restore_generators(before, self.state.generator)  # MLflow draws the name of its run
         try:
             yield
         finally:
