@@ -21,7 +21,10 @@ gaard compare --help all lists every option. gaard scenarios and gaard arms list
 FAILED_RUNS = 1  # exit status
 STUDY_OPTIONS = ("arms", "seeds", "baseline", "jobs", "engine", "out")
 # What an arm says, what is for a single run, and --out by another name.
-NOT_OF_A_STUDY = ("method", "regularizers", "trained_reward", "accept_changed_rewards", "output_dir")
+NOT_OF_A_STUDY = (
+    *("method", "regularizers", "trained_reward", "accept_changed_rewards", "output_dir"),
+    *("push_to_hub", "hub_model_id", "hub_private_repo"),
+)
 
 
 def main(words: list[str]) -> int:

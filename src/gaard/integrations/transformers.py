@@ -1,4 +1,4 @@
-"""The monitor as a callback of transformers' Trainer and of TRL's trainers (docs/monitor.md)."""
+"""The monitor as a callback of TRL's trainers, of gaard's own, and of transformers' Trainer (docs/monitor.md)."""
 
 import functools
 import inspect
@@ -12,9 +12,11 @@ from transformers import TrainerCallback
 from gaard.errors import ConfigError
 from gaard.messages import shortened, warn
 from gaard.monitor import Alarm, Monitor
+from gaard.rewards.protocol import score
 
 PREFIX = "gaard/"  # of the monitor's figures among the trainer's own
-LOGGED = {"entropy": "entropy", "kl": "kl", "completions/clipped_ratio": "truncated"}  # TRL's name → the monitor's
+# TRL's name, or gaard's → the monitor's
+LOGGED = {"entropy": "entropy", "kl": "kl", "kl_ref": "kl", "completions/clipped_ratio": "truncated"}
 MEANS = {"reward": "reward", "completions/mean_length": "length", **LOGGED}  # what a log alone says
 
 
@@ -35,8 +37,10 @@ class GaardMonitor(TrainerCallback):
     """Watches a trainer's rewards and logs, and warns. It changes nothing: rewards and gradients stay as they are.
 
     Args:
-        detector: Texts → whether each is a hack, if you know what one is.
-        true_reward: What was meant, called as the watched functions are, once a batch.
+        detector: Texts → whether each is a hack, if you know what one is; by default, in gaard's own trainer, that of
+            the run.
+        true_reward: What was meant, called as the watched functions are, once a batch; by default, in gaard's own
+            trainer, that of the run.
         rules: Names of those that may raise an alarm; by default all.
 
     Attributes:
@@ -56,6 +60,7 @@ class GaardMonitor(TrainerCallback):
         self._batches: list[Batch] = []
         self._logged: dict[str, float] = {}
         self._model: Any = None
+        self._shown_samples = False
 
     @property
     def alarms(self) -> list[Alarm]:
@@ -101,10 +106,16 @@ class GaardMonitor(TrainerCallback):
         """Keep the model, which knows whether it is being trained or evaluated."""
         self._model = model
 
-    def on_step_end(self, args: Any, state: Any, control: Any, **_: Any) -> None:
-        """Tell the monitor of the step's batch, that of all processes, and warn of what is new."""
+    def on_step_end(self, args: Any, state: Any, control: Any, samples: Any = None, **_: Any) -> None:
+        """Tell the monitor of the step's batch, that of all processes, and warn of what is new.
+
+        gaard's own trainer shows ``samples``, those of all processes; elsewhere there are those of watched functions.
+        """
         from accelerate.utils import gather_object
 
+        if samples is not None:
+            self._take(samples, state)
+            return
         rows = gather_object([row for batch in self._batches for row in self._summed(batch)])
         self._batches.clear()
         if rows:
@@ -127,8 +138,28 @@ class GaardMonitor(TrainerCallback):
         logs = {key: value for key, value in (logs or {}).items() if isinstance(value, float)}
         self._logged |= {name: logs[key] for key, name in LOGGED.items() if key in logs}
         means = {name: logs[key] for key, name in MEANS.items() if key in logs}
-        if means and not self._weights:
+        if means and not self._weights and not self._shown_samples:
             self._warn(self.monitor.note(state.global_step, means).alarms, state)
+
+    def _take(self, samples: Any, state: Any) -> None:
+        """Tell the monitor of a batch of gaard's own trainer, and of what that knows itself."""
+        self._shown_samples = True
+        texts, truths, hacks = samples.completions, samples.true_rewards, samples.hacked
+        if self.true_reward is not None:
+            batch = {"prompts": samples.prompts, "completion_ids": samples.completion_ids}
+            truths = score(self.true_reward, completions=texts, columns=samples.columns, **batch)
+        report = self.monitor.update(
+            state.global_step,
+            samples.rewards,
+            true_rewards=truths,
+            hacked=hacks if self.detector is None else list(self.detector(texts)),
+            completions=texts,
+            lengths=[len(ids) for ids in samples.completion_ids],
+            groups=samples.prompts,
+            **self._logged,
+        )
+        self._logged.clear()
+        self._warn(report.alarms, state)
 
     def _see(self, number: int, kwargs: Mapping[str, Any], answer: Any) -> None:
         """Keep what one function paid for a batch of training; evaluations are not watched."""
