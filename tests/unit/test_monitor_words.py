@@ -50,9 +50,10 @@ def test_the_quantile_is_students(tail, freedom):
 
 
 def told(texts, rewards, prompts=None, steps=1, window=512):
+    """By default all texts have one prompt."""
     last = LastTexts(window)
     for _ in range(steps):
-        last.add(texts, np.array(rewards, dtype=float), prompts)
+        last.add(texts, np.array(rewards, dtype=float), prompts or ["one"] * len(texts))
     return last
 
 
@@ -84,14 +85,15 @@ def test_a_word_of_easy_prompts_is_not_blamed():
     assert told(texts, paid, ["any"] * 32, steps=4).paid()[0].word == "story"
 
 
-def test_where_each_prompt_has_one_text_a_word_must_have_become_more_frequent():
+@pytest.mark.parametrize("prompts", [range(32), None])
+def test_where_each_prompt_has_one_text_or_none_is_known_a_word_must_have_become_more_frequent(prompts):
     last = LastTexts()
     constant, growing = texts_of(1.0), texts_of(1.0, every=2)
     for _ in range(4):
-        last.add(constant[0], np.array(constant[1]), range(32))
+        last.add(constant[0], np.array(constant[1]), prompts)
     assert last.paid() == []
     for _ in range(4):
-        last.add(growing[0], np.array(growing[1]), range(32))
+        last.add(growing[0], np.array(growing[1]), prompts)
     assert last.paid()[0].word == "story"
 
 
@@ -100,10 +102,10 @@ def test_a_difference_is_measured_by_how_pay_varied_at_the_beginning():
     last = LastTexts(window=64)
     pay = np.where(np.arange(32) % 2 == 0, 0.0, 1.0)
     for _ in range(2):
-        last.add([f"text {i % 4}" for i in range(32)], pay, None)
+        last.add([f"text {i % 4}" for i in range(32)], pay, ["one"] * 32)
     texts, small = texts_of(0.4)
     for _ in range(4):
-        last.add(texts, np.array(small), None)
+        last.add(texts, np.array(small), ["one"] * 32)
     assert last.paid()[0].at_least < 0.5
     alone = told(texts, small, steps=4).paid()
     assert alone[0].at_least > 2
