@@ -8,6 +8,8 @@ import asyncio
 import functools
 import os
 import re
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -262,3 +264,30 @@ def test_one_that_would_wait_for_itself_is_told_so():
 
     with pytest.raises(RewardError, match="would wait for itself: await the other function there"):
         score(outer, **batch())
+
+
+def test_one_that_ends_the_process_ends_it_and_the_loop_goes_on():
+    async def ends(completions, **kwargs):
+        raise SystemExit(3)
+
+    with pytest.raises(SystemExit):
+        score(ends, **batch())
+    assert score(waits, **batch()).tolist() == [1.0, 1.0]
+
+
+def test_a_forked_process_ends_without_a_word(tmp_path):
+    script = tmp_path / "forks.py"
+    script.write_text(
+        "import os\n"
+        "from gaard.rewards import score\n"
+        "async def waits(completions, **kwargs):\n"
+        "    return [1.0]\n"
+        "batch = {'prompts': ['a'], 'completions': ['b'], 'completion_ids': [[1]], 'columns': {}}\n"
+        "score(waits, **batch)\n"
+        "child = os.fork()\n"
+        "if child:\n"
+        "    os.waitpid(child, 0)\n"
+        "print(score(waits, **batch).tolist())\n"
+    )
+    done = subprocess.run([sys.executable, script], capture_output=True, text=True, timeout=120)
+    assert (done.stdout, done.stderr) == ("[1.0]\n" * 2, "")
