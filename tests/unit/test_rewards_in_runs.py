@@ -167,6 +167,16 @@ def test_a_row_of_no_function_is_named_where_trl_leaves_it_out(tmp_path):
         tiny_trainer(tmp_path, reward=[of_task("math"), of_task("coding")], prompts=rows, max_steps=1).train()
 
 
+def test_a_function_that_logs_before_it_fails_is_blamed_for_its_completion(tmp_path):
+    def fails(completions, log_extra, log_metric, prompts, **_):
+        log_extra("length", [len(text) for text in completions])
+        log_metric("length", 1.0)
+        return [1 / (prompt != "w2") for prompt in prompts]
+
+    with pytest.raises(RewardError, match=r"'fails' raised ZeroDivisionError: .* on completion \d+ \(prompt 'w2'"):
+        tiny_trainer(tmp_path, reward=fails, prompts=["w1", "w2"], max_steps=1).train()
+
+
 # What is not there ----------------------------------------------------------------------------------------------------
 
 
@@ -176,7 +186,7 @@ def test_what_calls_tools_is_refused_in_clear_words(argument, tmp_path):
         GAATrainer(tiny_lm(), characters, GAAConfig(str(tmp_path)), ["w1"], **{argument: []})
 
 
-@pytest.mark.parametrize("column", ["trainer_state", "log_metric", "log_extra", "prompts"])
+@pytest.mark.parametrize("column", ["trainer_state", "log_metric", "log_extra", "prompts", "prompt_messages"])
 def test_a_column_with_a_keywords_name_is_refused(column, tmp_path):
     with pytest.raises(ConfigError, match=f"train_dataset has a column '{column}', a name that gaard gives to rewards"):
         tiny_trainer(tmp_path, prompts=[{"prompt": "w1", column: 1}])
