@@ -100,6 +100,13 @@ def test_turned_is_the_share_whose_advantage_a_fold_turns():
     assert Monitor().update(1, [0.5] * 8).figures["turned"] == 0
 
 
+@pytest.mark.parametrize(("height", "turned"), [(3.05, 0), (3.5, 1 / 16)])
+def test_a_fold_of_three_is_what_turns(height, turned):
+    """Pairs that are 1 from their mean, so that the scale is 1.4826, and one that is so many of these away."""
+    paid = [0.0, 2.0] * 7 + [0.0, 2 * 1.4826 * height]
+    assert Monitor().update(1, paid, groups=[i // 2 for i in range(16)]).figures["turned"] == turned
+
+
 def test_highest_and_lowest_are_those_of_the_run_so_far():
     monitor = Monitor()
     monitor.update(1, [0.0, 1.0, 1.0, 1.0])
@@ -126,6 +133,7 @@ def test_groups_that_are_paid_one_number_and_groups_of_one():
     figures = Monitor().update(1, [1.0, 1.0, 0.0, 1.0, 0.3], groups=[*"aabbc"]).figures
     assert figures["equal_groups"] == 0.5
     assert "equal_groups" not in Monitor().update(1, [1.0, 2.0], groups=[*"ab"]).figures
+    assert Monitor().update(1, [None, 0, 1, 1, 1, 1], groups=[*"aabbcc"]).figures["equal_groups"] == 1
 
 
 # Rules ----------------------------------------------------------------------------------------------------------------
@@ -162,6 +170,8 @@ def test_reward_and_true_reward_that_part():
     assert told(20, rewards=rising(0, 1), true_rewards=rising(0, 0.6)).alarms == []  # less than half is untrue
     assert rules_of(told(20, rewards=rising(0, 1), true_rewards=rising(0, 0.4))) == ["parted"]
     assert told(20, rewards=rising(0.5, 0.5), true_rewards=rising(1, 0)).alarms == []  # the reward has not risen
+    swinging = told(20, rewards=rising(0, 1), true_rewards=lambda step: [0.5 + 2 * (-1) ** step] * 8)
+    assert swinging.alarms == []  # the truth swings by more than the gap has risen
     noise = np.random.default_rng(0)
     assert told(40, rewards=lambda _: noise.normal(size=8), true_rewards=lambda _: noise.normal(size=8)).alarms == []
 
@@ -197,6 +207,19 @@ def test_a_detector_that_finds_more():
     assert told(6, rewards=PAID * 4, hacked=[False] * 32).alarms == []
     late = told(9, rewards=PAID * 4, hacked=lambda step: [None if step < 3 else step > 5] * 32)
     assert [(alarm.rule, alarm.step) for alarm in late.alarms] == [("hacks", 6)]  # of the steps that it was asked of
+
+
+@pytest.mark.parametrize(("late", "expected"), [(4, []), (5, ["hacks"])])
+def test_three_standard_errors_are_more(late, expected):
+    """0 of 64 against 8 of 64 are 2.9 standard errors, and against 10 of 64 are 3.3."""
+    found = told(4, rewards=PAID * 4, hacked=lambda step: np.arange(32) < (0 if step < 3 else late))
+    assert rules_of(found) == expected
+
+
+def test_a_step_of_few_texts_counts_for_few():
+    monitor = told(3, rewards=PAID * 4, hacked=[False] * 32)
+    monitor.update(4, PAID[:4], hacked=[True] * 4)
+    assert monitor.alarms == []  # 4 of the last 36
 
 
 def test_nothing_left_to_learn_from():
