@@ -1,5 +1,7 @@
 """What reward functions are told in a run, as in TRL, and what a run keeps of what they log."""
 
+import math
+
 import pytest
 import torch
 from test_trl_rewards import batch, characters, curriculum, of_task
@@ -115,6 +117,13 @@ def test_what_cannot_be_logged_is_refused(log, words, tmp_path):
 
     with pytest.raises(RewardError, match=words):
         tiny_trainer(tmp_path, reward=wrong, max_steps=1).train()
+
+
+def test_what_is_not_finite_is_logged_as_not_known():
+    log = RewardLog(3)
+    log.extra("a", [math.nan, -math.inf, {"b": torch.tensor([math.nan, 1.0])}])
+    log.metric("c", math.nan)
+    assert (log.columns, log.metrics) == ({"a": [None, None, {"b": [None, 1.0]}]}, {})
 
 
 def test_what_processes_log_is_joined_in_their_order(monkeypatch):

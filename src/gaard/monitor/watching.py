@@ -96,8 +96,7 @@ class Monitor:
             hacked: bool [B], what a detector says.
             completions: B texts.
             lengths: [B], in tokens; by default that of the texts, in words.
-            groups: B names, such as each one's prompt; texts of one name are compared with each other alone. None is
-                as if each text had a prompt of its own.
+            groups: B names, such as prompts; texts of one name are compared alone. None: each text has its own.
             entropy: Of the policy, in nats a token.
             kl: From the reference, in nats.
             truncated: Share of the completions that were cut off.
