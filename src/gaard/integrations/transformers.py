@@ -39,12 +39,16 @@ class GaardMonitor(TrainerCallback):
     Args:
         detector: Texts → whether each is a hack, if you know what one is; by default, in gaard's own trainer, that of
             the run.
-        true_reward: What was meant, called as the watched functions are, once a batch; by default, in gaard's own
-            trainer, that of the run.
+        true_reward: What was meant, on the scale of the reward; called as the watched functions are, once a batch. Not
+            async. By default, in gaard's own trainer, that of the run.
         rules: Names of those that may raise an alarm; by default all.
 
     Attributes:
         monitor: The :class:`gaard.monitor.Monitor` that is told.
+
+    Raises:
+        ConfigError: For a true reward that is async, or a rule that is not known; in training, for a true reward or a
+            detector that does not answer once a completion.
     """
 
     def __init__(
@@ -54,6 +58,8 @@ class GaardMonitor(TrainerCallback):
         true_reward: Callable[..., Sequence[float | None]] | None = None,
         rules: Iterable[str] | None = None,
     ):
+        if true_reward is not None and _is_async(true_reward):
+            raise ConfigError("true_reward is asynchronous: give a function that answers at once")
         self.monitor = Monitor(rules)
         self.detector, self.true_reward = detector, true_reward
         self._weights: list[float] = []
@@ -178,8 +184,11 @@ class GaardMonitor(TrainerCallback):
                 if np.isfinite(value):
                     log_metric(PREFIX + name, value)
         texts = [text_of(completion) for completion in kwargs["completions"]]
-        truths = [None] * len(texts) if self.true_reward is None else list(self.true_reward(**kwargs))
-        hacks = [None] * len(texts) if self.detector is None else list(self.detector(texts))
+        truths = hacks = [None] * len(texts)
+        if self.true_reward is not None:
+            truths = _one_each("true_reward", self.true_reward(**kwargs), texts, "one number a completion")
+        if self.detector is not None:
+            hacks = _one_each("detector", self.detector(texts), texts, "True or False for each text")
         ids = kwargs.get("completion_ids") or [text.split() for text in texts]
         prompts = [str(prompt) for prompt in kwargs["prompts"]]
         return Batch(list(zip(texts, prompts, [len(one) for one in ids], truths, hacks, strict=True)))
@@ -212,6 +221,13 @@ def text_of(completion: str | Sequence[Mapping[str, Any]]) -> str:
     contents = [message.get("content") for message in completion]
     parts = [part for content in contents for part in ([content] if isinstance(content, str) else content or [])]
     return " ".join(part if isinstance(part, str) else part.get("text") or "" for part in parts)
+
+
+def _one_each(field: str, answer: Iterable[Any], texts: Sequence[str], wanted: str) -> list[Any]:
+    answers = list(answer)
+    if len(answers) != len(texts):
+        raise ConfigError(f"{field} answered for {len(answers)} of {len(texts)} completions: give {wanted}")
+    return answers
 
 
 def _name(reward_func: Any) -> str:

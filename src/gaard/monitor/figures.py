@@ -36,8 +36,9 @@ def figures_of(
         figures["distinct"] = len(set(completions)) / len(completions)
         numbers = {"length": np.array([len(text.split()) for text in completions], dtype=float), **numbers}
     figures |= {name: float(np.nanmean(x)) for name, x in numbers.items() if not np.isnan(x).all()}
-    if {"reward", "true_reward"} <= figures.keys():
-        figures["reward_gap"] = figures["reward"] - figures["true_reward"]
+    gap = paid - numbers.get("true_reward", np.nan)
+    if not np.isnan(gap).all():
+        figures["reward_gap"] = float(np.nanmean(gap))
     return figures
 
 

@@ -68,10 +68,10 @@ class LastTexts:
         Args:
             texts: n completions.
             reward: float64 [n]; texts whose pay is NaN are left out.
-            groups: n names, such as prompts; None to compare all texts of the step.
+            groups: n names, such as prompts; None if they are not known, as if each text had one of its own.
         """
         kept = np.flatnonzero(~np.isnan(reward))[: self.window]
-        names = [None if groups is None else groups[i] for i in kept]
+        names = [i if groups is None else groups[i] for i in kept]
         self.steps.append(Step([frozenset(PIECE.findall(texts[i].casefold())) for i in kept], reward[kept], names))
         if sum(len(step.words) for step in self.first) < self.window:
             self.first.append(self.steps[-1])
