@@ -32,8 +32,8 @@ browser:         ## Chromium, where there is none: from Debian's packages, as ro
 	  echo "no Chromium and no way to install it here: the tests of the page will say so"
 
 # One thread a process: the models of the tests are so small that threads only get in each other's way.
-test: setup browser  ## every test, two at a time
-	OMP_NUM_THREADS=1 $(BIN)/python -m pytest --numprocesses 2 --dist worksteal
+test: setup browser  ## every test but those that install other trainers, two at a time
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest --numprocesses 2 --dist worksteal -m 'not trainers'
 
 lint: setup      ## style, types, and the one way of imports
 	$(BIN)/ruff check .
