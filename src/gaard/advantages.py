@@ -20,10 +20,11 @@ from gaard.method.advantages import generalized_advantages, token_rewards
 __all__ = ["dr_grpo", "fold_weights", "folded", "gae", "grpo", "per_token", "rloo"]
 
 Array = TypeVar("Array", Tensor, np.ndarray)
+THRESHOLD = 3.0  # of a fold, where none is set
 Groups = int | Iterable[Hashable] | Tensor | np.ndarray
 
 
-def folded(advantages: Array, threshold: float = 3.0, *, mask: Array | None = None) -> Array:
+def folded(advantages: Array, threshold: float = THRESHOLD, *, mask: Array | None = None) -> Array:
     """Turn advantages that stand out into their negative: method ``fold``.
 
     Args:
@@ -41,7 +42,7 @@ def folded(advantages: Array, threshold: float = 3.0, *, mask: Array | None = No
     given = _numbers(advantages, "advantages", mask, (1, 2))
     valid = torch.ones_like(given, dtype=torch.bool) if mask is None else _mask(mask, given)
     given = torch.where(valid, given, torch.zeros_like(given))
-    return _like(_folded(given, _threshold(threshold, "threshold"), valid), advantages)
+    return _like(_folded(given, checked_threshold(threshold, "threshold"), valid), advantages)
 
 
 def grpo(rewards: Array, groups: Groups, *, fold: float | None = None, eps: float = by_group.EPS) -> Array:
@@ -100,7 +101,7 @@ def rloo(rewards: Array, groups: Groups, *, fold: float | None = None) -> Array:
     return _like(_weights(given, numbers, fold) * by_group.left_out(given, numbers), rewards)
 
 
-def fold_weights(rewards: Array, groups: Groups, threshold: float = 3.0) -> Array:
+def fold_weights(rewards: Array, groups: Groups, threshold: float = THRESHOLD) -> Array:
     """What a trainer's own group advantages are multiplied by to fold them, before or after it scales them.
 
     ``fold_weights(rewards, groups) * grpo(rewards, groups)`` is ``grpo(rewards, groups, fold=3.0)``; so it is with
@@ -118,7 +119,7 @@ def fold_weights(rewards: Array, groups: Groups, threshold: float = 3.0) -> Arra
         ConfigError: As :func:`grpo` does.
     """
     given, numbers = _grouped(rewards, groups)
-    return _like(by_group.group_fold_weights(given, numbers, _threshold(threshold, "threshold")), rewards)
+    return _like(by_group.group_fold_weights(given, numbers, checked_threshold(threshold, "threshold")), rewards)
 
 
 def gae(values: Array, rewards: Array, mask: Array, *, gamma: float = 1.0, lam: float = 0.95) -> Array:
@@ -174,7 +175,7 @@ def _weights(rewards: Tensor, groups: Tensor, fold: float | None) -> Tensor:
     """Ones, unless there is to be a fold."""
     if fold is None:
         return torch.ones_like(rewards)
-    return by_group.group_fold_weights(rewards, groups, _threshold(fold, "fold"))
+    return by_group.group_fold_weights(rewards, groups, checked_threshold(fold, "fold"))
 
 
 def _grouped(rewards: Any, groups: Any) -> tuple[Tensor, Tensor]:
@@ -188,8 +189,7 @@ def _grouped(rewards: Any, groups: Any) -> tuple[Tensor, Tensor]:
     names = list(names)
     if len(names) != len(given):
         raise ConfigError(f"groups has {len(names)} names for {len(given)} rewards: give one a reward")
-    numbers: dict[Hashable, int] = {}
-    return given, torch.tensor([numbers.setdefault(name, len(numbers)) for name in names], device=given.device)
+    return given, torch.tensor(by_group.numbered(names), device=given.device)
 
 
 def _numbers(given: Any, field: str, mask: Any, dimensions: tuple[int, ...]) -> Tensor:
@@ -218,7 +218,19 @@ def _mask(mask: Any, of: Tensor) -> Tensor:
     return valid.to(of.device).bool()
 
 
-def _threshold(value: float, field: str) -> float:
+def checked_threshold(value: float, field: str) -> float:
+    """The threshold of a fold, once it is one.
+
+    Args:
+        value: In robust standard deviations.
+        field: Where it was given, for the message.
+
+    Returns:
+        It as a float.
+
+    Raises:
+        ConfigError: It is not a finite number above 0.
+    """
     if not 0 < value < float("inf"):
         raise ConfigError(f"{field} is {value}: give a number above 0, such as 3")
     return float(value)

@@ -21,10 +21,7 @@ gaard compare --help all lists every option. gaard scenarios and gaard arms list
 FAILED_RUNS = 1  # exit status
 STUDY_OPTIONS = ("arms", "seeds", "baseline", "jobs", "engine", "out")
 # What an arm says, what is for a single run, and --out by another name.
-NOT_OF_A_STUDY = (
-    *("method", "regularizers", "trained_reward", "accept_changed_rewards", "output_dir"),
-    *("push_to_hub", "hub_model_id", "hub_private_repo"),
-)
+NOT_OF_A_STUDY = ("method", "regularizers", "trained_reward", "accept_changed_rewards", "output_dir")
 
 
 def main(words: list[str]) -> int:
@@ -39,10 +36,12 @@ def main(words: list[str]) -> int:
     Raises:
         GaardError: For a mistake that can be mended.
     """
+    from gaard.training.identity import OF_HUB
+
     about = "Run arms × seeds; the same command goes on with an unfinished study."
     parser = plain_parser("compare", about, "[STUDY.yaml] [--OPTION VALUE ...]", EXAMPLES)
     _add_study(parser.add_argument_group("what is compared"))
-    add_settings(parser, asks_for_all(words), without=NOT_OF_A_STUDY)
+    add_settings(parser, asks_for_all(words), without=(*NOT_OF_A_STUDY, *OF_HUB))
     check_options(words, STUDY_OPTIONS, "compare")
     arguments = parser.parse_args(words)
     study, folder = _study_of_file(arguments) if arguments.study else _study_of_options(arguments)

@@ -8,7 +8,6 @@ from gaard.arguments import add_settings, asks_for_all, check_options, given_set
 from gaard.commands.terminal import show
 from gaard.errors import ConfigError
 
-MODEL = "model"  # the folder of the trained model, in that of the run
 SUMMARY = "train a model on a reward: one run, its measures, and the model"
 EXAMPLES = """examples:
   gaard train --scenario capped --output_dir runs/first
@@ -44,7 +43,7 @@ def main(words: list[str]) -> int:
     spec = RunSpec(**settings)
     trainer = build_trainer(spec)
     main = trainer.accelerator.is_main_process
-    folder, saved = Path(spec.output_dir), Path(spec.output_dir) / MODEL
+    folder, saved = Path(spec.output_dir), trainer.model_folder
     if spec.push_to_hub and main:
         from gaard.training.hub import make_repository
 

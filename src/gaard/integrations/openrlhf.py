@@ -13,9 +13,8 @@ from typing import Any
 
 import torch
 
-from gaard.advantages import fold_weights, folded
+from gaard.advantages import THRESHOLD, fold_weights, folded
 
-THRESHOLD = 3.0
 GROUPED = ("rloo", "reinforce_baseline", "dr_grpo", "group_norm")
 TRAINING = "openrlhf.cli.train_ppo_ray"
 

@@ -126,18 +126,15 @@ class GaardMonitor(TrainerCallback):
         self._batches.clear()
         if rows:
             texts, prompts, lengths, truths, hacks, paid = zip(*rows, strict=True)
-            report = self.monitor.update(
-                state.global_step,
+            self._tell(
+                state,
                 paid,
                 true_rewards=None if self.true_reward is None else truths,
                 hacked=None if self.detector is None else hacks,
                 completions=texts,
                 lengths=lengths,
                 groups=prompts,
-                **self._logged,
             )
-            self._logged.clear()
-            self._warn(report.alarms, state)
 
     def on_log(self, args: Any, state: Any, control: Any, logs: Mapping[str, Any] | None = None, **_: Any) -> None:
         """Keep what the trainer says of entropy and KL; where no function is watched, its means are all there is."""
@@ -154,16 +151,19 @@ class GaardMonitor(TrainerCallback):
         if self.true_reward is not None:
             batch = {"prompts": samples.prompts, "completion_ids": samples.completion_ids}
             truths = score(self.true_reward, completions=texts, columns=samples.columns, **batch)
-        report = self.monitor.update(
-            state.global_step,
+        self._tell(
+            state,
             samples.rewards,
             true_rewards=truths,
             hacked=hacks if self.detector is None else list(self.detector(texts)),
             completions=texts,
             lengths=[len(ids) for ids in samples.completion_ids],
             groups=samples.prompts,
-            **self._logged,
         )
+
+    def _tell(self, state: Any, rewards: Any, **columns: Any) -> None:
+        """Tell the monitor of a step's batch and of what was logged since the last, and warn of what is new."""
+        report = self.monitor.update(state.global_step, rewards, **(columns | self._logged))
         self._logged.clear()
         self._warn(report.alarms, state)
 
@@ -230,14 +230,19 @@ def _one_each(field: str, answer: Iterable[Any], texts: Sequence[str], wanted: s
     return answers
 
 
-def _name(reward_func: Any) -> str:
-    """The name that TRL gives the function in its logs."""
+def _inner(reward_func: Any) -> Any:
+    """The function inside of partial ones."""
     while isinstance(reward_func, functools.partial):
         reward_func = reward_func.func
+    return reward_func
+
+
+def _name(reward_func: Any) -> str:
+    """The name that TRL gives the function in its logs."""
+    reward_func = _inner(reward_func)
     return getattr(reward_func, "__name__", type(reward_func).__name__)
 
 
 def _is_async(reward_func: Any) -> bool:
-    while isinstance(reward_func, functools.partial):
-        reward_func = reward_func.func
+    reward_func = _inner(reward_func)
     return inspect.iscoroutinefunction(reward_func) or inspect.iscoroutinefunction(type(reward_func).__call__)

@@ -9,7 +9,7 @@ from typing import Any, TypeVar
 import torch
 from torch import Tensor
 
-from gaard.advantages import fold_weights
+from gaard.advantages import THRESHOLD, fold_weights
 from gaard.errors import ConfigError, suggest
 from gaard.messages import shortened
 from gaard.method.groups import neighbours
@@ -21,7 +21,7 @@ METHODS = ("fold", "none")
 HOOKS = ("_calculate_rewards", "_generate_and_score_completions")
 
 
-def safeguarded(trainer: type[Trainer], method: str = "fold", threshold: float = 3.0) -> type[Trainer]:
+def safeguarded(trainer: type[Trainer], method: str = "fold", threshold: float = THRESHOLD) -> type[Trainer]:
     """A trainer's class with a safeguard in it, to be used as the class itself is.
 
     Args:

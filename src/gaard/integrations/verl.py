@@ -13,11 +13,10 @@ import torch
 from torch import Tensor
 from verl.trainer.ppo import core_algos
 
-from gaard.advantages import fold_weights, folded
+from gaard.advantages import THRESHOLD, fold_weights, folded
 from gaard.errors import ConfigError
 from gaard.messages import shortened
 
-THRESHOLD = 3.0
 GAE_VARIABLE = "GAARD_FOLD_GAE"  # verl passes its settings to no estimator that a critic serves
 
 

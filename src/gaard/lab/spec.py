@@ -13,6 +13,7 @@ from gaard.regularizers import REGULARIZERS
 from gaard.reward_names import check_function_name, check_reward_name, names_function
 from gaard.settings import OF_RUNS, Options, check_keys
 from gaard.training.config import GAAConfig
+from gaard.training.identity import OF_HUB
 from gaard.training.prompt_files import check_prompts, read_prompts
 from gaard.training.trl_names import told_of_trl
 from gaard.yaml_files import read_mapping
@@ -92,7 +93,6 @@ CHOSEN: dict[str, Mapping[str, type[Options]]] = {
     "regularizers": REGULARIZERS,
 }
 TOGETHER = ("batch_size", "num_mini_batches")  # one of them may be the scenario's
-OF_HUB = ("push_to_hub", "hub_model_id", "hub_private_repo")
 ASKED_ONCE = ("overwrite", "accept_changed_rewards", *OF_HUB)  # of a folder that is there, or of the hub
 
 

@@ -10,9 +10,9 @@ from typing import Any
 from gaard.errors import ConfigError
 from gaard.lab.arms import OF_ARMS, UNTRAINED, Arm, find_arms
 from gaard.lab.catalogue import check_scenario_name
-from gaard.lab.spec import OF_HUB, RunSpec, check_given, check_settings, layered
+from gaard.lab.spec import RunSpec, check_given, check_settings, layered
 from gaard.settings import check_keys, suggest
-from gaard.training.identity import determining_settings
+from gaard.training.identity import OF_HUB, determining_settings
 from gaard.yaml_files import read_mapping
 
 KEYS = ("summary", "scenarios", "arms", "seeds", "baseline", "settings")

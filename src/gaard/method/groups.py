@@ -1,11 +1,26 @@
 """Advantages without a critic: each completion against the others of its prompt (G13), and their fold (G14)."""
 
+from collections.abc import Hashable, Iterable
+
 import torch
 from torch import Tensor
 
 from gaard.method.advantages import turning_weights
 
 EPS = 1e-4  # beside a group's deviation, as in TRL
+
+
+def numbered(names: Iterable[Hashable]) -> list[int]:
+    """The same number for the same name.
+
+    Args:
+        names: B names of groups, such as prompts.
+
+    Returns:
+        B numbers, from 0 on, in the order in which names come first.
+    """
+    numbers: dict[Hashable, int] = {}
+    return [numbers.setdefault(name, len(numbers)) for name in names]
 
 
 def neighbours(rewards: Tensor, size: int) -> Tensor:

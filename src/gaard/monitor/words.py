@@ -10,6 +10,8 @@ from typing import NamedTuple
 
 import numpy as np
 
+from gaard.method.groups import numbered
+
 WINDOW = 512  # texts; whole steps, so that it may be up to a step more
 LEAST = 5  # texts that must have a word, and that must lack it
 FREEDOM = 20  # degrees of freedom below which nothing is said
@@ -119,8 +121,7 @@ def _compared(steps: Iterable[Step], words: Sequence[str]) -> tuple[np.ndarray, 
     names = [(number, name) for number, step in enumerate(steps) for name in step.group]
     sizes = Counter(names)
     alone = float(np.median([sizes[name] for name in names])) < 2
-    numbers: dict[Hashable, int] = {}
-    cell = np.array([numbers.setdefault(name[0] if alone else name, len(numbers)) for name in names])
+    cell = np.array(numbered(name[0] if alone else name for name in names))
     return has, np.concatenate([step.reward for step in steps]), cell, alone
 
 

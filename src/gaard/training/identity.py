@@ -20,13 +20,13 @@ if TYPE_CHECKING:  # a typo in a study should not wait for torch
 # Settings that a run's results do not depend on, or that stand in its record by their content: of model, rewards and
 # prompts it is not the names that count.
 HOW_IT_RUNS = (
-    "output_dir overwrite accept_changed_rewards report_to save_steps save_total_limit save_only_model progress "
-    "push_to_hub hub_model_id hub_private_repo"
+    "output_dir overwrite accept_changed_rewards report_to save_steps save_total_limit save_only_model progress"
 )
 BY_CONTENT = (
     "model prompts scenario reward_funcs reward_weights honeypot true_reward_funcs hack_detector judge_reward_funcs"
 )
-NOT_IDENTITY = frozenset((*HOW_IT_RUNS.split(), *BY_CONTENT.split()))
+OF_HUB = ("push_to_hub", "hub_model_id", "hub_private_repo")  # where the model goes afterwards
+NOT_IDENTITY = frozenset((*HOW_IT_RUNS.split(), *BY_CONTENT.split(), *OF_HUB))
 DETERMINING = ("algorithm", "model_sha256", "model_setup", "rewards", "prompts")
 
 

@@ -44,6 +44,11 @@ class Outcome:
     _record: dict[str, Any] | None = None
     _measured: tuple[int, dict[str, float]] = (0, {})  # at which step, and what
 
+    @property
+    def model_folder(self) -> Path:
+        """Where the trained model goes in the run's folder."""
+        return Path(self.args.output_dir) / runlog.MODEL
+
     def evaluate(self, completions: int | None = None) -> dict[str, float]:
         """Measure the policy as it is now on fresh completions.
 
@@ -123,9 +128,8 @@ class Outcome:
             HubError: If the hub does not take it. The model is whole in its folder then, and the message says how to
                 upload it later.
         """
-        folder = Path(self.args.output_dir) / runlog.MODEL
-        self.save_model(folder)
-        return self.upload_saved(folder, repo_id, private=private, token=token)
+        self.save_model(self.model_folder)
+        return self.upload_saved(self.model_folder, repo_id, private=private, token=token)
 
     def upload_saved(self, folder: Path, repo_id: str, *, private: bool | None = None, token: str | None = None) -> str:
         """The second half of :meth:`push_to_hub`, for a model that is saved already; on one process.
