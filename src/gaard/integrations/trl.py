@@ -12,6 +12,7 @@ from torch import Tensor
 from gaard.advantages import fold_weights
 from gaard.errors import ConfigError, suggest
 from gaard.messages import shortened
+from gaard.method.advantages import weighed
 from gaard.method.groups import neighbours
 
 __all__ = ["safeguarded"]
@@ -126,5 +127,4 @@ def _share(weights: Tensor, advantages: Tensor, trainer: Any) -> Tensor:
 
 def _folded(advantages: Tensor, weights: Tensor) -> Tensor:
     """Advantages [B] or [B, T] by weights [B]; what pushes a completion away already is left."""
-    by_row = weights.to(advantages.dtype).reshape(-1, *[1] * (advantages.ndim - 1))
-    return torch.where(advantages > 0, advantages * by_row, advantages)
+    return weighed(advantages, weights.reshape(-1, *[1] * (advantages.ndim - 1)))
