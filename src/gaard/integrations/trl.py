@@ -71,7 +71,7 @@ class FoldMixin:
         weights = self._gaard_weights()
         output["advantages"] = _folded(output["advantages"], _share(weights, output["advantages"], self))
         mode = "train" if self.model.training else "eval"  # type: ignore[attr-defined]
-        self._metrics[mode]["gaard/turned"].append((weights < 0).double().mean().item())  # type: ignore[attr-defined]
+        self._metrics[mode]["gaard/turned"].append((weights < 0).float().mean().item())  # type: ignore[attr-defined]
         return output
 
     def _gaard_weights(self) -> Tensor:
