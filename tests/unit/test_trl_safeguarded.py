@@ -106,6 +106,9 @@ def test_the_share_that_was_turned_is_logged():
     trainer = standin(HACK + [0.5] * 8)
     trainer._generate_and_score_completions([])
     assert trainer._metrics == {"train": {"gaard/turned": [1 / 16]}, "eval": {}}
+    lessened = standin(HACK + [0.5] * 8, threshold=4.7)
+    assert 0 < lessened._generate_and_score_completions([])["advantages"][7] < 1
+    assert lessened._metrics["train"]["gaard/turned"] == [0.0]
 
 
 def test_advantages_of_tokens_are_weighed_by_their_completion():
