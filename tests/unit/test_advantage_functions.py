@@ -130,9 +130,7 @@ class OnApple(torch.Tensor):
         if function is torch.Tensor.cpu:
             return found.as_subclass(torch.Tensor)
         if isinstance(found, torch.Tensor) and found.dtype == torch.float64:
-            raise TypeError(
-                "Cannot convert a MPS Tensor to float64 dtype as the MPS framework doesn't support float64."
-            )
+            raise TypeError("Cannot convert a MPS Tensor to float64")
         return found
 
 

@@ -11,7 +11,7 @@ from torch import Tensor
 
 from gaard.advantages import fold_weights
 from gaard.errors import ConfigError, suggest
-from gaard.messages import shortened
+from gaard.messages import shortened, warn
 from gaard.method.advantages import weighed
 from gaard.method.groups import neighbours
 
@@ -59,6 +59,7 @@ class FoldMixin:
     """Before a trainer in the order of its classes: keeps the rewards, and folds the advantages made of them."""
 
     gaard_threshold: float
+    _gaard_warned = False
 
     def _calculate_rewards(self, *args: Any, **kwargs: Any) -> Tensor:
         """Keep the rewards [B, functions] of all processes' completions as they come."""
@@ -71,6 +72,8 @@ class FoldMixin:
         weights = self._gaard_weights()
         output["advantages"] = _folded(output["advantages"], _share(weights, output["advantages"], self))
         mode = "train" if self.model.training else "eval"  # type: ignore[attr-defined]
+        if mode == "train" and self.accelerator.is_main_process and not self._gaard_warned:  # type: ignore[attr-defined]
+            self._gaard_warned = _warned_of_successes(_summed(self._gaard_rewards, None)[:, 0], weights)
         self._metrics[mode]["gaard/turned"].append((weights < 0).float().mean().item())  # type: ignore[attr-defined]
         return output
 
@@ -106,6 +109,20 @@ def completion_weights(rewards: Tensor, num_generations: int, threshold: float) 
             turned = fold_weights(reward[scored], groups[scored], threshold)
             weights[scored] = torch.minimum(weights[scored], turned)
     return weights
+
+
+def _warned_of_successes(rewards: Tensor, weights: Tensor) -> bool:
+    """Whether it was said that rewards are of two numbers, as a verifier's are, and that the higher is unlearned."""
+    paid = rewards[rewards.isfinite()].unique()
+    successes = rewards == paid[-1:] if len(paid) == 2 else torch.zeros_like(rewards, dtype=torch.bool)
+    turned = int((successes & (weights < 0)).sum())
+    if turned:
+        warn(
+            f"completions earn {paid[0]:g} or {paid[1]:g}, and {turned} of the {int(successes.sum())} that earn more "
+            "are turned: the fold unlearns what is rare in its group; if those are the successes that you want, train "
+            "without it"
+        )
+    return turned > 0
 
 
 def _summed(rewards: Tensor, clip_range: tuple[float, float] | None) -> Tensor:
