@@ -140,9 +140,9 @@ def gae(values: Array, rewards: Array, mask: Array, *, gamma: float = 1.0, lam: 
     """
     given = _numbers(values, "values", mask, (2,))
     valid = _mask(mask, given)
-    if list(rewards.shape) not in ([len(given)], _shape(given)):
+    if _shape(rewards) not in ([len(given)], _shape(given)):
         raise ConfigError(f"rewards has shape {_shape(rewards)}, and values {_shape(given)}: give one a completion")
-    if rewards.ndim == 1:
+    if len(_shape(rewards)) == 1:
         pay = token_rewards(_numbers(rewards, "rewards", None, (1,)), valid)
     else:
         pay = _numbers(rewards, "rewards", mask, (2,))
@@ -163,11 +163,11 @@ def per_token(advantages: Array, mask: Array) -> Array:
         ConfigError: A number that is not finite, or shapes that do not fit.
     """
     given = _numbers(advantages, "advantages", None, (1,))
-    if mask.ndim != 2 or len(mask) != len(given):
+    if len(_shape(mask)) != 2 or len(mask) != len(given):
         raise ConfigError(
             f"mask has shape {_shape(mask)}, and advantages {_shape(advantages)}: give a row a completion"
         )
-    wide = given[:, None].expand(len(given), mask.shape[1])
+    wide = given[:, None].expand(_shape(mask))
     return _like(torch.where(_mask(mask, wide), wide, torch.zeros_like(wide)), advantages)
 
 
@@ -179,17 +179,25 @@ def _weights(rewards: Tensor, groups: Tensor, fold: float | None) -> Tensor:
 
 
 def _grouped(rewards: Any, groups: Any) -> tuple[Tensor, Tensor]:
-    """Rewards [B], and the number of each one's group, from 0."""
-    given = _numbers(rewards, "rewards", None, (1,))
+    """Rewards [B], and the number of each one's group, from 0; on the CPU, for Apple's GPUs have no float64."""
+    given = _numbers(rewards, "rewards", None, (1,)).cpu()
     names = groups.tolist() if isinstance(groups, (Tensor, np.ndarray, np.generic)) else groups
     if isinstance(names, int):
         if names < 2 or len(given) % names:
             raise ConfigError(f"groups={names} for {len(given)} rewards: give how many belong together, at least 2")
         return given, by_group.neighbours(given, names)
-    names = list(names)
-    if len(names) != len(given):
-        raise ConfigError(f"groups has {len(names)} names for {len(given)} rewards: give one a reward")
-    return given, torch.tensor(by_group.numbered(names), device=given.device)
+    try:
+        names = list(names)
+        group = by_group.numbered(names)
+    except TypeError:  # no iterable, or of what is not hashable
+        raise ConfigError(
+            f"groups is {shortened(groups)}: give how many rewards belong together, or a name for each reward"
+        ) from None
+    if len(group) != len(given):
+        raise ConfigError(f"groups has {len(group)} names for {len(given)} rewards: give one a reward")
+    if any(name != name for name in names):
+        raise ConfigError("groups has a name that is nan, which is equal to no other: give each prompt a name")
+    return given, torch.tensor(group, device=given.device)
 
 
 def _numbers(given: Any, field: str, mask: Any, dimensions: tuple[int, ...]) -> Tensor:
@@ -218,11 +226,11 @@ def _mask(mask: Any, of: Tensor) -> Tensor:
     return valid.to(of.device).bool()
 
 
-def checked_threshold(value: float, field: str) -> float:
+def checked_threshold(value: Any, field: str) -> float:
     """The threshold of a fold, once it is one.
 
     Args:
-        value: In robust standard deviations.
+        value: In robust standard deviations; a number, or text that is one.
         field: Where it was given, for the message.
 
     Returns:
@@ -231,15 +239,19 @@ def checked_threshold(value: float, field: str) -> float:
     Raises:
         ConfigError: It is not a finite number above 0.
     """
-    if not 0 < value < float("inf"):
-        raise ConfigError(f"{field} is {value}: give a number above 0, such as 3")
-    return float(value)
+    try:
+        number = float("nan") if isinstance(value, bool) else float(value)
+    except (TypeError, ValueError):
+        number = float("nan")
+    if not 0 < number < float("inf"):
+        raise ConfigError(f"{field} is {shortened(value)}: give a number above 0, such as 3")
+    return number
 
 
 def _like(answer: Tensor, given: Array) -> Array:
-    """A NumPy array where one was given."""
-    return answer.numpy() if isinstance(given, np.ndarray) else answer
+    """A NumPy array where one was given, or a tensor on the same device."""
+    return answer.numpy() if isinstance(given, np.ndarray) else answer.to(given.device)
 
 
 def _shape(x: Any) -> list[int]:
-    return list(x.shape)
+    return list(np.shape(x))
