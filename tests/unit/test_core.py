@@ -143,6 +143,23 @@ def test_the_overview_needs_no_extra(words):
         assert "did you mean 'train'?" in done.stderr
 
 
+@pytest.mark.parametrize(
+    ("missing", "told"),
+    [
+        (BROUGHT, "every command needs"),
+        (["plotly", "pyarrow"], "compare, report and coefficients need"),
+    ],
+)
+def test_the_overview_says_what_is_missing(missing, told):
+    done = run("from gaard import cli\nsys.exit(cli.main(['--help']))", missing)
+    assert done.returncode == 0, done.stderr
+    assert f"\n{told} packages that are not installed: pip install 'gaard[lab]'\n" in done.stdout
+
+
+def test_the_overview_says_nothing_of_extras_where_all_is_there():
+    assert "not installed" not in run("from gaard import cli\nsys.exit(cli.main(['--help']))").stdout
+
+
 IMPORTS = {
     "from gaard import GAATrainer": "gaard.GAATrainer needs .* 'gaard\\[train\\]'",
     "from gaard import GAAConfig": "gaard.GAAConfig needs .* 'gaard\\[train\\]'",
