@@ -3,10 +3,10 @@ PYTHON ?= python3
 BIN := .venv/bin
 READY := .venv/.ready
 
-.PHONY: help setup browser demo results docs bench test lint format clean
+.PHONY: help setup browser demo results docs bench test wheel-test dist lint format clean
 
 help:            ## this list
-	@sed -n 's/^\([a-z]*\):.*## /\1\t/p' $(MAKEFILE_LIST) | expand -t 10
+	@sed -n 's/^\([a-z-]*\):.*## /\1\t/p' $(MAKEFILE_LIST) | expand -t 12
 
 setup: $(READY)  ## .venv with gaard and the tools of its developers
 
@@ -32,8 +32,16 @@ browser:         ## Chromium, where there is none: from Debian's packages, as ro
 	  echo "no Chromium and no way to install it here: the tests of the page will say so"
 
 # One thread a process: the models of the tests are so small that threads only get in each other's way.
-test: setup browser  ## every test, two at a time
-	OMP_NUM_THREADS=1 $(BIN)/python -m pytest --numprocesses 2 --dist worksteal
+test: setup browser  ## every test but those that install other trainers, two at a time
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest --numprocesses 2 --dist worksteal -m 'not trainers'
+
+# Several Pythons under pyenv: PYENV_VERSION=3.11.7:3.12.1:3.13.0 make wheel-test
+PYTHONS ?= 3.11 3.12 3.13
+wheel-test: setup  ## the wheel in clean environments, the core alone and all of it; PYTHONS="3.12" for one
+	$(BIN)/python scripts/wheel_test.py $(PYTHONS)
+
+dist: setup      ## wheel and sdist, in dist/
+	$(BIN)/python -m hatchling build --clean
 
 lint: setup      ## style, types, and the one way of imports
 	$(BIN)/ruff check .

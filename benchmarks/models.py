@@ -15,7 +15,13 @@ from gaard.models.loading import load_model_and_tokenizer
 from gaard.training import collect
 
 POCKET, SHAPE, SMOLLM2 = "pocket", "GPT-2-small shape", "SmolLM2-135M"
-METHODS = {"gaa": {"name": "gaa", "reading": "text"}, "expected": {"name": "gaa", "reading": "expected"}}
+GENERATIONS = 8  # of a prompt, for group advantages; TRL's default
+WAYS: dict[str, dict[str, Any]] = {
+    "ppo": {"method": "ppo"},
+    "gaa": {"method": {"name": "gaa", "reading": "text"}},
+    "expected": {"method": {"name": "gaa", "reading": "expected"}},
+    "grpo": {"method": "ppo", "advantages": {"name": "grpo", "num_generations": GENERATIONS}},
+}
 
 
 def load(model: str) -> tuple[PreTrainedModel, PreTrainedTokenizerBase]:
@@ -56,7 +62,7 @@ def trainer(model: str, way: str) -> GAATrainer:
 
     Args:
         model: One of the names above.
-        way: A method's name, or one of ``METHODS``.
+        way: One of ``WAYS``.
 
     Returns:
         The trainer.
@@ -67,7 +73,6 @@ def trainer(model: str, way: str) -> GAATrainer:
 def trainer_of(lm: PreTrainedModel, tokenizer: PreTrainedTokenizerBase, way: str, **options: Any) -> GAATrainer:
     """As :func:`trainer`, of a loaded model, with further settings of ``GAAConfig``."""
     settings: dict[str, Any] = dict(
-        method=METHODS.get(way, way),
         batch_size=BATCH,
         max_completion_length=TOKENS,
         num_ppo_epochs=EPOCHS,
@@ -83,8 +88,11 @@ def trainer_of(lm: PreTrainedModel, tokenizer: PreTrainedTokenizerBase, way: str
         cpu_kernels=not ON_GPU,
         progress=False,
     )
-    args = GAAConfig(output_dir=scratch(), **(settings | options))
-    return GAATrainer(lm, trivial_reward, args, [PROMPT], processing_class=tokenizer)
+    args = GAAConfig(output_dir=scratch(), **(settings | WAYS[way] | options))
+    made = GAATrainer(lm, trivial_reward, args, [PROMPT], processing_class=tokenizer)
+    if (way == "grpo") != (made.policy.value_head is None):
+        raise SystemExit(f"{way} has {'no' if made.policy.value_head is None else 'a'} critic: not what its name says")
+    return made
 
 
 def greedy_looks(action: Callable[[], Any]) -> int:

@@ -28,7 +28,7 @@ def main(way: str, model: str, batch: str, tokens: str, vocabulary: str, out: st
     """Measure, and write the JSON.
 
     Args:
-        way: ``gaard-gaa``, ``gaard-ppo``, ``plain-gaa`` or ``plain-ppo``.
+        way: ``gaard-`` and one of ``models.WAYS``, ``plain-gaa`` or ``plain-ppo``.
         model: As in :mod:`benchmarks.models`.
         batch: Completions a step; of gaard's ways alone, as the next two.
         tokens: Of a completion.

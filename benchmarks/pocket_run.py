@@ -7,7 +7,7 @@ from pathlib import Path
 
 import torch
 
-from benchmarks.models import METHODS, check_named, greedy_looks, scratch
+from benchmarks.models import WAYS, check_named, greedy_looks, scratch
 from gaard.lab.scenarios import with_scenario
 from gaard.lab.spec import RunSpec, build_trainer
 
@@ -20,13 +20,13 @@ def main(threads: str, method: str, out: str) -> None:
 
     Args:
         threads: Of this process.
-        method: A method's name, or one of ``METHODS``.
+        method: One of ``WAYS``.
         out: Path of the JSON.
     """
     torch.set_num_threads(int(threads))
     options = {
         "scenario": "capped",
-        "method": METHODS.get(method, method),
+        **WAYS[method],
         "max_steps": STEPS,
         "save_steps": 10**6,
         "progress": False,

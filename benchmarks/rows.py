@@ -166,6 +166,20 @@ def memory() -> Iterator[Figure]:
     yield from figures()
 
 
+def critic_free() -> Iterator[Figure]:
+    """Seconds of a step with group advantages, against one with a critic, and against TRL's GRPO."""
+    for model, rounds in ((SMOLLM2, ROUNDS), (SHAPE, 2 * ROUNDS), (POCKET, 30)):
+        trainers = {way: models.trainer(model, way) for way in ("grpo", "ppo")}
+        seconds = turns({way: trainer.training_step for way, trainer in trainers.items()}, rounds)
+        ratios = [without / ppo for without, ppo in zip(seconds["grpo"], seconds["ppo"], strict=True)]
+        yield Figure("critic_free, step over that of PPO", model, statistics.median(ratios), 0.85)
+    folder = models.saved(SHAPE)
+    runs = [(in_process("benchmarks.trl_grpo", folder), one_step("gaard-grpo")) for _ in range(2)]
+    theirs, ours = ({key: min(run[whose][key] for run in runs) for key in ("seconds", "peak")} for whose in (0, 1))
+    yield Figure("critic_free, TRL 1.16, GRPO step over ours", SHAPE, theirs["seconds"] / ours["seconds"], 1.5, True)
+    yield Figure("critic_free, peak memory, TRL over gaard", SHAPE, theirs["peak"] / ours["peak"])
+
+
 def one_step(way: str, batch: int = BATCH, tokens: int = TOKENS, vocabulary: int | str = "") -> dict[str, float]:
     """Seconds and peak memory of a step, in a process of its own."""
     return in_process("benchmarks.one_step", way, SHAPE, str(batch), str(tokens), str(vocabulary))
@@ -217,6 +231,6 @@ ROWS: dict[str, Row] = {
     row.__name__: row
     for row in (
         *(gaa_over_ppo, branch_over_naive, step_over_roofline, sampling_over_hf_generate, peer_over_gaard),
-        *(growth, pocket, trl_fold, memory),
+        *(growth, pocket, trl_fold, critic_free, memory),
     )
 }

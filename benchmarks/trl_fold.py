@@ -1,22 +1,18 @@
 """What gaard's fold adds to a step of TRL's GRPO: one trainer, of whose rollouts every second is folded."""
 
 import statistics
-import tempfile
 import time
 from collections.abc import Iterator
-from pathlib import Path
 from typing import Any
 
-from datasets import Dataset
-from transformers import PrinterCallback
-from trl import GRPOConfig, GRPOTrainer
+from trl import GRPOTrainer
 
-from benchmarks.measuring import BATCH, EPOCHS, MINIBATCHES, ON_GPU, PROMPT, TEMPERATURE, TOKENS, Figure
-from benchmarks.models import POCKET, load, trivial_reward
+from benchmarks import trl_grpo
+from benchmarks.measuring import Figure
+from benchmarks.models import POCKET, saved
 from gaard.integrations.trl import safeguarded
 
 PAIRS = 40  # of a rollout without the fold and one with it
-UPDATES = EPOCHS * MINIBATCHES
 
 
 class Alternating(safeguarded(GRPOTrainer)):
@@ -68,28 +64,4 @@ def trl_fold() -> Iterator[Figure]:
 
 def alternating(rollouts: int) -> Alternating:
     """A trainer of the pocket model, whose step is the shortest and so the worst case."""
-    folder = tempfile.mkdtemp()
-    for part in load(POCKET):
-        part.save_pretrained(Path(folder) / "model")
-    config = GRPOConfig(
-        output_dir=folder,
-        max_steps=rollouts * UPDATES,
-        generation_batch_size=BATCH,
-        per_device_train_batch_size=BATCH // MINIBATCHES,
-        num_iterations=EPOCHS,
-        max_completion_length=TOKENS,
-        temperature=TEMPERATURE,
-        learning_rate=1e-6,
-        logging_steps=rollouts * UPDATES,
-        save_strategy="no",
-        report_to="none",
-        disable_tqdm=True,
-        gradient_checkpointing=False,
-        bf16=ON_GPU,
-        use_cpu=not ON_GPU,
-    )
-    prompts = Dataset.from_dict({"prompt": [PROMPT] * BATCH})
-    model = str(Path(folder) / "model")
-    trainer = Alternating(model=model, reward_funcs=trivial_reward, args=config, train_dataset=prompts)
-    trainer.remove_callback(PrinterCallback)
-    return trainer
+    return trl_grpo.trainer(Alternating, saved(POCKET), rollouts)

@@ -55,6 +55,7 @@ TABLES: dict[str, Table] = {
     "outcomes-expected": partial(expected.outcomes, expected.MAIN),
     "honeypots-again": partial(expected.outcomes, expected.HONEYPOTS_AGAIN),
     "smollm2-again": partial(expected.outcomes, expected.LARGER, (*expected.FIGURES, "seconds_per_step")),
+    "smollm2-strength": partial(expected.outcomes, "28-smollm2-strength"),
     "controls": partial(expected.outcomes, "20-controls"),
     "trusted-judge": partial(expected.outcomes, "24-trusted-judge"),
     "sizes-again": partial(expected.outcomes, "23-sizes-again"),

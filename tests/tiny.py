@@ -106,6 +106,7 @@ def tiny_trainer(
     judge: Any = None,
     prompts: Any = None,
     dtype=torch.float32,
+    callbacks: Any = (),
     **options,
 ):
     """A trainer of a tiny GPT-2 over 37 words, whose steps take milliseconds."""
@@ -129,4 +130,5 @@ def tiny_trainer(
     args = GAAConfig(output_dir=str(folder), **(settings | options))
     prompts = ["w1 w2", "w3", "w4 w5 w6 w7"] if prompts is None else prompts
     tokenizer = word_tokenizer(WORDS)
-    return GAATrainer(lm, reward, args, prompts, processing_class=tokenizer, judge_reward_funcs=judge)
+    parts = {"processing_class": tokenizer, "judge_reward_funcs": judge, "callbacks": callbacks}
+    return GAATrainer(lm, reward, args, prompts, **parts)

@@ -20,10 +20,11 @@ from gaard.method.advantages import generalized_advantages, token_rewards
 __all__ = ["dr_grpo", "fold_weights", "folded", "gae", "grpo", "per_token", "rloo"]
 
 Array = TypeVar("Array", Tensor, np.ndarray)
+THRESHOLD = 3.0  # of a fold, where none is set
 Groups = int | Iterable[Hashable] | Tensor | np.ndarray
 
 
-def folded(advantages: Array, threshold: float = 3.0, *, mask: Array | None = None) -> Array:
+def folded(advantages: Array, threshold: float = THRESHOLD, *, mask: Array | None = None) -> Array:
     """Turn advantages that stand out into their negative: method ``fold``.
 
     Args:
@@ -41,7 +42,7 @@ def folded(advantages: Array, threshold: float = 3.0, *, mask: Array | None = No
     given = _numbers(advantages, "advantages", mask, (1, 2))
     valid = torch.ones_like(given, dtype=torch.bool) if mask is None else _mask(mask, given)
     given = torch.where(valid, given, torch.zeros_like(given))
-    return _like(_folded(given, _threshold(threshold, "threshold"), valid), advantages)
+    return _like(_folded(given, checked_threshold(threshold, "threshold"), valid), advantages)
 
 
 def grpo(rewards: Array, groups: Groups, *, fold: float | None = None, eps: float = by_group.EPS) -> Array:
@@ -100,7 +101,7 @@ def rloo(rewards: Array, groups: Groups, *, fold: float | None = None) -> Array:
     return _like(_weights(given, numbers, fold) * by_group.left_out(given, numbers), rewards)
 
 
-def fold_weights(rewards: Array, groups: Groups, threshold: float = 3.0) -> Array:
+def fold_weights(rewards: Array, groups: Groups, threshold: float = THRESHOLD) -> Array:
     """What a trainer's own group advantages are multiplied by to fold them, before or after it scales them.
 
     ``fold_weights(rewards, groups) * grpo(rewards, groups)`` is ``grpo(rewards, groups, fold=3.0)``; so it is with
@@ -118,7 +119,7 @@ def fold_weights(rewards: Array, groups: Groups, threshold: float = 3.0) -> Arra
         ConfigError: As :func:`grpo` does.
     """
     given, numbers = _grouped(rewards, groups)
-    return _like(by_group.group_fold_weights(given, numbers, _threshold(threshold, "threshold")), rewards)
+    return _like(by_group.group_fold_weights(given, numbers, checked_threshold(threshold, "threshold")), rewards)
 
 
 def gae(values: Array, rewards: Array, mask: Array, *, gamma: float = 1.0, lam: float = 0.95) -> Array:
@@ -139,9 +140,9 @@ def gae(values: Array, rewards: Array, mask: Array, *, gamma: float = 1.0, lam: 
     """
     given = _numbers(values, "values", mask, (2,))
     valid = _mask(mask, given)
-    if list(rewards.shape) not in ([len(given)], _shape(given)):
+    if _shape(rewards) not in ([len(given)], _shape(given)):
         raise ConfigError(f"rewards has shape {_shape(rewards)}, and values {_shape(given)}: give one a completion")
-    if rewards.ndim == 1:
+    if len(_shape(rewards)) == 1:
         pay = token_rewards(_numbers(rewards, "rewards", None, (1,)), valid)
     else:
         pay = _numbers(rewards, "rewards", mask, (2,))
@@ -162,11 +163,11 @@ def per_token(advantages: Array, mask: Array) -> Array:
         ConfigError: A number that is not finite, or shapes that do not fit.
     """
     given = _numbers(advantages, "advantages", None, (1,))
-    if mask.ndim != 2 or len(mask) != len(given):
+    if len(_shape(mask)) != 2 or len(mask) != len(given):
         raise ConfigError(
             f"mask has shape {_shape(mask)}, and advantages {_shape(advantages)}: give a row a completion"
         )
-    wide = given[:, None].expand(len(given), mask.shape[1])
+    wide = given[:, None].expand(_shape(mask))
     return _like(torch.where(_mask(mask, wide), wide, torch.zeros_like(wide)), advantages)
 
 
@@ -174,22 +175,29 @@ def _weights(rewards: Tensor, groups: Tensor, fold: float | None) -> Tensor:
     """Ones, unless there is to be a fold."""
     if fold is None:
         return torch.ones_like(rewards)
-    return by_group.group_fold_weights(rewards, groups, _threshold(fold, "fold"))
+    return by_group.group_fold_weights(rewards, groups, checked_threshold(fold, "fold"))
 
 
 def _grouped(rewards: Any, groups: Any) -> tuple[Tensor, Tensor]:
-    """Rewards [B], and the number of each one's group, from 0."""
-    given = _numbers(rewards, "rewards", None, (1,))
+    """Rewards [B], and the number of each one's group, from 0; on the CPU, for Apple's GPUs have no float64."""
+    given = _numbers(rewards, "rewards", None, (1,)).cpu()
     names = groups.tolist() if isinstance(groups, (Tensor, np.ndarray, np.generic)) else groups
     if isinstance(names, int):
         if names < 2 or len(given) % names:
             raise ConfigError(f"groups={names} for {len(given)} rewards: give how many belong together, at least 2")
         return given, by_group.neighbours(given, names)
-    names = list(names)
-    if len(names) != len(given):
-        raise ConfigError(f"groups has {len(names)} names for {len(given)} rewards: give one a reward")
-    numbers: dict[Hashable, int] = {}
-    return given, torch.tensor([numbers.setdefault(name, len(numbers)) for name in names], device=given.device)
+    try:
+        names = list(names)
+        group = by_group.numbered(names)
+    except TypeError:  # no iterable, or of what is not hashable
+        raise ConfigError(
+            f"groups is {shortened(groups)}: give how many rewards belong together, or a name for each reward"
+        ) from None
+    if len(group) != len(given):
+        raise ConfigError(f"groups has {len(group)} names for {len(given)} rewards: give one a reward")
+    if any(name != name for name in names):
+        raise ConfigError("groups has a name that is nan, which is equal to no other: give each prompt a name")
+    return given, torch.tensor(group, device=given.device)
 
 
 def _numbers(given: Any, field: str, mask: Any, dimensions: tuple[int, ...]) -> Tensor:
@@ -218,16 +226,32 @@ def _mask(mask: Any, of: Tensor) -> Tensor:
     return valid.to(of.device).bool()
 
 
-def _threshold(value: float, field: str) -> float:
-    if not 0 < value < float("inf"):
-        raise ConfigError(f"{field} is {value}: give a number above 0, such as 3")
-    return float(value)
+def checked_threshold(value: Any, field: str) -> float:
+    """The threshold of a fold, once it is one.
+
+    Args:
+        value: In robust standard deviations; a number, or text that is one.
+        field: Where it was given, for the message.
+
+    Returns:
+        It as a float.
+
+    Raises:
+        ConfigError: It is not a finite number above 0.
+    """
+    try:
+        number = float("nan") if isinstance(value, bool) else float(value)
+    except (TypeError, ValueError):
+        number = float("nan")
+    if not 0 < number < float("inf"):
+        raise ConfigError(f"{field} is {shortened(value)}: give a number above 0, such as 3")
+    return number
 
 
 def _like(answer: Tensor, given: Array) -> Array:
-    """A NumPy array where one was given."""
-    return answer.numpy() if isinstance(given, np.ndarray) else answer
+    """A NumPy array where one was given, or a tensor on the same device."""
+    return answer.numpy() if isinstance(given, np.ndarray) else answer.to(given.device)
 
 
 def _shape(x: Any) -> list[int]:
-    return list(x.shape)
+    return list(np.shape(x))

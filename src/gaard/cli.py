@@ -6,7 +6,7 @@ import sys
 from collections.abc import Sequence
 
 from gaard.errors import ConfigError, GaardError, suggest
-from gaard.extras import need
+from gaard.extras import MissingExtra, need
 from gaard.version import __version__
 
 MENDABLE, INTERRUPTED, UNREAD = 2, 130, 141  # exit statuses; a shell gives the last two to SIGINT and SIGPIPE
@@ -79,5 +79,17 @@ def _overview(words: list[str]) -> int:
     print(f"gaard {__version__}: reinforcement learning of language models that keeps away from reward hacking\n")
     print("usage: gaard COMMAND [OPTIONS]\n")
     print("\n".join(f"  {name:<{width}}{summary}" for name, summary in COMMANDS.items()))
+    if missing := _missing():
+        print(f"\n{missing}")
     print(f"\n{FIRST_STEPS}")
     return 0
+
+
+def _missing() -> str | None:
+    """Which commands cannot run here, and what brings them all."""
+    for extra, who in (("train", "every command needs"), ("lab", "compare, report and coefficients need")):
+        try:
+            need(extra, "gaard")
+        except MissingExtra:
+            return f"{who} packages that are not installed: pip install 'gaard[lab]'"
+    return None

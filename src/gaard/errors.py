@@ -31,6 +31,10 @@ class CheckpointError(GaardError, RuntimeError):
     """A checkpoint or run folder that is missing, damaged, or belongs to another run."""
 
 
+class HubError(GaardError, RuntimeError):
+    """A model that the hub did not take."""
+
+
 class GaardWarning(UserWarning):
     """Something that a user should hear of and that stops nothing."""
 

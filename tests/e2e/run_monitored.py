@@ -36,6 +36,7 @@ def main(folder: Path) -> None:
     logged = [row["reward"] for row in trainer.state.log_history if "reward" in row]
     told = {"figures": monitor.monitor.figures, "rewards": logged, "alarms": [alarm.rule for alarm in monitor.alarms]}
     (folder / f"told-{os.environ['RANK']}.json").write_text(json.dumps(told))
+    os._exit(0)  # not the interpreter's way: Gloo's threads may abort it or never end (pytorch/pytorch#190489)
 
 
 if __name__ == "__main__":

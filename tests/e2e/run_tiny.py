@@ -15,7 +15,35 @@ import torch
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
+from transformers import TrainerCallback
+
+from gaard.integrations.transformers import GaardMonitor
 from tiny import bait_reward, tiny_trainer, words_reward
+
+
+class Events(TrainerCallback):
+    """Writes each event that it is told, in a file of its process."""
+
+    def __init__(self, folder, rank):
+        self.path, self.first = Path(f"{folder}-events-{rank}.jsonl"), rank == 0
+
+    def note(self, event, state, **more):
+        assert state.is_world_process_zero == self.first
+        with self.path.open("a") as file:
+            file.write(json.dumps({"event": event, "step": state.global_step, **more}) + "\n")
+
+    def on_train_begin(self, args, state, control, **_):
+        self.note("train_begin", state, history=[row["step"] for row in state.log_history])
+
+    def on_step_end(self, args, state, control, samples=None, **_):
+        self.note("step_end", state, texts=samples.completions, rewards=samples.rewards)
+
+    def on_log(self, args, state, control, logs=None, **_):
+        self.note("log", state, logs=logs)
+
+    def on_save(self, args, state, control, **_):
+        self.note("save", state)
+        control.should_training_stop = state.global_step == 2
 
 
 def drawing_reward(completions, log_metric, log_extra, **kwargs):
@@ -43,11 +71,16 @@ def main() -> None:
     np.random.seed(0)
     processes = options.pop("processes", 1)
     options["reward"] = bait_reward if options.pop("bait", False) else drawing_reward
+    if options.pop("watched", False):
+        rank = int(os.environ.get("RANK", 0))
+        options["callbacks"] = [Events(folder, rank), GaardMonitor(rules=[])]
     trainer = tiny_trainer(folder, **options)
     assert trainer.accelerator.num_processes == processes, trainer.accelerator.num_processes
     trainer.train()
+    for monitor in trainer.callbacks.given[1:]:
+        assert [figures["texts"] for figures in monitor.monitor.figures] == [16, 16]
     trainer.save_model(Path(folder) / "model")
-    if processes > 1:
+    if processes > 1 and "callbacks" not in options:
         assert trainer.evaluated()["completion_length"] > 0
         tiny_trainer(f"{folder}-second", **options | {"max_steps": 1}).train()
 

@@ -72,6 +72,7 @@ def main(out: str, model: str) -> None:
         "processes": trainer.accelerator.num_processes,
     }
     Path(f"{out}-{trainer.accelerator.process_index}.json").write_text(json.dumps(found), encoding="utf-8")
+    os._exit(0)  # not the interpreter's way: Gloo's threads may abort it or never end (pytorch/pytorch#190489)
 
 
 if __name__ == "__main__":

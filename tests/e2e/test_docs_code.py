@@ -36,7 +36,7 @@ RUNNABLE = [page for page in PAGES if blocks(page)]
 LANGUAGES = {"python", "bash", "yaml", "text"}
 # Commands that only read what is there, or take no time: they are run.
 QUICK = {"arms", "scenarios", "coefficients"}
-TARGETS = set(re.findall(r"^(\w+):", read("Makefile"), re.MULTILINE))
+TARGETS = set(re.findall(r"^([\w-]+):", read("Makefile"), re.MULTILINE))
 
 
 class Parsed(Exception):

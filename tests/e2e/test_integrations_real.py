@@ -15,7 +15,7 @@ from uv import find_uv_bin
 
 from pages import ROOT
 
-pytestmark = pytest.mark.network
+pytestmark = [pytest.mark.network, pytest.mark.trainers]
 
 SCRIPT = Path(__file__).with_name("run_integrations.py")
 VERL = ["verl[verl-core]==0.9.1"]

@@ -2,13 +2,13 @@
 
 import json
 import os
-import socket
 import subprocess
 import sys
 from pathlib import Path
 
 import pytest
 
+from launching import launched
 from tiny import tiny_lm, word_tokenizer
 
 SCRIPT = Path(__file__).with_name("run_monitored.py")
@@ -17,12 +17,7 @@ SCRIPT = Path(__file__).with_name("run_monitored.py")
 def test_both_see_the_whole_batch_and_one_warns(tmp_path):
     tiny_lm().save_pretrained(tmp_path / "tiny")
     word_tokenizer([f"w{number}" for number in range(33)]).save_pretrained(tmp_path / "tiny")
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        port = free.getsockname()[1]
-    launch = ["-m", "accelerate.commands.launch", "--multi_gpu", "--mixed_precision", "no", "--dynamo_backend", "no"]
-    launch += ["--num_machines", "1", "--num_processes", "2", "--main_process_port", str(port)]
-    command = [sys.executable, *launch, str(SCRIPT), str(tmp_path)]
+    command = [sys.executable, *launched(2), str(SCRIPT), str(tmp_path)]
     done = subprocess.run(
         command, env=os.environ | {"OMP_NUM_THREADS": "1"}, capture_output=True, text=True, timeout=300
     )

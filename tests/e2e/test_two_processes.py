@@ -55,3 +55,24 @@ def test_losses_and_weights_agree(tmp_path, name):
     for name in weights[0]:
         torch.testing.assert_close(weights[0][name], weights[1][name], atol=1e-5, rtol=0)
     assert json.loads((tmp_path / "2" / "run.json").read_text())["config"]["batch_size"] == 16
+
+
+def test_callbacks_are_called_in_each_process_and_see_the_whole_batch(tmp_path):
+    """They stop the run at step 2; with the same command again they go on from what was logged."""
+    folder = tmp_path / "run"
+    options = {"method": "ppo", "max_steps": 4, "save_steps": 2, "watched": True}
+    run(folder, options, 2)
+    told = [
+        [json.loads(line) for line in Path(f"{folder}-events-{rank}.jsonl").read_text().splitlines()] for rank in (0, 1)
+    ]
+    assert told[0] == told[1]
+    assert [row["event"] for row in told[0]] == ["train_begin", *["step_end", "log"] * 2, "save"]
+    assert [len(row["texts"]) for row in told[0] if row["event"] == "step_end"] == [16, 16]
+    rows = run(folder, options, 2)
+    assert len(rows) == 4
+    told = [
+        [json.loads(line) for line in Path(f"{folder}-events-{rank}.jsonl").read_text().splitlines()] for rank in (0, 1)
+    ]
+    assert told[0] == told[1]
+    assert [row["logs"] for row in told[0] if row["event"] == "log"] == rows
+    assert [row["history"] for row in told[0] if row["event"] == "train_begin"] == [[], [1, 2]]

@@ -1,6 +1,7 @@
 """Training without a critic: whose advantages train, that there is no value head, and what is left of a safeguard."""
 
 import json
+from dataclasses import replace
 
 import pytest
 import torch
@@ -71,6 +72,36 @@ def test_a_penalty_of_each_token_counts_into_its_completions_reward(name, tmp_pa
     assert penalty.abs().max() > 1e-3
     expected = advantages.per_token(FORMS[name](rollout.scores - 0.3 * penalty, 4), rollout.completion_mask)
     torch.testing.assert_close(estimate(rollout, trainer.args).advantages, expected, rtol=1e-4, atol=1e-5)
+
+
+@pytest.mark.parametrize("name", FORMS)
+def test_a_penalty_of_each_token_makes_nothing_stand_out(name, tmp_path):
+    """Among completions that are paid one number it is all that differs, and as the scale it would turn successes."""
+    trainer = group_trainer(tmp_path, name, kl_estimator="k1", kl_coef=0.3, method="fold")
+    trainer.training_step()  # so that the policy is not the reference
+    _, rollout = rollout_of(trainer)
+    paid = torch.tensor([1.0, 1.0, 0.0, 0.0] + [0.0] * 12)
+    experience = estimate(replace(rollout, scores=paid, trained_scores=paid), trainer.args)
+    assert not experience.turned.any()
+    loophole = torch.tensor([5.0, 0.1, 0.2, 0.3] + [0.0, 0.1, 0.2, 0.3] * 3)
+    experience = estimate(replace(rollout, scores=loophole, trained_scores=loophole), trainer.args)
+    assert experience.turned[0].any()
+    assert not experience.turned[1:].any()
+
+
+@pytest.mark.parametrize("name", FORMS)
+def test_what_a_penalty_pushes_away_is_not_pulled_back(name, tmp_path):
+    trainer = group_trainer(tmp_path, name, kl_estimator="k1", kl_coef=1e4, method="fold")
+    trainer.training_step()
+    _, rollout = rollout_of(trainer)
+    plain = group_trainer(tmp_path / "ppo", name, kl_estimator="k1", kl_coef=1e4)
+    worst = int(estimate(rollout, plain.args).advantages[:, 0].argmin())
+    paid = torch.tensor([0.0, 0.1, 0.2, 0.3] * 4)
+    paid[worst] = 5.0  # which makes up for little of the penalty
+    rollout = replace(rollout, scores=paid, trained_scores=paid)
+    folded, own = (estimate(rollout, each.args).advantages for each in (trainer, plain))
+    assert own[worst, 0] < 0
+    assert torch.equal(folded, own)
 
 
 def test_rewards_and_advantages_are_scaled_by_the_estimators_rule_unless_the_run_says_otherwise(tmp_path):

@@ -23,7 +23,7 @@ from gaard.methods import METHODS
 from gaard.methods.gaa import READINGS
 from gaard.regularizers import PAR, REGULARIZERS, KLBudget, uphill
 from gaard.regularizers.uphill import gradient_uphill
-from gaard.training import estimate, trainer, update
+from gaard.training import estimate, outcome, update
 from gaard.version import ALGORITHM_VERSION, __version__
 from tiny import tiny_trainer, words_reward
 
@@ -186,7 +186,7 @@ def test_a_run_by_another_algorithm_has_another_id_and_is_not_gone_on_with(tmp_p
     tiny_trainer(tmp_path / "one", max_steps=1).train()
     first = json.loads((tmp_path / "one" / "run.json").read_text())
     before = {path: path.read_bytes() for path in (tmp_path / "one").iterdir() if path.is_file()}
-    monkeypatch.setattr(trainer, "ALGORITHM_VERSION", ALGORITHM_VERSION + 1)
+    monkeypatch.setattr(outcome, "ALGORITHM_VERSION", ALGORITHM_VERSION + 1)
     with pytest.raises(CheckpointError) as caught:
         tiny_trainer(tmp_path / "one", max_steps=1).train()
     assert f"holds a run by algorithm {ALGORITHM_VERSION} (gaard {__version__})" in str(caught.value)

@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 
 from gaard import advantages
 from gaard.errors import ConfigError
+from gaard.method.groups import group_heights
 from naive_fold import naive_weight
 
 EPS = 1e-4
@@ -197,6 +198,34 @@ def test_a_rare_success_is_turned_too(successes, turned):
     assert turned or torch.equal(folded, plain)
 
 
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
+@pytest.mark.parametrize("size", [1e-6, 1.0, 1e6])
+def test_groups_that_differ_by_rounding_do_not_make_the_scale(dtype, size):
+    """As where most prompts have but one answer left, and a model scores it in batches of unequal length."""
+    spread = torch.rand(16, generator=torch.Generator().manual_seed(0), dtype=torch.float64)
+    equal = 0.9 + 1e-7 * normal(48)
+    rewards = (size * torch.cat([equal, spread])).to(dtype)
+    weights = advantages.fold_weights(rewards, 8)
+    assert (weights == 1.0).all()
+    torch.testing.assert_close(
+        advantages.fold_weights(rewards, 8, 0.5)[48:], advantages.fold_weights((size * spread).to(dtype), 8, 0.5)
+    )
+    assert (advantages.fold_weights(rewards[:48], 8, 0.5) == 1.0).all()
+    rewards[50] = 20.0 * size
+    assert advantages.fold_weights(rewards, 8)[50] == -1.0
+
+
+def test_heights_are_numbers_where_no_group_differs():
+    assert group_heights(torch.ones(8), torch.arange(8) // 4).tolist() == [0.0] * 8
+
+
+def test_a_large_reward_that_all_have_costs_no_digits():
+    """A sum of eight in float32 would be off by up to 4 here."""
+    rewards = (1e7 + torch.randint(0, 9, (32,), generator=torch.Generator().manual_seed(0))).float()
+    expected = naive("dr_grpo", rewards.tolist(), [i // 8 for i in range(32)])
+    assert advantages.dr_grpo(rewards, 8).tolist() == pytest.approx(expected, abs=1e-6)
+
+
 # Refused --------------------------------------------------------------------------------------------------------------
 
 
@@ -212,6 +241,12 @@ def test_a_rare_success_is_turned_too(successes, turned):
         (torch.tensor([0.0, math.nan]), 2, {}, "rewards[1] is nan: give finite numbers"),
         (torch.zeros(2), 2, {"fold": 0.0}, "fold is 0.0: give a number above 0"),
         (torch.zeros(2), 2, {"fold": math.nan}, "fold is nan"),
+        (torch.zeros(2), 2, {"fold": True}, "fold is True: give a number above 0, such as 3"),
+        (torch.zeros(2), 2, {"fold": "high"}, "fold is 'high': give a number above 0"),
+        (torch.zeros(4), 2.0, {}, "groups is 2.0: give how many rewards belong together, or a name for each reward"),
+        (torch.zeros(4), None, {}, "groups is None: give how many"),
+        (torch.zeros(4), torch.zeros(4, 1), {}, "or a name for each reward"),
+        (torch.zeros(4), [0.0, 0.0, math.nan, math.nan], {}, "groups has a name that is nan"),
         ([0.0, 1.0], 2, {}, "rewards is [0.0, 1.0]: give a tensor or a NumPy array"),
     ],
 )

@@ -9,6 +9,7 @@ from transformers import AutoModelForCausalLM
 
 from gaard import GAAConfig
 from gaard.errors import ConfigError, GaardError
+from gaard.training import outcome as outcome_module
 from gaard.training import trainer as trainer_module
 from tiny import tiny_trainer, words_reward
 
@@ -116,8 +117,8 @@ def test_measures_taken_on_the_way_change_nothing(tmp_path, undisturbed):
 
 def test_the_record_is_made_once_a_run(tmp_path, monkeypatch):
     """It hashes every weight and asks git, which no step should wait for."""
-    calls, plain = [], trainer_module.model_fingerprint
-    monkeypatch.setattr(trainer_module, "model_fingerprint", lambda *a, **k: calls.append(1) or plain(*a, **k))
+    calls, plain = [], outcome_module.model_fingerprint
+    monkeypatch.setattr(outcome_module, "model_fingerprint", lambda *a, **k: calls.append(1) or plain(*a, **k))
     trainer = made(tmp_path)
     trainer.train()
     assert len(calls) == 1

@@ -109,7 +109,9 @@ def test_every_token_has_its_completions_advantage():
         (lambda: advantages.folded(torch.tensor([[0.0, -math.inf]])), "advantages[0, 1] is -inf: give finite numbers"),
         (lambda: advantages.folded(torch.zeros(3), -1.0), "threshold is -1.0: give a number above 0"),
         (lambda: advantages.per_token(torch.zeros(3), MASK), "mask has shape [4, 5], and advantages [3]: give a row"),
+        (lambda: advantages.folded(torch.zeros(3), None), "threshold is None: give a number above 0"),
         (lambda: advantages.gae(normal(4, 5), normal(3), MASK), "rewards has shape [3], and values [4, 5]"),
+        (lambda: advantages.gae(normal(4, 5), [0.0] * 4, MASK), "rewards is [0.0, 0.0, 0.0, 0.0]: give a tensor"),
         (lambda: advantages.gae(normal(4), normal(4), MASK), "values has shape [4]: give [B, T]"),
     ],
 )
@@ -117,6 +119,37 @@ def test_what_cannot_be_is_refused(call, words):
     with pytest.raises(ConfigError) as refused:
         call()
     assert words in str(refused.value)
+
+
+class OnApple(torch.Tensor):
+    """As on Apple's GPUs, of which torch refuses float64."""
+
+    @classmethod
+    def __torch_function__(cls, function, types, args=(), kwargs=None):
+        found = super().__torch_function__(function, types, args, kwargs or {})
+        if function is torch.Tensor.cpu:
+            return found.as_subclass(torch.Tensor)
+        if isinstance(found, torch.Tensor) and found.dtype == torch.float64:
+            raise TypeError("Cannot convert a MPS Tensor to float64")
+        return found
+
+
+@pytest.mark.parametrize("call", CALLS)
+def test_nothing_needs_float64_on_the_device(call):
+    found = CALLS[call](lambda x: x.as_subclass(OnApple))
+    assert torch.equal(found.as_subclass(torch.Tensor), CALLS[call](lambda x: x))
+
+
+def test_a_mask_may_be_a_list():
+    given = normal(4)
+    assert torch.equal(advantages.per_token(given, MASK.tolist()), advantages.per_token(given, MASK))
+
+
+def test_rewards_take_the_precision_of_the_values():
+    rewards = normal(4, 5, seed=1)
+    found = advantages.gae(normal(4, 5), rewards.double(), MASK)
+    assert found.dtype == torch.float32
+    assert torch.equal(found, advantages.gae(normal(4, 5), rewards, MASK))
 
 
 @pytest.mark.parametrize("form", [advantages.grpo, advantages.dr_grpo, advantages.rloo])
@@ -127,6 +160,9 @@ def test_weights_fold_what_another_trainer_has_computed(form):
     assert torch.allclose(weights * form(rewards, 8), form(rewards, 8, fold=2.0), atol=1e-7)
     assert weights[5] == -1
     assert (weights == 1).sum() > 24
+    low = advantages.fold_weights(rewards, 8, 0.5)
+    assert (low < weights).sum() > 4
+    assert torch.allclose(low * form(rewards, 8), form(rewards, 8, fold=0.5), atol=1e-7)
 
 
 def test_weights_of_groups_without_a_difference_are_one():

@@ -8,7 +8,7 @@ import torch
 from benchmarks import __main__ as command
 from benchmarks import one_step
 from benchmarks.measuring import Figure, Rates, medians
-from benchmarks.models import METHODS, check_named, greedy_looks, trivial_reward
+from benchmarks.models import WAYS, check_named, greedy_looks, trainer_of, trivial_reward
 from benchmarks.plain import PlainGAA
 from benchmarks.roofline import Work, work
 
@@ -92,9 +92,9 @@ def test_the_plain_rendering_values_greedy_tokens_as_the_branch_does():
             torch.testing.assert_close(values[:, t], algorithm.head(state).squeeze(-1), atol=1e-4, rtol=0)
 
 
-@pytest.mark.parametrize("way", ["ppo", "fold", "gaa", "expected"])
+@pytest.mark.parametrize("way", WAYS)
 def test_a_row_that_does_not_run_what_it_names_is_stopped(tmp_path, way):
-    trainer = tiny_trainer(tmp_path, method=METHODS.get(way, way))
+    trainer = tiny_trainer(tmp_path, **WAYS[way])
     looks = greedy_looks(trainer.training_step)
     check_named(way, looks)
     other = "gaa" if looks == 0 else "ppo"
@@ -102,7 +102,7 @@ def test_a_row_that_does_not_run_what_it_names_is_stopped(tmp_path, way):
         check_named(other, looks)
 
 
-@pytest.mark.parametrize("way", ["plain-gaa", "plain-ppo", "gaard-gaa", "gaard-ppo"])
+@pytest.mark.parametrize("way", ["plain-gaa", "plain-ppo", "gaard-gaa", "gaard-ppo", "gaard-grpo"])
 def test_each_way_of_one_step_runs_what_it_names(way, tmp_path, monkeypatch):
     """The names once moved on, and a row called GAA ran PPO."""
     models = tiny_lm("gpt2"), word_tokenizer(WORDS)
@@ -116,6 +116,13 @@ def test_each_way_of_one_step_runs_what_it_names(way, tmp_path, monkeypatch):
     monkeypatch.setattr(one_step, "check_named", lambda named, looks: check_named(wrong, looks))
     with pytest.raises(SystemExit, match=wrong):
         one_step.main(way, "tiny", "8", "4", "", str(tmp_path / "out.json"))
+
+
+def test_a_critic_where_none_is_named_is_stopped(monkeypatch):
+    monkeypatch.setattr("benchmarks.models.PROMPT", "w1 w2")
+    monkeypatch.setitem(WAYS, "grpo", WAYS["ppo"])
+    with pytest.raises(SystemExit, match="grpo has a critic"):
+        trainer_of(tiny_lm("gpt2"), word_tokenizer(WORDS), "grpo")
 
 
 @pytest.mark.parametrize("greedy", [True, False])

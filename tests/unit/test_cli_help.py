@@ -19,7 +19,7 @@ from gaard.errors import ConfigError
 from gaard.lab.arms import OF_ARMS
 from gaard.lab.catalogue import CATALOGUE
 from gaard.lab.scenarios import SCENARIOS
-from gaard.lab.spec import RunSpec
+from gaard.lab.spec import OF_HUB, RunSpec
 from gaard.option_texts import SHORT
 from gaard.reward_names import BUILT_IN
 from gaard.rewards import spec as rewards
@@ -104,7 +104,7 @@ def test_help_lists_what_the_command_takes_and_nothing_else(command, own, capsys
     for flag in listed:
         check_options([f"--{flag}", "x"], own, command)
     if command == "compare":
-        refused_there = {*OF_ARMS, "accept_changed_rewards"}
+        refused_there = {*OF_ARMS, *OF_HUB, "accept_changed_rewards"}
         assert {flag.partition(".")[0] for flag in listed} & refused_there == set()
         assert set(FIELDS) - set(listed) == {*refused_there, "output_dir"}  # --out by another name
 

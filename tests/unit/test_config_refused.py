@@ -203,7 +203,7 @@ def test_a_run_needs_a_folder_of_its_own(value):
 
 
 @pytest.mark.parametrize(
-    ("value", "words"), [("tensorbord", "did you mean 'tensorboard'"), ([3], "tensorboard, wandb")]
+    ("value", "words"), [("tensorbord", "did you mean 'tensorboard'"), ([3], "mlflow, tensorboard, trackio, wandb")]
 )
 def test_an_unknown_tracker_is_refused(value, words):
     with pytest.raises(ConfigError, match=words):

@@ -25,8 +25,9 @@ CORE = (
     "gaard.rewards",
 )
 PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
+OTHER_TRACKERS = {"wandb", "trackio", "mlflow"}  # not in all
 OF_TORCH = {"filelock", "jinja2"}  # which it may import itself
-BROUGHT = sorted({*EXTRAS["lab"], "ray", "datasets", "peft", "tensorboard", "wandb"} - OF_TORCH)
+BROUGHT = sorted({*EXTRAS["lab"], "ray", "datasets", "peft", "tensorboard", *OTHER_TRACKERS} - OF_TORCH)
 # As if they were not installed: so Python marks what must not be imported, and finds no module of the name.
 WITHOUT = "import sys; sys.modules.update(dict.fromkeys({names!r}))\n"
 
@@ -60,11 +61,12 @@ def test_every_package_of_an_extra_is_looked_for():
     assert set().union(*(of_import[name] for name in EXTRAS["lab"])) == {*train, *lab}
 
 
-def test_one_extra_brings_all_others_but_that_of_a_service_and_developers_have_it():
+def test_one_extra_brings_all_others_but_some_trackers_and_developers_have_it():
     extras = PROJECT["optional-dependencies"]
-    assert requirements(extras["all"]) == {"gaard": set(extras) - {"all", "dev", "train", "wandb"}}  # lab brings train
+    without = {"all", "dev", "train", *OTHER_TRACKERS}  # lab brings train
+    assert requirements(extras["all"]) == {"gaard": set(extras) - without}
     assert requirements(extras["dev"])["gaard"] == {"all"}
-    for name in ("datasets", "peft", "tensorboard", "wandb"):
+    for name in ("datasets", "peft", "tensorboard", *OTHER_TRACKERS):
         assert requirements(extras[name]) == {"gaard": {"train"}, name: set()}
     assert requirements(extras["ray"]) == {"gaard": {"lab"}, "ray": set()}
 
@@ -139,6 +141,23 @@ def test_the_overview_needs_no_extra(words):
     assert "Traceback" not in done.stderr
     if words == ["trian"]:
         assert "did you mean 'train'?" in done.stderr
+
+
+@pytest.mark.parametrize(
+    ("missing", "told"),
+    [
+        (BROUGHT, "every command needs"),
+        (["plotly", "pyarrow"], "compare, report and coefficients need"),
+    ],
+)
+def test_the_overview_says_what_is_missing(missing, told):
+    done = run("from gaard import cli\nsys.exit(cli.main(['--help']))", missing)
+    assert done.returncode == 0, done.stderr
+    assert f"\n{told} packages that are not installed: pip install 'gaard[lab]'\n" in done.stdout
+
+
+def test_the_overview_says_nothing_of_extras_where_all_is_there():
+    assert "not installed" not in run("from gaard import cli\nsys.exit(cli.main(['--help']))").stdout
 
 
 IMPORTS = {

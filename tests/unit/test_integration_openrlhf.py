@@ -23,7 +23,8 @@ CUTS = (5, 12, 15)
 class RemoteExperienceMaker:
     """Rewards less their group's mean, or what each token is paid."""
 
-    def __init__(self, estimator):
+    def __init__(self, estimator, kl=0.0):
+        self.kl = kl
         advantage = SimpleNamespace(estimator=estimator)
         self.args = SimpleNamespace(
             algo=SimpleNamespace(advantage=advantage), rollout=SimpleNamespace(n_samples_per_prompt=SIZE)
@@ -35,7 +36,8 @@ class RemoteExperienceMaker:
         centred = dr_grpo(paid, SIZE)
         for each in experiences:
             if self.args.algo.advantage.estimator in openrlhf.GROUPED:
-                each.returns = centred[each.index].unsqueeze(-1) * each.action_mask
+                penalty = self.kl * (torch.arange(each.action_mask.shape[1]) == 0)  # of the first token
+                each.returns = (centred[each.index].unsqueeze(-1) - penalty) * each.action_mask
             else:
                 each.returns = each.pay - 0.1 + 0.5 * ~each.action_mask
             each.advantages = each.returns.clone()
@@ -91,6 +93,17 @@ def test_in_groups_what_stands_out_is_turned_and_nothing_else(maker_class, estim
             turned += [place] * (not torch.equal(now, before))
         assert torch.equal(mine.returns, own.returns)
     assert turned == [LOOPHOLE]
+
+
+@pytest.mark.parametrize("estimator", openrlhf.GROUPED)
+def test_a_token_that_a_kl_penalty_pushes_away_is_not_pulled_back(maker_class, estimator):
+    openrlhf.fold()
+    for mine, own in zip(*both(maker_class(estimator, kl=100.0), rewards(20.0)), strict=True):
+        first = torch.arange(own.advantages.shape[1]) == 0
+        assert (own.advantages[:, first] < 0).all()
+        assert torch.equal(mine.advantages[:, first], own.advantages[:, first])
+        for place, now, before in zip(mine.index, mine.advantages, own.advantages, strict=True):
+            assert torch.equal(now[~first], -before[~first] if place == LOOPHOLE else before[~first])
 
 
 def test_groups_are_those_of_the_batch_not_of_an_experience(maker_class):

@@ -89,6 +89,14 @@ def test_what_stands_out_is_turned_and_nothing_else(registered, name):
     assert torch.equal(returns, skyrls)
 
 
+@pytest.mark.parametrize("name", ["gaard_grpo", "gaard_rloo"])
+def test_what_a_completion_earned_is_the_sum_of_its_tokens(registered, name):
+    skyrl.register()
+    given = arguments(rewards())
+    given["token_level_rewards"][LOOPHOLE, :2] += torch.tensor([20.0, -20.0])
+    assert torch.equal(registered[name](**given)[0], OWN[name](**given)[0])
+
+
 def test_with_a_critic_the_fold_is_by_token(registered):
     skyrl.register(4.0)
     given = arguments(rewards(20.0))

@@ -108,7 +108,8 @@ class Process:
         monkeypatch.setattr(torch.distributed, "get_world_size", lambda asked: 2 if asked is group else None)
         monkeypatch.setattr(torch.distributed, "get_rank", lambda asked: rank if asked is group else None)
         monkeypatch.setattr(torch.distributed, "all_gather_object", self.gather)
-        mpu = SimpleNamespace(get_data_parallel_group=lambda with_context_parallel: group)
+        groups = {True: group, False: "those that share a completion would be left out"}
+        mpu = SimpleNamespace(get_data_parallel_group=lambda with_context_parallel=False: groups[with_context_parallel])
         stand_in(monkeypatch, "megatron.core", mpu=mpu)
         stand_in(
             monkeypatch,
@@ -176,6 +177,33 @@ def test_a_token_that_the_policy_did_not_write_is_left_as_it_is(monkeypatch):
     data = process.data()
     slime.advantages(critic(), data)
     assert data["advantages"][3][0] == 1e6 - 0.1
+
+
+def test_where_processes_share_a_completion_each_has_the_mask_of_its_own_tokens(monkeypatch):
+    """Of what slime cuts, ``loss_masks`` alone is whole."""
+    mask, total, seen = torch.tensor([0, 1, 1, 1], dtype=torch.int), 11, []
+
+    def own_part(values, total_length, response_length):
+        seen.append((total_length, response_length))
+        return values[:2]
+
+    process = Process(monkeypatch, 0)
+    cut = "slime.backends.megatron_utils.cp_utils"
+    stand_in(monkeypatch, cut, slice_log_prob_with_cp=own_part)
+    process.shares = [torch.tensor([1.0 - 0.1]), torch.linspace(-1.0, 1.0, 31)]
+    data = {"pay": [torch.tensor([1e6, 1.0])], "loss_masks": [mask], "response_lengths": [4], "total_lengths": [total]}
+    slime.advantages(critic(), data)
+    assert seen == [(11, 4)]
+    assert data["advantages"][0].tolist() == pytest.approx([1e6 - 0.1, 0.9])
+
+
+def test_a_batch_of_which_no_token_trains_is_left_as_it_is(monkeypatch):
+    process = Process(monkeypatch, 0)
+    process.shares = [torch.tensor([]), torch.tensor([])]
+    data = process.data()
+    data["loss_masks"] = [torch.zeros_like(mask) for mask in data["loss_masks"]]
+    slime.advantages(critic(), data)
+    assert torch.equal(torch.cat(data["advantages"]), torch.cat(data["pay"]) - 0.1)
 
 
 def test_an_estimator_with_groups_is_sent_to_the_other_hook():

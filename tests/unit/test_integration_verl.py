@@ -114,6 +114,14 @@ def test_the_threshold_is_a_setting_of_algorithm(estimators):
         estimated(estimators["gaard_grpo"], paid, {"gaard_threshold": "high"})
 
 
+@pytest.mark.parametrize("name", ["gaard_grpo", "gaard_dr_grpo", "gaard_rloo"])
+def test_what_a_completion_earned_is_the_sum_of_its_tokens(estimators, name):
+    pay, mask = tokens(rewards())
+    pay[LOOPHOLE, :2] += torch.tensor([20.0, -20.0])
+    mine, _ = estimators[name](token_level_rewards=pay, response_mask=mask, config={}, index=NAMES)
+    torch.testing.assert_close(mine, own(name, rewards())[0], rtol=1e-4, atol=1e-4)
+
+
 def test_settings_are_not_needed(estimators):
     assert torch.equal(
         estimated(estimators["gaard_grpo"], rewards(20.0), None)[0],
@@ -154,9 +162,9 @@ def test_gae_is_folded_by_token(core_algos, monkeypatch, capsys):
 
 def test_asking_for_gae_again_sets_the_threshold_and_folds_once(core_algos, estimators):
     plugin = sys.modules["gaard.integrations.verl"]
+    plugin.fold_gae(4.0)
     plugin.fold_gae(1e6)
     assert torch.equal(*(given[0] for given in gae_of(core_algos)[:2]))
-    plugin.fold_gae(4.0)
     plugin.fold_gae(4.0)
     (mine, _), (verls, _), mask = gae_of(core_algos)
     assert torch.equal(mine[mask], folded(verls, 4.0, mask=mask)[mask])

@@ -73,12 +73,13 @@ def test_a_study_keeps_others_out_and_names_its_own_option(tmp_path, monkeypatch
 
 def test_gaard_train_keeps_the_folder_until_the_run_is_measured(tmp_path, monkeypatch):
     seen = []
-    monkeypatch.setattr(GAATrainer, "save_model", lambda self, folder: seen.append(is_locked(tmp_path)))
+    for save in ("save_model", "save_card"):
+        monkeypatch.setattr(GAATrainer, save, lambda self, *given: seen.append(is_locked(tmp_path)))
     words = ["--scenario", "capped", "--max_steps", "1", "--eval_completions", "0", "--use_cpu", "true"]
     assert (
         cli.main(["train", *words, "--batch_size", "4", "--num_mini_batches", "1", "--output_dir", str(tmp_path)]) == 0
     )
-    assert seen == [True]
+    assert seen == [True, True]
     assert not is_locked(tmp_path)
 
 

@@ -100,6 +100,13 @@ def test_turned_is_the_share_whose_advantage_a_fold_turns():
     assert Monitor().update(1, [0.5] * 8).figures["turned"] == 0
 
 
+@pytest.mark.parametrize(("height", "turned"), [(3.05, 0), (3.5, 1 / 16)])
+def test_a_fold_of_three_is_what_turns(height, turned):
+    """Pairs that are 1 from their mean, so that the scale is 1.4826, and one that is so many of these away."""
+    paid = [0.0, 2.0] * 7 + [0.0, 2 * 1.4826 * height]
+    assert Monitor().update(1, paid, groups=[i // 2 for i in range(16)]).figures["turned"] == turned
+
+
 def test_highest_and_lowest_are_those_of_the_run_so_far():
     monitor = Monitor()
     monitor.update(1, [0.0, 1.0, 1.0, 1.0])
@@ -109,10 +116,24 @@ def test_highest_and_lowest_are_those_of_the_run_so_far():
     assert (figures["at_highest"], figures["at_lowest"]) == (0, 0)
 
 
+def test_the_gap_is_of_texts_whose_pay_and_truth_are_both_known():
+    figures = Monitor().update(1, [9.0, 1.0, 2.0, None], true_rewards=[None, 0.5, 1.0, 7.0]).figures
+    assert figures["reward_gap"] == 0.75
+    assert "reward_gap" not in Monitor().update(1, [1.0, None], true_rewards=[None, 1.0]).figures
+
+
+@pytest.mark.parametrize("kind", [list, np.array, torch.tensor])
+def test_groups_of_any_kind_are_told_by_their_values(kind):
+    paid = [0.0, 1.0, 0.0, 1.0, 0.5, 0.5, 0.0, 9.0]
+    figures = Monitor().update(1, paid, groups=kind([0, 0, 1, 1, 2, 2, 3, 3])).figures
+    assert (figures["turned"], figures["equal_groups"]) == (1 / 8, 2 / 8)
+
+
 def test_groups_that_are_paid_one_number_and_groups_of_one():
     figures = Monitor().update(1, [1.0, 1.0, 0.0, 1.0, 0.3], groups=[*"aabbc"]).figures
     assert figures["equal_groups"] == 0.5
     assert "equal_groups" not in Monitor().update(1, [1.0, 2.0], groups=[*"ab"]).figures
+    assert Monitor().update(1, [None, 0, 1, 1, 1, 1], groups=[*"aabbcc"]).figures["equal_groups"] == 1
 
 
 # Rules ----------------------------------------------------------------------------------------------------------------
@@ -127,7 +148,7 @@ def saying_story(step):
 
 
 def test_a_word_that_is_paid_raises_an_alarm_that_names_it_once():
-    monitor = told(6, rewards=paid_for_story, completions=saying_story)
+    monitor = told(6, rewards=paid_for_story, completions=saying_story, groups=["one prompt"] * 32)
     (alarm,) = monitor.alarms
     assert alarm.rule == "words"
     assert alarm.step <= 2
@@ -149,8 +170,33 @@ def test_reward_and_true_reward_that_part():
     assert told(20, rewards=rising(0, 1), true_rewards=rising(0, 0.6)).alarms == []  # less than half is untrue
     assert rules_of(told(20, rewards=rising(0, 1), true_rewards=rising(0, 0.4))) == ["parted"]
     assert told(20, rewards=rising(0.5, 0.5), true_rewards=rising(1, 0)).alarms == []  # the reward has not risen
+    swinging = told(20, rewards=rising(0, 1), true_rewards=lambda step: [0.5 + 2 * (-1) ** step] * 8)
+    assert swinging.alarms == []  # the truth swings by more than the gap has risen
     noise = np.random.default_rng(0)
     assert told(40, rewards=lambda _: noise.normal(size=8), true_rewards=lambda _: noise.normal(size=8)).alarms == []
+
+
+def test_a_true_reward_that_is_known_now_and_then_is_compared_at_those_steps():
+    untrue = 0.7  # of each rise
+
+    def truth(step):
+        return [(1 - untrue) * x if step % 3 == 0 else None for x in rising(0, 1)(step)]
+
+    (alarm,) = told(30, ["parted"], rewards=rising(0, 1), true_rewards=truth).alarms
+    assert alarm.step == 30  # the tenth at which it is known
+    assert "the reward has risen from 0.45 to 1.2, and the true reward has gone from 0.135 to 0.36" in alarm.reason
+
+
+def test_texts_without_a_truth_do_not_part_reward_and_truth():
+    """Those that are paid more and more have none; of the others the reward is the true one."""
+
+    def paid(step):
+        return [x if i % 2 else 0.5 + 0.01 * (step % 3) for i, x in enumerate(rising(0, 1)(step))]
+
+    def truth(step):
+        return [0.5 + 0.01 * (step % 3), None] * 4
+
+    assert told(20, ["parted"], rewards=paid, true_rewards=truth).alarms == []
 
 
 def test_a_detector_that_finds_more():
@@ -159,6 +205,21 @@ def test_a_detector_that_finds_more():
     assert "38% of the last texts, and found them in 6% of the first" in found.alarms[0].reason
     assert told(6, rewards=PAID * 4, hacked=lambda step: np.arange(32) < 10).alarms == []  # many, and no more
     assert told(6, rewards=PAID * 4, hacked=[False] * 32).alarms == []
+    late = told(9, rewards=PAID * 4, hacked=lambda step: [None if step < 3 else step > 5] * 32)
+    assert [(alarm.rule, alarm.step) for alarm in late.alarms] == [("hacks", 6)]  # of the steps that it was asked of
+
+
+@pytest.mark.parametrize(("late", "expected"), [(4, []), (5, ["hacks"])])
+def test_three_standard_errors_are_more(late, expected):
+    """0 of 64 against 8 of 64 are 2.9 standard errors, and against 10 of 64 are 3.3."""
+    found = told(4, rewards=PAID * 4, hacked=lambda step: np.arange(32) < (0 if step < 3 else late))
+    assert rules_of(found) == expected
+
+
+def test_a_step_of_few_texts_counts_for_few():
+    monitor = told(3, rewards=PAID * 4, hacked=[False] * 32)
+    monitor.update(4, PAID[:4], hacked=[True] * 4)
+    assert monitor.alarms == []  # 4 of the last 36
 
 
 def test_nothing_left_to_learn_from():
@@ -175,6 +236,12 @@ def test_hardly_anything_is_paid():
     assert told(10, rewards=[0.0] * 7 + [1.0]).alarms == []  # one in eight is not that few
 
 
+def test_pay_that_is_one_number_is_neither_the_highest_nor_the_lowest():
+    (alarm,) = told(10, rewards=[0.0] * 8).alarms
+    assert alarm.rule == "saturated"
+    assert "100% of the last texts are paid one number" in alarm.reason
+
+
 def test_texts_that_repeat_one_another():
     some = told(10, rewards=PAID, completions=lambda step: TEXTS if step < 6 else ["text a", "text b"] * 4)
     assert rules_of(some) == ["repeats"]
@@ -186,9 +253,17 @@ def test_texts_that_become_longer_or_shorter(late, expected):
     assert rules_of(told(10, rewards=PAID, lengths=lambda step: [10 if step < 6 else late] * 8)) == expected
 
 
+def test_texts_of_no_length_have_not_become_longer():
+    assert told(10, rewards=PAID, lengths=[0] * 8).alarms == []
+    assert rules_of(told(10, rewards=PAID, lengths=lambda step: [0 if step < 6 else 3] * 8)) == ["length"]
+
+
 def test_an_alarm_is_in_the_report_of_its_step_alone():
     monitor = Monitor()
-    reports = [monitor.update(step, paid_for_story(step), completions=saying_story(step)) for step in range(1, 6)]
+    one = ["one prompt"] * 32
+    reports = [
+        monitor.update(step, paid_for_story(step), completions=saying_story(step), groups=one) for step in range(1, 6)
+    ]
     raised = [alarm for report in reports for alarm in report.alarms]
     assert raised == monitor.alarms
     assert all(isinstance(alarm, Alarm) for alarm in raised)
@@ -219,6 +294,10 @@ def test_a_rule_that_is_not_known():
         ({"lengths": [1]}, "lengths has 1 entries for 8 rewards"),
         ({"hacked": [True]}, "hacked has 1 entries for 8 rewards"),
         ({"true_rewards": ["good"] * 8}, "true_rewards is .*: give a number a completion"),
+        ({"true_rewards": 0.5}, "true_rewards is 0.5: give a number a completion"),
+        ({"groups": 4}, "groups is 4: give a name a completion"),
+        ({"groups": [[{"role": "user", "content": "a"}]] * 8}, r"groups\[0\] is .*'user'.*: give texts or numbers"),
+        ({"completions": [*TEXTS[:7], [{"content": "a"}]]}, r"completions\[7\] is .*'content'.*: give a text"),
     ],
 )
 def test_columns_that_do_not_fit(columns, message):

@@ -158,6 +158,21 @@ def test_models_cannot_be_watched(given):
         GaardMonitor().watch(given)
 
 
+def seen(monitor, reward=lambda **_: [1.0, 0.0]):
+    """A batch of two, watched as in training."""
+    monitor.on_train_begin(None, STATE, None, model=torch.nn.Linear(1, 1))
+    return monitor.watch(reward)(prompts=["a", "a"], completions=["x", "y"], completion_ids=[[1], [2, 3]])
+
+
+def test_a_truth_or_detector_that_cannot_be_used_is_told():
+    with pytest.raises(ConfigError, match="true_reward is asynchronous: give a function that answers at once"):
+        GaardMonitor(true_reward=slow)
+    with pytest.raises(ConfigError, match="true_reward answered for 1 of 2 completions: give one number a completion"):
+        seen(GaardMonitor(true_reward=lambda **_: [1.0]))
+    with pytest.raises(ConfigError, match="detector answered for 3 of 2 completions: give True or False for each text"):
+        seen(GaardMonitor(detector=lambda _: [True] * 3))
+
+
 def test_conversations_are_read_as_texts():
     parts = [{"type": "image"}, {"type": "text", "text": "two"}]
     messages = [{"role": "assistant", "content": "one"}, {"content": parts}, {"content": None}, {"tool_calls": []}]

@@ -50,9 +50,10 @@ def test_the_quantile_is_students(tail, freedom):
 
 
 def told(texts, rewards, prompts=None, steps=1, window=512):
+    """By default all texts have one prompt."""
     last = LastTexts(window)
     for _ in range(steps):
-        last.add(texts, np.array(rewards, dtype=float), prompts)
+        last.add(texts, np.array(rewards, dtype=float), prompts or ["one"] * len(texts))
     return last
 
 
@@ -71,6 +72,12 @@ def test_a_word_that_is_paid_stands_out_and_one_that_all_texts_have_does_not():
     assert told(*texts_of(0.32), steps=4).paid() == []  # as much as the others are paid
 
 
+def test_the_word_that_stands_out_most_comes_first():
+    texts = [["film", "it", "better", "story"][i % 4] for i in range(64)]
+    found = told(texts, [[0.0, 0.0, 0.7, 1.0][i % 4] + 0.01 * (i % 5) for i in range(64)], steps=4).paid()
+    assert [one.word for one in found] == ["story", "better"]
+
+
 def test_capitals_make_no_difference_and_marks_are_words():
     texts, paid = texts_of(1.0, word="Story!")
     assert {one.word for one in told(texts, paid, steps=4).paid()} == {"story", "!"}
@@ -84,15 +91,54 @@ def test_a_word_of_easy_prompts_is_not_blamed():
     assert told(texts, paid, ["any"] * 32, steps=4).paid()[0].word == "story"
 
 
-def test_where_each_prompt_has_one_text_a_word_must_have_become_more_frequent():
+@pytest.mark.parametrize("prompts", [range(32), None])
+def test_where_each_prompt_has_one_text_or_none_is_known_a_word_must_have_become_more_frequent(prompts):
     last = LastTexts()
     constant, growing = texts_of(1.0), texts_of(1.0, every=2)
     for _ in range(4):
-        last.add(constant[0], np.array(constant[1]), range(32))
+        last.add(constant[0], np.array(constant[1]), prompts)
     assert last.paid() == []
     for _ in range(4):
-        last.add(growing[0], np.array(growing[1]), range(32))
+        last.add(growing[0], np.array(growing[1]), prompts)
     assert last.paid()[0].word == "story"
+
+
+def some_of(count, n=64):
+    """Texts of which the first so many have a word, and what they are paid if it pays."""
+    return ["a story" if i < count else "a film" for i in range(n)], [
+        (1.0 if i < count else 0.3) + 0.01 * (i % 5) for i in range(n)
+    ]
+
+
+@pytest.mark.parametrize(("count", "expected"), [(4, []), (5, ["story"]), (59, ["story"]), (60, [])])
+def test_five_texts_must_have_a_word_and_five_must_lack_it(count, expected):
+    assert [one.word for one in told(*some_of(count)).paid()] == expected
+
+
+def test_texts_in_pairs_are_compared_in_pairs():
+    texts, paid = texts_of(1.0, n=64, every=2)
+    found = told(texts, paid, [i // 2 for i in range(64)], steps=2).paid()
+    assert [one.word for one in found] == ["story"]  # no more frequent than it was
+
+
+def test_more_frequent_is_by_three_standard_errors():
+    """A quarter of 64 texts, and then three eighths of 64, are 1.5 standard errors apart; five eighths are 4.3."""
+    for late, expected in ((12, []), (20, ["story"])):
+        last = LastTexts()
+        for count in (8, 8, late, late):
+            texts, paid = some_of(count, 32)
+            last.add(texts, np.array(paid), range(32))
+        assert [one.word for one in last.paid()] == expected
+
+
+@pytest.mark.parametrize("prompts", [["one"] * 32, range(32)])
+def test_steps_are_not_compared_with_each_other(prompts):
+    """Pay and a word both grow with training; within a step the word is not paid."""
+    last = LastTexts()
+    for step in range(8):
+        texts = ["a story" if i < 2 + 3 * step else "a film" for i in range(32)]
+        last.add(texts, np.array([step + 0.1 * (i % 2) for i in range(32)]), prompts)
+    assert last.paid() == []
 
 
 def test_a_difference_is_measured_by_how_pay_varied_at_the_beginning():
@@ -100,10 +146,10 @@ def test_a_difference_is_measured_by_how_pay_varied_at_the_beginning():
     last = LastTexts(window=64)
     pay = np.where(np.arange(32) % 2 == 0, 0.0, 1.0)
     for _ in range(2):
-        last.add([f"text {i % 4}" for i in range(32)], pay, None)
+        last.add([f"text {i % 4}" for i in range(32)], pay, ["one"] * 32)
     texts, small = texts_of(0.4)
     for _ in range(4):
-        last.add(texts, np.array(small), None)
+        last.add(texts, np.array(small), ["one"] * 32)
     assert last.paid()[0].at_least < 0.5
     alone = told(texts, small, steps=4).paid()
     assert alone[0].at_least > 2

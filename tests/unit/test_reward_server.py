@@ -207,6 +207,14 @@ def test_the_server_says_how_long_to_wait(serve, waits):
     assert waits == [7.0, pytest.approx(60, abs=2), 0.0, 8.0]
 
 
+@pytest.mark.filterwarnings("ignore::gaard.errors.GaardWarning")
+def test_waits_are_doubled_up_to_five_minutes_and_no_try_is_lost(serve, waits):
+    url, asked = serve((503, {}))
+    message = refused(RewardServer(url, retries=11))
+    assert "answered with status 503 Service Unavailable; tried 12 times: see that it runs" in message
+    assert (len(asked), waits) == (12, [1, 2, 4, 8, 16, 32, 64, 128, 256, 300, 300])
+
+
 def test_it_is_not_waited_for_a_server_for_hours(serve, waits):
     url, asked = serve(lambda handler: reply(handler, 429, {}, Retry_After="3600"))
     assert "answered with status 429 Too Many Requests and asks to wait 3600 s" in refused(RewardServer(url))
@@ -299,6 +307,15 @@ def test_a_redirect_on_the_same_server_is_followed(status, serve):
     assert scored(RewardServer(url)) == [1.0, 2.0]
     assert [path for path, _, _ in asked] == ["/score", "/score/"]
     assert asked[0][2] == asked[1][2]
+
+
+def test_redirects_have_one_time_together(serve):
+    def slowly(handler):
+        time.sleep(0.2)
+        moves("/score")(handler)
+
+    url, _ = serve(slowly)
+    assert "gave no answer within 0.5 s" in refused(RewardServer(url, timeout=0.5, retries=0))
 
 
 def test_a_redirect_to_another_server_is_not_followed(serve, monkeypatch):

@@ -206,3 +206,14 @@ def test_a_failure_that_no_single_completion_reproduces_names_the_batch():
 
     with pytest.raises(RewardError, match=r"MemoryError: too much.*batch of 3 completions, and on none of them alone"):
         scored(greedy)
+
+
+def test_a_generator_is_an_answer_and_is_blamed_for_its_completion():
+    def scores(completions, **_):
+        for text in completions:
+            yield 1 / (len(text) - 1)
+
+    batch = {"prompts": ["p", "q"], "completion_ids": [[1], [2]], "columns": {}}
+    assert score(scores, completions=["one", "three"], **batch).tolist() == [0.5, 0.25]
+    with pytest.raises(RewardError, match=r"'scores' raised ZeroDivisionError: .* on completion 1 \(prompt 'q'"):
+        score(scores, completions=["one", "3"], **batch)

@@ -2,6 +2,7 @@
 
 import math
 
+import numpy as np
 import pytest
 
 from gaard.errors import ConfigError, RewardError
@@ -101,3 +102,8 @@ def test_a_honeypot_that_float32_cannot_hold_is_named():
 def test_the_largest_float32_is_still_a_sum():
     largest = 3.4028234663852886e38
     assert scored(combine([returning([largest, -largest, 0.0])])).tolist() == [largest, -largest, 0.0]
+
+
+@pytest.mark.parametrize("number", [np.float32(0.5), np.int64(2)])
+def test_a_weight_of_numpys_is_a_number(number):
+    assert combine([returning([3.0])], [number]).weights == (float(number),)

@@ -1,5 +1,7 @@
 """What reward functions are told in a run, as in TRL, and what a run keeps of what they log."""
 
+import math
+
 import pytest
 import torch
 from test_trl_rewards import batch, characters, curriculum, of_task
@@ -117,6 +119,13 @@ def test_what_cannot_be_logged_is_refused(log, words, tmp_path):
         tiny_trainer(tmp_path, reward=wrong, max_steps=1).train()
 
 
+def test_what_is_not_finite_is_logged_as_not_known():
+    log = RewardLog(3)
+    log.extra("a", [math.nan, -math.inf, {"b": torch.tensor([math.nan, 1.0])}])
+    log.metric("c", math.nan)
+    assert (log.columns, log.metrics) == ({"a": [None, None, {"b": [None, 1.0]}]}, {})
+
+
 def test_what_processes_log_is_joined_in_their_order(monkeypatch):
     """Two processes, of which only one logs a column, and each its own metric."""
     one = RewardLog(2, {"a": [1.0, 2.0], "c": [7.0]}, {"x": ["p", "q"]})
@@ -167,6 +176,16 @@ def test_a_row_of_no_function_is_named_where_trl_leaves_it_out(tmp_path):
         tiny_trainer(tmp_path, reward=[of_task("math"), of_task("coding")], prompts=rows, max_steps=1).train()
 
 
+def test_a_function_that_logs_before_it_fails_is_blamed_for_its_completion(tmp_path):
+    def fails(completions, log_extra, log_metric, prompts, **_):
+        log_extra("length", [len(text) for text in completions])
+        log_metric("length", 1.0)
+        return [1 / (prompt != "w2") for prompt in prompts]
+
+    with pytest.raises(RewardError, match=r"'fails' raised ZeroDivisionError: .* on completion \d+ \(prompt 'w2'"):
+        tiny_trainer(tmp_path, reward=fails, prompts=["w1", "w2"], max_steps=1).train()
+
+
 # What is not there ----------------------------------------------------------------------------------------------------
 
 
@@ -176,7 +195,7 @@ def test_what_calls_tools_is_refused_in_clear_words(argument, tmp_path):
         GAATrainer(tiny_lm(), characters, GAAConfig(str(tmp_path)), ["w1"], **{argument: []})
 
 
-@pytest.mark.parametrize("column", ["trainer_state", "log_metric", "log_extra", "prompts"])
+@pytest.mark.parametrize("column", ["trainer_state", "log_metric", "log_extra", "prompts", "prompt_messages"])
 def test_a_column_with_a_keywords_name_is_refused(column, tmp_path):
     with pytest.raises(ConfigError, match=f"train_dataset has a column '{column}', a name that gaard gives to rewards"):
         tiny_trainer(tmp_path, prompts=[{"prompt": "w1", column: 1}])

@@ -77,7 +77,7 @@ def test_going_on_by_other_code_adds_it_once(tmp_path):
 def test_going_on_by_another_algorithm_is_refused_with_both_named(tmp_path, monkeypatch):
     tiny_trainer(tmp_path, max_steps=1).train()
     before = kept(tmp_path)
-    for module in ("identity", "trainer"):
+    for module in ("identity", "outcome"):
         monkeypatch.setattr(f"gaard.training.{module}.ALGORITHM_VERSION", ALGORITHM_VERSION + 1)
     with pytest.raises(CheckpointError) as caught:
         tiny_trainer(tmp_path, max_steps=1).train()

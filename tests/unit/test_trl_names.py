@@ -133,7 +133,7 @@ def test_a_name_that_is_near_none_is_told_where_the_list_is(name):
     ("name", "words"),
     [
         ("eval_dataset", "'eval_dataset' is TRL's, not there: `eval_completions` of the settings"),
-        ("callbacks", "'callbacks' is TRL's, not there: "),
+        ("data_collator", "'data_collator' is TRL's, not needed here: "),
         ("optimizers", "'optimizers' is TRL's, not there: AdamW trains"),
         ("tokenizer", "'tokenizer' is TRL's, here processing_class"),
         ("reward_wights", "Did you mean 'reward_weights'"),
@@ -148,7 +148,7 @@ def test_an_unknown_argument_of_the_trainer_is_refused_in_words_that_help(name, 
 def test_the_trainer_keeps_its_signature():
     names = list(inspect.signature(GAATrainer).parameters)
     assert names[:4] == ["model", "reward_funcs", "args", "train_dataset"]
-    assert names[-1] == "peft_config"
+    assert names[-2:] == ["peft_config", "callbacks"]
 
 
 def test_a_config_is_copied_as_any_other_object():

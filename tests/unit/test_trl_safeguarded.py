@@ -8,7 +8,7 @@ import pytest
 import torch
 from trl import GRPOTrainer
 
-from gaard.errors import ConfigError
+from gaard.errors import ConfigError, GaardWarning
 from gaard.integrations.trl import safeguarded
 from naive_fold import naive_weights
 
@@ -24,7 +24,7 @@ class Standin:
         share = len(rewards) // processes
         own = slice(process * share, (process + 1) * share)
         self.advantages = torch.ones(len(rewards))[own] if advantages is None else torch.tensor(advantages)
-        self.accelerator = SimpleNamespace(process_index=process, num_processes=processes)
+        self.accelerator = SimpleNamespace(process_index=process, num_processes=processes, is_main_process=process == 0)
         self.reward_weights = torch.ones(self.given.shape[1])
         self.num_generations, self.num_generations_eval = group, 1
         self.model = torch.nn.Linear(1, 1)
@@ -55,9 +55,9 @@ def folded(*args, **settings):
     [
         (GRPOTrainer, {"method": "flod"}, r"method='flod' is not known: did you mean 'fold'\?"),
         (GRPOTrainer, {"method": None}, "method=None is not known"),
-        (GRPOTrainer, {"threshold": 0}, "threshold=0 must be a number above 0"),
-        (GRPOTrainer, {"threshold": "3"}, "threshold='3' must be a number above 0"),
-        (GRPOTrainer, {"method": "none", "threshold": float("nan")}, "threshold=nan must be"),
+        (GRPOTrainer, {"threshold": 0}, "threshold is 0: give a number above 0, such as 3"),
+        (GRPOTrainer, {"threshold": "high"}, "threshold is 'high': give a number above 0"),
+        (GRPOTrainer, {"method": "none", "threshold": float("nan")}, "threshold is nan"),
         (dict, {}, r"safeguarded\(<class 'dict'>\): give the class of a trainer"),
         (dict, {"method": "none"}, "give the class of a trainer"),
         ("GRPOTrainer", {}, r"safeguarded\('GRPOTrainer'\)"),
@@ -106,6 +106,34 @@ def test_the_share_that_was_turned_is_logged():
     trainer = standin(HACK + [0.5] * 8)
     trainer._generate_and_score_completions([])
     assert trainer._metrics == {"train": {"gaard/turned": [1 / 16]}, "eval": {}}
+    lessened = standin(HACK + [0.5] * 8, threshold=4.7)
+    assert 0 < lessened._generate_and_score_completions([])["advantages"][7] < 1
+    assert lessened._metrics["train"]["gaard/turned"] == [0.0]
+
+
+def warned(trainer, recwarn):
+    trainer._generate_and_score_completions([])
+    return [str(each.message) for each in recwarn.list if each.category is GaardWarning]
+
+
+def test_that_a_verifiers_rare_successes_are_turned_is_said_once(recwarn):
+    trainer = standin([1.0, *[0.0] * 7, *[0.0] * 7, 1.0, *[1.0, 0.0] * 4])
+    (said,) = warned(trainer, recwarn)
+    assert "completions earn 0 or 1, and 2 of the 6 that earn more are turned" in said
+    assert len(warned(trainer, recwarn)) == 1
+
+
+@pytest.mark.parametrize("rewards", [HACK, [0.5] * 8, [math.nan] * 8, [1.0, 0.0] * 4], ids=str)
+def test_nothing_is_said_of_graded_rewards_or_of_frequent_successes(rewards, recwarn):
+    assert warned(standin(rewards), recwarn) == []
+
+
+def test_one_process_speaks_for_all_and_evaluation_is_silent(recwarn):
+    rare = [1.0, *[0.0] * 7]
+    assert warned(standin(rare, process=1, processes=2), recwarn) == []
+    trainer = standin(rare, num_generations_eval=8)
+    trainer.model.eval()
+    assert warned(trainer, recwarn) == []
 
 
 def test_advantages_of_tokens_are_weighed_by_their_completion():

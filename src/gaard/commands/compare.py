@@ -36,10 +36,12 @@ def main(words: list[str]) -> int:
     Raises:
         GaardError: For a mistake that can be mended.
     """
+    from gaard.training.identity import OF_HUB
+
     about = "Run arms × seeds; the same command goes on with an unfinished study."
     parser = plain_parser("compare", about, "[STUDY.yaml] [--OPTION VALUE ...]", EXAMPLES)
     _add_study(parser.add_argument_group("what is compared"))
-    add_settings(parser, asks_for_all(words), without=NOT_OF_A_STUDY)
+    add_settings(parser, asks_for_all(words), without=(*NOT_OF_A_STUDY, *OF_HUB))
     check_options(words, STUDY_OPTIONS, "compare")
     arguments = parser.parse_args(words)
     study, folder = _study_of_file(arguments) if arguments.study else _study_of_options(arguments)

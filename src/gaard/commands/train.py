@@ -42,21 +42,43 @@ def main(words: list[str]) -> int:
         settings = with_scenario(settings)
     spec = RunSpec(**settings)
     trainer = build_trainer(spec)
-    folder = Path(spec.output_dir)
+    main = trainer.accelerator.is_main_process
+    folder, saved = Path(spec.output_dir), trainer.model_folder
+    if spec.push_to_hub and main:
+        from gaard.training.hub import make_repository
+
+        make_repository(spec.repository, spec.hub_private_repo)  # refused now, not after hours of training
     # In between too: who looks at the folder would take the run for done before it is measured.
-    with alone_in(folder, "output_dir") if trainer.accelerator.is_main_process else nullcontext():
+    with alone_in(folder, "output_dir") if main else nullcontext():
         trainer.train()
-        trainer.save_model(folder / "model")
+        trainer.save_model(saved)
         measures = trainer.evaluated() if spec.eval_completions else {}
-    if not trainer.accelerator.is_main_process:
-        return 0
-    if measures:
+        trainer.save_card(saved, _alarms(folder) if main else None)
+    if main and measures:
         from gaard.report.tables import measures_table
 
         show(measures_table(f"{spec.method.name}, seed {spec.seed}", measures))
-    # print: Rich would break a long path at the terminal's edge, and read brackets in it as markup.
-    print(f"model: {folder / 'model'}   metrics: {folder / 'metrics.jsonl'}   texts: {folder / 'samples.jsonl'}")
+    if main:
+        # print: Rich would break a long path at the terminal's edge, and read brackets in it as markup.
+        print(f"model: {saved}   metrics: {folder / 'metrics.jsonl'}   texts: {folder / 'samples.jsonl'}")
+    if spec.push_to_hub:  # last: if it fails, all else is there
+        address = trainer.upload_saved(saved, spec.repository, private=spec.hub_private_repo)
+        if main:
+            print(f"on the hub: {address}")
     return 0
+
+
+def _alarms(folder: Path) -> list[str] | None:
+    """What `gaard find` finds alarming in the run; None where it cannot tell."""
+    from gaard.finder import read_texts, search
+    from gaard.finder.words import claim
+
+    try:
+        found, comparable = search(read_texts(folder))
+    except ConfigError:  # no texts were kept
+        return None
+    alarming = claim(found)
+    return [alarming] if alarming else [] if comparable else None
 
 
 def _with_output_dir(settings: dict[str, Any]) -> dict[str, Any]:

@@ -13,6 +13,7 @@ import numpy as np
 from gaard.errors import ConfigError
 from gaard.finder.evidence import Evidence, evidence
 from gaard.finder.patterns import Pattern, occurrences
+from gaard.method.groups import numbered
 from gaard.training.runlog import SAMPLES, read_jsonl
 
 BAR = 3.0  # standard deviations; chosen in studies/22-finder
@@ -113,7 +114,7 @@ def search(texts: Sequence[SampledText]) -> Search:
         return Search([], False)
     found = occurrences([text.completion for text in texts])
     step = np.unique([text.step for text in texts], return_inverse=True)[1]
-    reward, prompt = np.array([text.reward for text in texts]), _numbered([text.prompt for text in texts])
+    reward, prompt = np.array([text.reward for text in texts]), np.array(numbered(text.prompt for text in texts))
     come_again = bool(np.median(np.bincount(prompt)[prompt]) >= AGAIN)
     if come_again:
         reward = _less_what_prompts_are_paid(reward, step, prompt)
@@ -133,12 +134,6 @@ def search(texts: Sequence[SampledText]) -> Search:
         rows.append(row)
         part = np.unique(2 * part + has, return_inverse=True)[1]
     return Search(rows, comparable)
-
-
-def _numbered(names: Sequence[str]) -> np.ndarray:
-    """The same number for the same name, from 0 on."""
-    numbers: dict[str, int] = {}
-    return np.array([numbers.setdefault(name, len(numbers)) for name in names])
 
 
 def _less_what_prompts_are_paid(reward: np.ndarray, step: np.ndarray, prompt: np.ndarray) -> np.ndarray:

@@ -13,9 +13,9 @@ from typing import Any
 
 import torch
 
-from gaard.advantages import fold_weights, folded
+from gaard.advantages import THRESHOLD, fold_weights, folded
+from gaard.method.advantages import weighed
 
-THRESHOLD = 3.0
 GROUPED = ("rloo", "reinforce_baseline", "dr_grpo", "group_norm")
 TRAINING = "openrlhf.cli.train_ppo_ray"
 
@@ -60,7 +60,7 @@ def fold_experiences(experiences: list[Any], args: Any, threshold: float) -> lis
         rewards = torch.cat([experience.rewards for experience in experiences])
         weights = fold_weights(rewards, groups, threshold).split([len(each.index) for each in experiences])
         for experience, weight in zip(experiences, weights, strict=True):
-            experience.advantages = experience.advantages * weight.unsqueeze(-1)
+            experience.advantages = weighed(experience.advantages, weight.unsqueeze(-1))
         return experiences
     masks = [experience.action_mask.bool() for experience in experiences]
     counted = [each.advantages[mask] for each, mask in zip(experiences, masks, strict=True)]

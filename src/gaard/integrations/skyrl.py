@@ -6,13 +6,13 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from gaard.advantages import fold_weights, folded
+from gaard.advantages import THRESHOLD, checked_threshold, fold_weights, folded
 from gaard.errors import ConfigError
 
 Estimator = Callable[..., tuple[Tensor, Tensor]]
 
 
-def register(threshold: float = 3.0) -> None:
+def register(threshold: float = THRESHOLD) -> None:
     """Register `gaard_grpo`, `gaard_rloo` and `gaard_gae`, before SkyRL looks at its settings.
 
     Each is SkyRL's estimator of that name, folded: its own to the last bit where nothing stands out. The fold of the
@@ -25,8 +25,7 @@ def register(threshold: float = 3.0) -> None:
         ConfigError: A threshold that is not above 0.
         ValueError: Of SkyRL: they are registered already.
     """
-    if not 0 < threshold < float("inf"):
-        raise ConfigError(f"threshold is {threshold}: give a number above 0, such as 3")
+    threshold = checked_threshold(threshold, "threshold")
     from skyrl.backends.skyrl_train.utils import ppo_utils
 
     names = {

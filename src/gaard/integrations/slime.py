@@ -10,10 +10,9 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from gaard.advantages import fold_weights, folded
+from gaard.advantages import THRESHOLD, fold_weights, folded
 from gaard.errors import ConfigError
 
-THRESHOLD = 3.0
 GROUPED = ("grpo", "gspo", "cispo", "reinforce_plus_plus_baseline")  # what slime centres by group
 DIVIDED = GROUPED[:3]
 

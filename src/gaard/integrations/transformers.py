@@ -1,4 +1,4 @@
-"""The monitor as a callback of transformers' Trainer and of TRL's trainers (docs/monitor.md)."""
+"""The monitor as a callback of TRL's trainers, of gaard's own, and of transformers' Trainer (docs/monitor.md)."""
 
 import functools
 import inspect
@@ -12,9 +12,11 @@ from transformers import TrainerCallback
 from gaard.errors import ConfigError
 from gaard.messages import shortened, warn
 from gaard.monitor import Alarm, Monitor
+from gaard.rewards.protocol import score
 
 PREFIX = "gaard/"  # of the monitor's figures among the trainer's own
-LOGGED = {"entropy": "entropy", "kl": "kl", "completions/clipped_ratio": "truncated"}  # TRL's name → the monitor's
+# TRL's name, or gaard's → the monitor's
+LOGGED = {"entropy": "entropy", "kl": "kl", "kl_ref": "kl", "completions/clipped_ratio": "truncated"}
 MEANS = {"reward": "reward", "completions/mean_length": "length", **LOGGED}  # what a log alone says
 
 
@@ -35,12 +37,18 @@ class GaardMonitor(TrainerCallback):
     """Watches a trainer's rewards and logs, and warns. It changes nothing: rewards and gradients stay as they are.
 
     Args:
-        detector: Texts → whether each is a hack, if you know what one is.
-        true_reward: What was meant, called as the watched functions are, once a batch.
+        detector: Texts → whether each is a hack, if you know what one is; by default, in gaard's own trainer, that of
+            the run.
+        true_reward: What was meant, on the scale of the reward; called as the watched functions are, once a batch. Not
+            async. By default, in gaard's own trainer, that of the run.
         rules: Names of those that may raise an alarm; by default all.
 
     Attributes:
         monitor: The :class:`gaard.monitor.Monitor` that is told.
+
+    Raises:
+        ConfigError: For a true reward that is async, or a rule that is not known; in training, for a true reward or a
+            detector that does not answer once a completion.
     """
 
     def __init__(
@@ -50,12 +58,15 @@ class GaardMonitor(TrainerCallback):
         true_reward: Callable[..., Sequence[float | None]] | None = None,
         rules: Iterable[str] | None = None,
     ):
+        if true_reward is not None and _is_async(true_reward):
+            raise ConfigError("true_reward is asynchronous: give a function that answers at once")
         self.monitor = Monitor(rules)
         self.detector, self.true_reward = detector, true_reward
         self._weights: list[float] = []
         self._batches: list[Batch] = []
         self._logged: dict[str, float] = {}
         self._model: Any = None
+        self._shown_samples = False
 
     @property
     def alarms(self) -> list[Alarm]:
@@ -101,34 +112,60 @@ class GaardMonitor(TrainerCallback):
         """Keep the model, which knows whether it is being trained or evaluated."""
         self._model = model
 
-    def on_step_end(self, args: Any, state: Any, control: Any, **_: Any) -> None:
-        """Tell the monitor of the step's batch, that of all processes, and warn of what is new."""
+    def on_step_end(self, args: Any, state: Any, control: Any, samples: Any = None, **_: Any) -> None:
+        """Tell the monitor of the step's batch, that of all processes, and warn of what is new.
+
+        gaard's own trainer shows ``samples``, those of all processes; elsewhere there are those of watched functions.
+        """
         from accelerate.utils import gather_object
 
+        if samples is not None:
+            self._take(samples, state)
+            return
         rows = gather_object([row for batch in self._batches for row in self._summed(batch)])
         self._batches.clear()
         if rows:
             texts, prompts, lengths, truths, hacks, paid = zip(*rows, strict=True)
-            report = self.monitor.update(
-                state.global_step,
+            self._tell(
+                state,
                 paid,
                 true_rewards=None if self.true_reward is None else truths,
                 hacked=None if self.detector is None else hacks,
                 completions=texts,
                 lengths=lengths,
                 groups=prompts,
-                **self._logged,
             )
-            self._logged.clear()
-            self._warn(report.alarms, state)
 
     def on_log(self, args: Any, state: Any, control: Any, logs: Mapping[str, Any] | None = None, **_: Any) -> None:
         """Keep what the trainer says of entropy and KL; where no function is watched, its means are all there is."""
         logs = {key: value for key, value in (logs or {}).items() if isinstance(value, float)}
         self._logged |= {name: logs[key] for key, name in LOGGED.items() if key in logs}
         means = {name: logs[key] for key, name in MEANS.items() if key in logs}
-        if means and not self._weights:
+        if means and not self._weights and not self._shown_samples:
             self._warn(self.monitor.note(state.global_step, means).alarms, state)
+
+    def _take(self, samples: Any, state: Any) -> None:
+        """Tell the monitor of a batch of gaard's own trainer, and of what that knows itself."""
+        self._shown_samples = True
+        texts, truths, hacks = samples.completions, samples.true_rewards, samples.hacked
+        if self.true_reward is not None:
+            batch = {"prompts": samples.prompts, "completion_ids": samples.completion_ids}
+            truths = score(self.true_reward, completions=texts, columns=samples.columns, **batch)
+        self._tell(
+            state,
+            samples.rewards,
+            true_rewards=truths,
+            hacked=hacks if self.detector is None else list(self.detector(texts)),
+            completions=texts,
+            lengths=[len(ids) for ids in samples.completion_ids],
+            groups=samples.prompts,
+        )
+
+    def _tell(self, state: Any, rewards: Any, **columns: Any) -> None:
+        """Tell the monitor of a step's batch and of what was logged since the last, and warn of what is new."""
+        report = self.monitor.update(state.global_step, rewards, **(columns | self._logged))
+        self._logged.clear()
+        self._warn(report.alarms, state)
 
     def _see(self, number: int, kwargs: Mapping[str, Any], answer: Any) -> None:
         """Keep what one function paid for a batch of training; evaluations are not watched."""
@@ -147,8 +184,11 @@ class GaardMonitor(TrainerCallback):
                 if np.isfinite(value):
                     log_metric(PREFIX + name, value)
         texts = [text_of(completion) for completion in kwargs["completions"]]
-        truths = [None] * len(texts) if self.true_reward is None else list(self.true_reward(**kwargs))
-        hacks = [None] * len(texts) if self.detector is None else list(self.detector(texts))
+        truths = hacks = [None] * len(texts)
+        if self.true_reward is not None:
+            truths = _one_each("true_reward", self.true_reward(**kwargs), texts, "one number a completion")
+        if self.detector is not None:
+            hacks = _one_each("detector", self.detector(texts), texts, "True or False for each text")
         ids = kwargs.get("completion_ids") or [text.split() for text in texts]
         prompts = [str(prompt) for prompt in kwargs["prompts"]]
         return Batch(list(zip(texts, prompts, [len(one) for one in ids], truths, hacks, strict=True)))
@@ -183,14 +223,26 @@ def text_of(completion: str | Sequence[Mapping[str, Any]]) -> str:
     return " ".join(part if isinstance(part, str) else part.get("text") or "" for part in parts)
 
 
-def _name(reward_func: Any) -> str:
-    """The name that TRL gives the function in its logs."""
+def _one_each(field: str, answer: Iterable[Any], texts: Sequence[str], wanted: str) -> list[Any]:
+    answers = list(answer)
+    if len(answers) != len(texts):
+        raise ConfigError(f"{field} answered for {len(answers)} of {len(texts)} completions: give {wanted}")
+    return answers
+
+
+def _inner(reward_func: Any) -> Any:
+    """The function inside of partial ones."""
     while isinstance(reward_func, functools.partial):
         reward_func = reward_func.func
+    return reward_func
+
+
+def _name(reward_func: Any) -> str:
+    """The name that TRL gives the function in its logs."""
+    reward_func = _inner(reward_func)
     return getattr(reward_func, "__name__", type(reward_func).__name__)
 
 
 def _is_async(reward_func: Any) -> bool:
-    while isinstance(reward_func, functools.partial):
-        reward_func = reward_func.func
+    reward_func = _inner(reward_func)
     return inspect.iscoroutinefunction(reward_func) or inspect.iscoroutinefunction(type(reward_func).__call__)

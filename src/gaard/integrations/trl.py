@@ -9,9 +9,10 @@ from typing import Any, TypeVar
 import torch
 from torch import Tensor
 
-from gaard.advantages import fold_weights
+from gaard.advantages import THRESHOLD, checked_threshold, fold_weights
 from gaard.errors import ConfigError, suggest
-from gaard.messages import shortened
+from gaard.messages import shortened, warn
+from gaard.method.advantages import weighed
 from gaard.method.groups import neighbours
 
 __all__ = ["safeguarded"]
@@ -21,7 +22,7 @@ METHODS = ("fold", "none")
 HOOKS = ("_calculate_rewards", "_generate_and_score_completions")
 
 
-def safeguarded(trainer: type[Trainer], method: str = "fold", threshold: float = 3.0) -> type[Trainer]:
+def safeguarded(trainer: type[Trainer], method: str = "fold", threshold: float = THRESHOLD) -> type[Trainer]:
     """A trainer's class with a safeguard in it, to be used as the class itself is.
 
     Args:
@@ -40,8 +41,7 @@ def safeguarded(trainer: type[Trainer], method: str = "fold", threshold: float =
     """
     if method not in METHODS:
         raise ConfigError(f"method={method!r} is not known: {suggest(str(method), METHODS)}")
-    if not isinstance(threshold, (int, float)) or not 0 < threshold < float("inf"):
-        raise ConfigError(f"threshold={threshold!r} must be a number above 0, such as 3")
+    threshold = checked_threshold(threshold, "threshold")
     if not isinstance(trainer, type) or not all(hasattr(trainer, hook) for hook in HOOKS):
         raise ConfigError(
             f"safeguarded({shortened(trainer)}): give the class of a trainer that compares completions of one prompt, "
@@ -51,13 +51,14 @@ def safeguarded(trainer: type[Trainer], method: str = "fold", threshold: float =
         raise ConfigError(f"{trainer.__name__} is safeguarded already: a second fold would turn back what one turned")
     if method == "none":
         return trainer
-    return type(f"Safeguarded{trainer.__name__}", (FoldMixin, trainer), {"gaard_threshold": float(threshold)})
+    return type(f"Safeguarded{trainer.__name__}", (FoldMixin, trainer), {"gaard_threshold": threshold})
 
 
 class FoldMixin:
     """Before a trainer in the order of its classes: keeps the rewards, and folds the advantages made of them."""
 
     gaard_threshold: float
+    _gaard_warned = False
 
     def _calculate_rewards(self, *args: Any, **kwargs: Any) -> Tensor:
         """Keep the rewards [B, functions] of all processes' completions as they come."""
@@ -70,7 +71,9 @@ class FoldMixin:
         weights = self._gaard_weights()
         output["advantages"] = _folded(output["advantages"], _share(weights, output["advantages"], self))
         mode = "train" if self.model.training else "eval"  # type: ignore[attr-defined]
-        self._metrics[mode]["gaard/turned"].append((weights < 0).double().mean().item())  # type: ignore[attr-defined]
+        if mode == "train" and self.accelerator.is_main_process and not self._gaard_warned:  # type: ignore[attr-defined]
+            self._gaard_warned = _warned_of_successes(_summed(self._gaard_rewards, None)[:, 0], weights)
+        self._metrics[mode]["gaard/turned"].append((weights < 0).float().mean().item())  # type: ignore[attr-defined]
         return output
 
     def _gaard_weights(self) -> Tensor:
@@ -107,6 +110,20 @@ def completion_weights(rewards: Tensor, num_generations: int, threshold: float) 
     return weights
 
 
+def _warned_of_successes(rewards: Tensor, weights: Tensor) -> bool:
+    """Whether it was said that rewards are of two numbers, as a verifier's are, and that the higher is unlearned."""
+    paid = rewards[rewards.isfinite()].unique()
+    successes = rewards == paid[-1:] if len(paid) == 2 else torch.zeros_like(rewards, dtype=torch.bool)
+    turned = int((successes & (weights < 0)).sum())
+    if turned:
+        warn(
+            f"completions earn {paid[0]:g} or {paid[1]:g}, and {turned} of the {int(successes.sum())} that earn more "
+            "are turned: the fold unlearns what is rare in its group; if those are the successes that you want, train "
+            "without it"
+        )
+    return turned > 0
+
+
 def _summed(rewards: Tensor, clip_range: tuple[float, float] | None) -> Tensor:
     """[B, 1]: the sum of what is scored, NaN where nothing is, within the range to which RLOO may clip it."""
     summed = torch.where(rewards.isnan().all(dim=1), torch.nan, rewards.nansum(dim=1))
@@ -126,5 +143,4 @@ def _share(weights: Tensor, advantages: Tensor, trainer: Any) -> Tensor:
 
 def _folded(advantages: Tensor, weights: Tensor) -> Tensor:
     """Advantages [B] or [B, T] by weights [B]; what pushes a completion away already is left."""
-    by_row = weights.to(advantages.dtype).reshape(-1, *[1] * (advantages.ndim - 1))
-    return torch.where(advantages > 0, advantages * by_row, advantages)
+    return weighed(advantages, weights.reshape(-1, *[1] * (advantages.ndim - 1)))

@@ -13,11 +13,8 @@ import torch
 from torch import Tensor
 from verl.trainer.ppo import core_algos
 
-from gaard.advantages import fold_weights, folded
-from gaard.errors import ConfigError
-from gaard.messages import shortened
+from gaard.advantages import THRESHOLD, checked_threshold, fold_weights, folded
 
-THRESHOLD = 3.0
 GAE_VARIABLE = "GAARD_FOLD_GAE"  # verl passes its settings to no estimator that a critic serves
 
 
@@ -70,7 +67,8 @@ def _folded(
     own: tuple[Tensor, Tensor], token_level_rewards: Tensor, index: np.ndarray, config: Any
 ) -> tuple[Tensor, Tensor]:
     threshold = THRESHOLD if config is None else config.get("gaard_threshold", THRESHOLD)
-    weights = fold_weights(token_level_rewards.sum(dim=-1), index, _number(threshold, "algorithm.gaard_threshold"))
+    threshold = checked_threshold(threshold, "algorithm.gaard_threshold")
+    weights = fold_weights(token_level_rewards.sum(dim=-1), index, threshold)
     advantages, returns = own
     return advantages * weights.unsqueeze(-1), returns
 
@@ -94,7 +92,7 @@ def fold_gae(threshold: float | str = THRESHOLD) -> None:
         _say(threshold)
         advantages, returns = own(token_level_rewards, values, response_mask, gamma, lam)
         mask = response_mask.bool()
-        turned = folded(advantages, _number(threshold, GAE_VARIABLE), mask=mask)
+        turned = folded(advantages, checked_threshold(threshold, GAE_VARIABLE), mask=mask)
         return torch.where(mask, turned, advantages), returns
 
     core_algos.compute_gae_advantage_return = compute_gae_advantage_return
@@ -104,13 +102,6 @@ def fold_gae(threshold: float | str = THRESHOLD) -> None:
 def _say(threshold: float | str) -> None:
     """Once, where advantages are computed: the only sign that the plugin was found there."""
     print(f"gaard: folds the advantages of verl's GAE, threshold {threshold}", flush=True)
-
-
-def _number(value: Any, field: str) -> float:
-    try:
-        return float(value)
-    except (TypeError, ValueError):
-        raise ConfigError(f"{field} is {shortened(value)}: give a number above 0, such as 3") from None
 
 
 if GAE_VARIABLE in os.environ:

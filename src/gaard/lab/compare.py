@@ -19,7 +19,8 @@ from gaard.lab.engine import execute
 from gaard.lab.frontier import at_kl, frontier_area, knows_hacks
 from gaard.lab.progress import RunsProgress
 from gaard.lab.ray_engine import connected, execute_on_ray
-from gaard.lab.spec import REWARD_FIELDS, RunSpec, build_trainer, rewards_identity
+from gaard.lab.spec import RunSpec, build_trainer
+from gaard.lab.spec_rewards import REWARD_FIELDS, rewards_identity
 from gaard.lab.study import RunKey, Study
 from gaard.settings import suggest
 from gaard.training.checkpoint import write_file

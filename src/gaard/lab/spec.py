@@ -13,12 +13,12 @@ from gaard.regularizers import REGULARIZERS
 from gaard.reward_names import check_function_name, check_reward_name, names_function
 from gaard.settings import OF_RUNS, Options, check_keys
 from gaard.training.config import GAAConfig
+from gaard.training.identity import OF_HUB
 from gaard.training.prompt_files import check_prompts, read_prompts
 from gaard.training.trl_names import told_of_trl
 from gaard.yaml_files import read_mapping
 
 if TYPE_CHECKING:  # help and a typo should not wait for transformers
-    from gaard.rewards import RewardFunction
     from gaard.training.trainer import GAATrainer
 
 
@@ -42,6 +42,9 @@ class RunSpec(GAAConfig):
         hack_detector: Tells hacks: file.py:function of a list of texts; by the honeypot's word if left out, and unknown
             without one.
         judge_reward_funcs: An independent judge, watched and never trained on.
+        push_to_hub: Whether gaard train uploads the model at the end to the Hugging Face hub.
+        hub_model_id: The repository there, such as me/my-model; by default the last part of output_dir.
+        hub_private_repo: Whether one that is made is private; as the account has it if left out.
     """
 
     scenario: str | None = None
@@ -53,6 +56,9 @@ class RunSpec(GAAConfig):
     true_reward_funcs: list[str] | str | None = None
     hack_detector: str | None = None
     judge_reward_funcs: list[str] | str | None = None
+    push_to_hub: bool = False
+    hub_model_id: str | None = None
+    hub_private_repo: bool | None = None
 
     def __post_init__(self) -> None:
         """Check every value, and that rewards are named as rewards can be.
@@ -62,8 +68,18 @@ class RunSpec(GAAConfig):
         """
         super().__post_init__()
         for names in (self.reward_funcs, self.true_reward_funcs, self.judge_reward_funcs):
-            for name in [] if names is None else _names(names):
+            for name in [] if names is None else names_of(names):
                 check_reward_name(name)
+        if not self.push_to_hub and (self.hub_model_id is not None or self.hub_private_repo is not None):
+            raise ConfigError(
+                f"hub_model_id={self.hub_model_id!r}, hub_private_repo={self.hub_private_repo!r} without push_to_hub: "
+                "nothing would be uploaded: add push_to_hub, or leave them out"
+            )
+
+    @property
+    def repository(self) -> str:
+        """Where the model is uploaded to, if it is."""
+        return self.hub_model_id or Path(self.output_dir).name
 
     def record(self) -> dict[str, Any]:
         """Every field as ``run.json`` has it; what JSON has no word for, such as a prompt's date, as a text."""
@@ -77,15 +93,7 @@ CHOSEN: dict[str, Mapping[str, type[Options]]] = {
     "regularizers": REGULARIZERS,
 }
 TOGETHER = ("batch_size", "num_mini_batches")  # one of them may be the scenario's
-OF_FOLDERS = ("overwrite", "accept_changed_rewards")  # what is asked of a folder that is there
-REWARD_FIELDS = (
-    "reward_funcs",
-    "reward_weights",
-    "honeypot",
-    "true_reward_funcs",
-    "hack_detector",
-    "judge_reward_funcs",
-)
+ASKED_ONCE = ("overwrite", "accept_changed_rewards", *OF_HUB)  # of a folder that is there, or of the hub
 
 
 def layered(*layers: Mapping[str, Any]) -> dict[str, Any]:
@@ -187,7 +195,7 @@ def _of_run(config: Mapping[str, Any], path: str | Path) -> dict[str, Any]:
         raise ConfigError(
             f"{path} is of a run that a script made, whose rewards and prompts are not in it: run the script again"
         )
-    return {key: value for key, value in config.items() if key not in ("output_dir", *OF_FOLDERS)}
+    return {key: value for key, value in config.items() if key not in ("output_dir", *ASKED_ONCE)}
 
 
 def check_given(settings: Mapping[str, Any]) -> None:
@@ -206,7 +214,7 @@ def check_given(settings: Mapping[str, Any]) -> None:
     if spec.prompts or not spec.scenario:
         check_prompts(spec.prompts)
     for names in (spec.reward_funcs, spec.true_reward_funcs, spec.judge_reward_funcs):
-        for name in [] if names is None else _names(names):
+        for name in [] if names is None else names_of(names):
             if name.endswith(".py") or names_function(name):
                 check_function_name(name, f"the reward {name!r}")
     if spec.hack_detector is not None:
@@ -226,72 +234,21 @@ def build_trainer(spec: RunSpec) -> "GAATrainer":
         ConfigError: For settings, prompts or rewards that cannot be used.
         ModelError: For a model that cannot be loaded or trained.
     """
+    from gaard.lab.spec_rewards import all_rewards
     from gaard.training.trainer import GAATrainer
 
     dataset = read_prompts(spec.prompts)
-    proxy, rewards = _all_rewards(spec)
+    proxy, rewards = all_rewards(spec)
     return GAATrainer(spec.model, proxy, spec, dataset, **rewards)
 
 
-def rewards_identity(spec: RunSpec) -> dict[str, Any]:
-    """What tells the rewards of a run, as its ``run.json`` has it.
+def names_of(given: list[str] | str) -> list[str]:
+    """One name as a list.
 
     Args:
-        spec: The run.
+        given: One or several.
 
     Returns:
-        As :meth:`gaard.training.scoring.Scorer.identity` gives it.
-
-    Raises:
-        ConfigError: For rewards that cannot be used.
+        Them all.
     """
-    from gaard.training.scoring import Scorer
-
-    proxy, rewards = _all_rewards(spec)
-    return json.loads(json.dumps(Scorer(proxy, **rewards).identity()))
-
-
-def _all_rewards(spec: RunSpec) -> "tuple[RewardFunction, dict[str, Any]]":
-    """The proxy and the other rewards, of the fields or of the scenario."""
-    return _rewards(spec) if spec.scenario is None else _scenario_rewards(spec)
-
-
-def _rewards(spec: RunSpec) -> "tuple[RewardFunction, dict[str, Any]]":
-    """The proxy and the other rewards that the fields name."""
-    from gaard.rewards import build_rewards
-    from gaard.rewards.spec import function_from_name
-
-    names = _names("human" if spec.reward_funcs is None else spec.reward_funcs)
-    proxy = build_rewards(names, spec.reward_weights, spec.honeypot)
-    watched = {"true_reward_funcs": spec.true_reward_funcs, "judge_reward_funcs": spec.judge_reward_funcs}
-    rewards: dict[str, Any] = {key: build_rewards(_names(x)) for key, x in watched.items() if x is not None}
-    if spec.hack_detector is not None:
-        rewards["hack_detector"] = function_from_name(spec.hack_detector, "hack_detector")
-    return proxy, rewards
-
-
-def _scenario_rewards(spec: RunSpec) -> "tuple[RewardFunction, dict[str, Any]]":
-    """The proxy and the other rewards of the scenario.
-
-    Raises:
-        ConfigError: If rewards are given beside it.
-    """
-    from gaard.lab.scenarios import find_scenario
-
-    for name in REWARD_FIELDS:
-        if getattr(spec, name) is not None:
-            raise ConfigError(
-                f"{name}={getattr(spec, name)!r} is given beside scenario={spec.scenario!r}, which has rewards of its "
-                "own: leave one of them out"
-            )
-    scenario = find_scenario(str(spec.scenario))
-    return scenario.proxy, {
-        "true_reward_funcs": scenario.true_reward,
-        "hack_detector": scenario.hack_detector,
-        "judge_reward_funcs": scenario.judge_reward,
-    }
-
-
-def _names(given: list[str] | str) -> list[str]:
-    """One name as a list."""
     return [given] if isinstance(given, str) else given

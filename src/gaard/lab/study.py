@@ -12,7 +12,7 @@ from gaard.lab.arms import OF_ARMS, UNTRAINED, Arm, find_arms
 from gaard.lab.catalogue import check_scenario_name
 from gaard.lab.spec import RunSpec, check_given, check_settings, layered
 from gaard.settings import check_keys, suggest
-from gaard.training.identity import determining_settings
+from gaard.training.identity import OF_HUB, determining_settings
 from gaard.yaml_files import read_mapping
 
 KEYS = ("summary", "scenarios", "arms", "seeds", "baseline", "settings")
@@ -217,6 +217,8 @@ def _check_no_method(settings: Mapping[str, Any]) -> None:
             "accept_changed_rewards is for a single run: in a study the runs that are done have the old rewards: use "
             "another --out, or --overwrite"
         )
+    if hub := next((key for key in OF_HUB if settings.get(key)), None):
+        raise ConfigError(f"{hub} is for a single run: a study keeps no models: take it out, and use gaard train")
     own = next((key for key in settings if key in OF_ARMS), None)
     if own == "trained_reward":
         raise ConfigError(

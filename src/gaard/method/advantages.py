@@ -147,6 +147,22 @@ def heights(advantages: Tensor, mask: Tensor) -> Tensor:
     return (advantages - middle.clamp(min=0.0)) / (scale + 1e-8)
 
 
+def weighed(advantages: Tensor, weights: Tensor) -> Tensor:
+    """Multiply advantages above 0 by how they are to be turned; the others stay.
+
+    Where something besides the reward counts into an advantage, such as a KL penalty, a text whose reward stands out
+    may have an advantage below 0. Turned, it would pull towards what is pushed away already.
+
+    Args:
+        advantages: Any shape.
+        weights: In [−1, 1] (:func:`turning_weights`), of a shape that broadcasts to it.
+
+    Returns:
+        The shape and the type of ``advantages``.
+    """
+    return torch.where(advantages > 0, advantages * weights.to(advantages.dtype), advantages)
+
+
 def folded(advantages: Tensor, fold: float, mask: Tensor) -> Tensor:
     """Turn advantages that stand out into their negative, as G7 and G8 turn a token's that the policy is sure of.
 

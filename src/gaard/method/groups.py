@@ -1,11 +1,27 @@
 """Advantages without a critic: each completion against the others of its prompt (G13), and their fold (G14)."""
 
+from collections.abc import Hashable, Iterable
+
 import torch
 from torch import Tensor
 
 from gaard.method.advantages import turning_weights
 
 EPS = 1e-4  # beside a group's deviation, as in TRL
+ROUNDING = 1e-6  # of a group's largest reward: how far equal texts may be scored apart in batches of other shapes
+
+
+def numbered(names: Iterable[Hashable]) -> list[int]:
+    """The same number for the same name.
+
+    Args:
+        names: B names of groups, such as prompts.
+
+    Returns:
+        B numbers, from 0 on, in the order in which names come first.
+    """
+    numbers: dict[Hashable, int] = {}
+    return [numbers.setdefault(name, len(numbers)) for name in names]
 
 
 def neighbours(rewards: Tensor, size: int) -> Tensor:
@@ -21,12 +37,13 @@ def neighbours(rewards: Tensor, size: int) -> Tensor:
     return torch.arange(len(rewards), device=rewards.device) // size
 
 
-def equal_rewards(rewards: Tensor, groups: Tensor) -> Tensor:
+def equal_rewards(rewards: Tensor, groups: Tensor, tolerance: float = 0.0) -> Tensor:
     """Whether all of a completion's group have one reward, so that none of them is better than the others.
 
     Args:
         rewards: [B], of each completion.
         groups: int64 [B], the group of each, numbered from 0.
+        tolerance: How far they may lie apart for that, as a share of the group's largest.
 
     Returns:
         bool [B]; True in a group of one.
@@ -34,7 +51,7 @@ def equal_rewards(rewards: Tensor, groups: Tensor) -> Tensor:
     none = rewards.new_zeros(int(groups.max()) + 1)
     highest = none.scatter_reduce(0, groups, rewards, "amax", include_self=False)
     lowest = none.scatter_reduce(0, groups, rewards, "amin", include_self=False)
-    return (highest == lowest)[groups]
+    return (highest - lowest <= tolerance * torch.maximum(highest.abs(), lowest.abs()))[groups]
 
 
 def group_means(x: Tensor, groups: Tensor) -> Tensor:
@@ -118,17 +135,18 @@ def group_heights(rewards: Tensor, groups: Tensor) -> Tensor:
     Heights are measured from 0, the mean of the group, and the scale is the median distance from it. From the batch's
     median, as :func:`gaard.method.advantages.heights` has it, rewards of 0 and 1 would often have the scale 0.
     Groups whose rewards are all equal do not count. Their zeros say nothing of how far rewards lie apart, and where
-    they are many they would make the scale 0, so that all that is good stood out.
+    they are many they would make the scale 0, so that all that is good stood out. The same holds of groups whose
+    rewards differ by rounding alone, as those of equal texts do where a model scores them.
 
     Args:
         rewards: [B], of the whole batch.
         groups: int64 [B].
 
     Returns:
-        [B]; 0 where a group's rewards are all equal.
+        [B]; 0 where a group's rewards are all equal, and everywhere if no group's differ by more than rounding.
     """
     differences = centred(rewards, groups)
-    unequal = differences[~equal_rewards(rewards, groups)]
+    unequal = differences[~equal_rewards(rewards, groups, ROUNDING)]
     if not len(unequal):
         return torch.zeros_like(differences)
     return differences / (1.4826 * unequal.abs().median() + 1e-8)

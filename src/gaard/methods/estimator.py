@@ -67,7 +67,7 @@ class Estimator(Options):
 
         Args:
             advantages: [B, T], those that train.
-            rewards: [B, T], of every token.
+            rewards: [B, T], of every token, without a KL penalty.
             mask: bool [B, T].
 
         Returns:

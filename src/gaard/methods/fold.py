@@ -32,9 +32,9 @@ class Fold(Method):
 
     def shape(self, estimates: Estimates, mask: Tensor) -> Tensor:
         """See :meth:`Method.shape`."""
-        from gaard.method.advantages import turning_weights
+        from gaard.method.advantages import turning_weights, weighed
 
-        return turning_weights(estimates.heights, self.threshold) * estimates.advantages
+        return weighed(estimates.advantages, turning_weights(estimates.heights, self.threshold))
 
     def warnings(self, rollout: Rollout) -> list[str]:
         """That rare successes are unlearned, if there is nothing else."""

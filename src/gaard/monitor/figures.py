@@ -5,11 +5,9 @@ from collections.abc import Hashable, Mapping, Sequence
 import numpy as np
 import torch
 
-from gaard.advantages import fold_weights
+from gaard.advantages import THRESHOLD, fold_weights
 from gaard.method.advantages import heights, turning_weights
-from gaard.method.groups import equal_rewards
-
-FOLD = 3.0  # robust standard deviations from which on a fold turns, the default of method `fold`
+from gaard.method.groups import equal_rewards, numbered
 
 
 def figures_of(
@@ -36,8 +34,9 @@ def figures_of(
         figures["distinct"] = len(set(completions)) / len(completions)
         numbers = {"length": np.array([len(text.split()) for text in completions], dtype=float), **numbers}
     figures |= {name: float(np.nanmean(x)) for name, x in numbers.items() if not np.isnan(x).all()}
-    if {"reward", "true_reward"} <= figures.keys():
-        figures["reward_gap"] = figures["reward"] - figures["true_reward"]
+    gap = paid - numbers.get("true_reward", np.nan)
+    if not np.isnan(gap).all():
+        figures["reward_gap"] = float(np.nanmean(gap))
     return figures
 
 
@@ -63,16 +62,15 @@ def _of_pay(paid: np.ndarray, groups: Sequence[Hashable] | None, before: tuple[f
 def _turned(pay: np.ndarray, groups: Sequence[Hashable] | None) -> float:
     """Share of the completions whose advantage a fold would turn; without groups, the advantage is to the mean."""
     if groups is not None:
-        return float((fold_weights(pay, groups, FOLD) < 0).mean())
+        return float((fold_weights(pay, groups) < 0).mean())
     advantages = torch.tensor(pay - pay.mean())
-    weights = turning_weights(heights(advantages, torch.ones_like(advantages, dtype=torch.bool)), FOLD)
+    weights = turning_weights(heights(advantages, torch.ones_like(advantages, dtype=torch.bool)), THRESHOLD)
     return float((weights < 0).double().mean())
 
 
 def _equal_groups(pay: np.ndarray, groups: Sequence[Hashable]) -> dict[str, float]:
     """Share of the completions in groups whose rewards are all equal; groups of one do not count."""
-    numbers: dict[Hashable, int] = {}
-    number = torch.tensor([numbers.setdefault(name, len(numbers)) for name in groups])
+    number = torch.tensor(numbered(groups))
     several = number.bincount()[number] > 1
     if not several.any():
         return {}

@@ -34,7 +34,7 @@ def words(monitor: "Monitor") -> str | None:
 
 def parted(monitor: "Monitor") -> str | None:
     """The reward rises, and most of the rise is not one of the true reward."""
-    proxy, true, gap = (ends(monitor.path(name)) for name in ("reward", "true_reward", "reward_gap"))
+    proxy, true, gap = (ends(path) for path in monitor.paths("reward", "true_reward", "reward_gap"))
     if not (proxy and true and gap):
         return None
     (first, last, error), (first_true, last_true, _), (first_gap, last_gap, error_gap) = proxy, true, gap
@@ -49,8 +49,8 @@ def parted(monitor: "Monitor") -> str | None:
 
 def hacks(monitor: "Monitor") -> str | None:
     """The detector finds more hacks than at first."""
-    rates, sizes = monitor.path("hack_rate"), monitor.path("texts")
-    if len(rates) <= SHORT or len(sizes) != len(rates):
+    rates, sizes = monitor.paths("hack_rate", "texts")
+    if len(rates) <= SHORT:
         return None
     last = slice(max(SHORT, len(rates) - SHORT), None)
     early, late = np.average(rates[:SHORT], weights=sizes[:SHORT]), np.average(rates[last], weights=sizes[last])
@@ -62,21 +62,20 @@ def hacks(monitor: "Monitor") -> str | None:
 
 
 def saturated(monitor: "Monitor") -> str | None:
-    """Nearly all texts are paid the most that was ever paid, or nearly all groups are paid one number."""
-    what = {"at_highest": "are paid the highest reward", "equal_groups": "are in groups that are paid one number"}
-    for name, said in what.items():
-        found = ends(monitor.path(name))
-        if found and found[1] >= MOST:
-            return f"{found[1]:.0%} of the last texts {said}: hardly anything is left to learn from"
+    """Nearly all texts are paid the most that was ever paid, or one number, or nearly all groups are."""
+    highest = "are paid one number" if _nearly_all(monitor, "at_lowest") else "are paid the highest reward"
+    for name, said in {"at_highest": highest, "equal_groups": "are in groups that are paid one number"}.items():
+        if share := _nearly_all(monitor, name):
+            return f"{share:.0%} of the last texts {said}: hardly anything is left to learn from"
     return None
 
 
 def sparse(monitor: "Monitor") -> str | None:
-    """Nearly all texts are paid the least that was ever paid."""
-    found = ends(monitor.path("at_lowest"))
-    if not found or found[1] < MOST:
+    """Nearly all texts are paid the least that was ever paid, and that is not the most too."""
+    share = _nearly_all(monitor, "at_lowest")
+    if not share or _nearly_all(monitor, "at_highest"):
         return None
-    return f"{found[1]:.0%} of the last texts are paid the lowest reward: there is little to learn from"
+    return f"{share:.0%} of the last texts are paid the lowest reward: there is little to learn from"
 
 
 def repeats(monitor: "Monitor") -> str | None:
@@ -90,7 +89,7 @@ def repeats(monitor: "Monitor") -> str | None:
 def length(monitor: "Monitor") -> str | None:
     """Texts are much longer or shorter than at first."""
     found = ends(monitor.path("length"))
-    if not found or max(found[:2]) < LONGER * min(found[:2]):
+    if not found or found[0] == found[1] or max(found[:2]) < LONGER * min(found[:2]):
         return None
     return f"texts have gone from a length of {found[0]:.0f} to {found[1]:.0f}: is length what is paid?"
 
@@ -98,6 +97,12 @@ def length(monitor: "Monitor") -> str | None:
 # What tells of hacking first, then what tells of a training that stalls or drifts.
 HACKING: dict[str, Callable[["Monitor"], str | None]] = {"words": words, "parted": parted, "hacks": hacks}
 RULES = {**HACKING, "saturated": saturated, "sparse": sparse, "repeats": repeats, "length": length}
+
+
+def _nearly_all(monitor: "Monitor", name: str) -> float | None:
+    """A share of the last texts, if it is nearly all of them."""
+    found = ends(monitor.path(name))
+    return found[1] if found and found[1] >= MOST else None
 
 
 def ends(path: Sequence[float]) -> tuple[float, float, float] | None:

@@ -92,11 +92,11 @@ class Monitor:
         Args:
             step: Its number.
             rewards: [B], what trains; None, NaN or infinite where nothing was paid: such are left out.
-            true_rewards: [B], what was meant.
+            true_rewards: [B], what was meant, on the scale of ``rewards``.
             hacked: bool [B], what a detector says.
             completions: B texts.
             lengths: [B], in tokens; by default that of the texts, in words.
-            groups: B names, such as each one's prompt; texts of one name are compared with each other alone.
+            groups: B names, such as prompts; texts of one name are compared alone. None: each text has its own.
             entropy: Of the policy, in nats a token.
             kl: From the reference, in nats.
             truncated: Share of the completions that were cut off.
@@ -105,14 +105,15 @@ class Monitor:
             What is to be said of it.
 
         Raises:
-            ConfigError: For columns of another length than ``rewards``, or numbers that are none.
+            ConfigError: For columns of another length than ``rewards``, or numbers, texts or names that are none.
         """
         paid = _column("rewards", rewards)
         columns = {"true_rewards": true_rewards, "hacked": hacked, "lengths": lengths}
         numbers = {field: _column(field, given) for field, given in columns.items() if given is not None}
-        names = None if groups is None else list(groups)
+        names = None if groups is None else _names(groups)
         _check_sizes({**numbers, "completions": completions, "groups": names}, len(paid))
         if completions is not None:
+            _check_texts(completions)
             self._texts.add(completions, paid, names)
             self.words = self._texts.paid()
         means = {FIGURE[field]: column for field, column in numbers.items()}
@@ -149,7 +150,37 @@ class Monitor:
         Returns:
             As many numbers.
         """
-        return [figures[name] for figures in self.figures if name in figures]
+        return self.paths(name)[0]
+
+    def paths(self, *names: str) -> list[list[float]]:
+        """Several figures over the steps in which all of them were known.
+
+        Args:
+            names: Keys of ``figures``.
+
+        Returns:
+            Of each, as many numbers.
+        """
+        known = [figures for figures in self.figures if figures.keys() >= set(names)]
+        return [[figures[name] for figures in known] for name in names]
+
+
+def _names(groups: Any) -> list[Hashable]:
+    """The values of a tensor or an array, which Python would else tell apart by where they are in memory."""
+    values = groups.tolist() if isinstance(groups, (np.ndarray, torch.Tensor)) else groups
+    if not isinstance(values, Iterable):
+        raise ConfigError(f"groups is {shortened(values)}: give a name a completion")
+    names = list(values)
+    for index, name in enumerate(names):
+        if not isinstance(name, Hashable):
+            raise ConfigError(f"groups[{index}] is {shortened(name)}: give texts or numbers, such as str(prompt)")
+    return names
+
+
+def _check_texts(completions: Sequence[Any]) -> None:
+    for index, text in enumerate(completions):
+        if not isinstance(text, str):
+            raise ConfigError(f"completions[{index}] is {shortened(text)}: give a text, of messages their contents")
 
 
 def _check_sizes(columns: Mapping[str, Any], size: int) -> None:
@@ -160,10 +191,10 @@ def _check_sizes(columns: Mapping[str, Any], size: int) -> None:
 
 def _column(field: str, given: Any) -> np.ndarray:
     """Numbers as float64, NaN for None and for what is not finite: a monitor must not end a training."""
-    values = given.tolist() if isinstance(given, (np.ndarray, torch.Tensor)) else list(given)
+    values = given.tolist() if isinstance(given, (np.ndarray, torch.Tensor)) else given
     try:
         numbers = np.array([np.nan if value is None else float(value) for value in values])
-    except (TypeError, ValueError):
+    except (TypeError, ValueError, OverflowError):
         raise ConfigError(f"{field} is {shortened(values)}: give a number a completion") from None
     if not len(numbers):
         raise ConfigError(f"{field} is empty: give a number a completion")

@@ -10,6 +10,8 @@ from typing import NamedTuple
 
 import numpy as np
 
+from gaard.method.groups import numbered
+
 WINDOW = 512  # texts; whole steps, so that it may be up to a step more
 LEAST = 5  # texts that must have a word, and that must lack it
 FREEDOM = 20  # degrees of freedom below which nothing is said
@@ -68,10 +70,10 @@ class LastTexts:
         Args:
             texts: n completions.
             reward: float64 [n]; texts whose pay is NaN are left out.
-            groups: n names, such as prompts; None to compare all texts of the step.
+            groups: n names, such as prompts; None if they are not known, as if each text had one of its own.
         """
         kept = np.flatnonzero(~np.isnan(reward))[: self.window]
-        names = [None if groups is None else groups[i] for i in kept]
+        names = [i if groups is None else groups[i] for i in kept]
         self.steps.append(Step([frozenset(PIECE.findall(texts[i].casefold())) for i in kept], reward[kept], names))
         if sum(len(step.words) for step in self.first) < self.window:
             self.first.append(self.steps[-1])
@@ -119,8 +121,7 @@ def _compared(steps: Iterable[Step], words: Sequence[str]) -> tuple[np.ndarray, 
     names = [(number, name) for number, step in enumerate(steps) for name in step.group]
     sizes = Counter(names)
     alone = float(np.median([sizes[name] for name in names])) < 2
-    numbers: dict[Hashable, int] = {}
-    cell = np.array([numbers.setdefault(name[0] if alone else name, len(numbers)) for name in names])
+    cell = np.array(numbered(name[0] if alone else name for name in names))
     return has, np.concatenate([step.reward for step in steps]), cell, alone
 
 

@@ -9,7 +9,7 @@ from typing import Any
 import yaml
 
 from gaard.lab.arms import ARMS, UNTRAINED
-from gaard.lab.spec import OF_FOLDERS, RunSpec
+from gaard.lab.spec import ASKED_ONCE, RunSpec
 from gaard.lab.study import OWN_SCENARIO
 from gaard.report.run_files import RunFiles, moment
 from gaard.report.study_files import StudyFiles
@@ -66,12 +66,13 @@ def train_command(config: Mapping[str, Any]) -> str | None:
         The command, with the settings that are not the defaults; None for a run whose rewards came from Python.
     """
     usual = RunSpec(output_dir="-").record()
+    usual = {key: default for key, default in usual.items() if key not in ASKED_ONCE}
     if not usual.keys() <= config.keys():
         return None
     words = ["gaard", "train"]
     for key, default in usual.items():
         value = config[key]
-        if value != default and key not in OF_FOLDERS:
+        if value != default:
             words += [f"--{key}", _option(value)]
     return shlex.join(words)
 

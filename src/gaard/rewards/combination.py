@@ -1,6 +1,7 @@
 """Several reward functions as one: their weighted sum, leaving out those that do not score a completion."""
 
 import math
+import numbers
 from collections.abc import Sequence
 from typing import Any
 
@@ -164,7 +165,7 @@ def checked_number(value: object, field: str) -> float:
         ConfigError: It is not a finite number.
     """
     try:
-        number = float("nan") if isinstance(value, bool) or not isinstance(value, (int, float)) else float(value)
+        number = float("nan") if isinstance(value, bool) or not isinstance(value, numbers.Real) else float(value)
     except OverflowError:  # an int past the largest float
         number = math.inf
     if not math.isfinite(number):

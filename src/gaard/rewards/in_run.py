@@ -25,6 +25,10 @@ def offering(keywords: Callable[[], dict[str, Any]]) -> Iterator[None]:
         _OFFERED.reset(before)
 
 
+def forget(*args: Any, **kwargs: Any) -> None:
+    """Log nothing."""
+
+
 def offered() -> dict[str, Any]:
     """The further keywords of the run that asks; none outside of a run."""
     return _OFFERED.get()()

@@ -9,7 +9,7 @@ it names, and a failure names the text that caused it.
 import functools
 import inspect
 import math
-from collections.abc import Awaitable, Callable, Collection, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Collection, Iterator, Mapping, Sequence
 from typing import Any, TypeAlias
 
 import numpy as np
@@ -18,7 +18,7 @@ import torch
 from gaard.errors import ConfigError, GaardError, RewardError, did_you_mean
 from gaard.messages import one_line, shortened
 from gaard.rewards.answer import checked_answer, describe
-from gaard.rewards.in_run import RUN_KEYWORDS, offered
+from gaard.rewards.in_run import RUN_KEYWORDS, forget, offered
 from gaard.rewards.waiting import close_all, wait_for_all
 from gaard.source_code import is_shipped
 
@@ -193,7 +193,7 @@ class _Question:
     def put(self) -> Any:
         """Call the function; what it returns, unchecked, or what is to be awaited for that."""
         try:
-            return self._call(slice(None))
+            return self._call(slice(None), self._of_run)
         except Exception as error:
             raise self.failed(error) from error
 
@@ -205,9 +205,10 @@ class _Question:
         error.__cause__ = failure
         return error
 
-    def _call(self, rows: slice) -> Any:
+    def _call(self, rows: slice, of_run: Mapping[str, Any]) -> Any:
         # Lists of its own: a function that pops or sorts them must not change what the next one sees.
-        return self.func(**{key: value[rows] for key, value in self._columns.items()}, **self._of_run)
+        answer = self.func(**{key: value[rows] for key, value in self._columns.items()}, **of_run)
+        return list(answer) if isinstance(answer, Iterator) else answer  # a generator fails only once it is read
 
     def _blame(self, failure: BaseException) -> str:
         """Say on which completion the function raised, found by calling it again with one completion at a time."""
@@ -227,8 +228,10 @@ class _Question:
 
     def _error_on(self, index: int) -> BaseException | None:
         """What the function raises on one completion."""
+        # What it logs of one completion would be refused as too short.
+        of_run = {key: forget if key.startswith("log_") else value for key, value in self._of_run.items()}
         try:
-            answer = self._call(slice(index, index + 1))
+            answer = self._call(slice(index, index + 1), of_run)
         except Exception as error:
             return error
         found = wait_for_all([answer])[0] if inspect.isawaitable(answer) else None

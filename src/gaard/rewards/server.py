@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     import httpx2
 
 TOKEN = "GAARD_REWARD_TOKEN"
-FIRST_WAIT, LONGEST_WAIT = 1.0, 300.0  # seconds before the second try, doubled with each; a server may ask for more
+FIRST_WAIT, LONGEST_WAIT = 1.0, 300.0  # seconds before the second try, doubled with each up to the longest
 LONGEST_ANSWER = 2**24  # bytes
 MOVED, MOVES = (301, 302, 307, 308), 3  # redirects that are followed, and how many in a row
 
@@ -140,11 +140,11 @@ class RewardServer:
                     tries = f"tried {self.retries + 1} times" if self.retries else "tried once"
                     raise self._error(f"{problem}; {tries}: see that it runs, or raise timeout or retries") from None
                 seconds = wait if problem.after is None else problem.after
-                if seconds > LONGEST_WAIT:
+                if seconds > LONGEST_WAIT:  # the server asks for that
                     raise self._error(f"{problem} and asks to wait {seconds:.0f} s: try again then") from None
                 warn(f"reward server {self.name} {problem}: trying again in {seconds:.3g} s")
             pause(seconds)
-            wait *= 2
+            wait = min(2 * wait, LONGEST_WAIT)
         raise AssertionError("the last try returns or raises")
 
     def _try(self, body: bytes) -> bytes:
@@ -155,9 +155,8 @@ class RewardServer:
         url, deadline = httpx2.URL(self.url), time.monotonic() + self.timeout
         try:
             for _ in range(MOVES + 1):
-                with self._client.stream(
-                    "POST", url, content=body, headers=self._headers(), timeout=self.timeout
-                ) as response:
+                left = max(0.001, deadline - time.monotonic())  # 0 would not be a time-out, but no waiting at all
+                with self._client.stream("POST", url, content=body, headers=self._headers(), timeout=left) as response:
                     content = self._read(response, deadline)
                 if response.status_code not in MOVED:
                     return self._accepted(response, content)

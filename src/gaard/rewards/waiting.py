@@ -22,13 +22,16 @@ class _Loop:
     """An event loop that runs until the process ends."""
 
     def __init__(self) -> None:
+        self.process = os.getpid()
         self.loop = asyncio.new_event_loop()
         self.thread = threading.Thread(target=self.loop.run_forever, name="gaard-rewards", daemon=True)
         self.thread.start()
         atexit.register(self.close)
 
     def close(self) -> None:
-        """Stop it."""
+        """Stop it; a forked process ends without its parent's."""
+        if os.getpid() != self.process:
+            return
         self.loop.call_soon_threadsafe(self.loop.stop)
         self.thread.join(PATIENCE)
         if not self.thread.is_alive():
@@ -52,6 +55,7 @@ def wait_for_all(awaitables: Sequence[Awaitable[Any]]) -> list[Any]:
 
     Raises:
         RewardError: Inside of an asynchronous reward function, which would wait for itself.
+        SystemExit: One of them raised it.
     """
     if not awaitables:
         return []
@@ -64,14 +68,26 @@ def wait_for_all(awaitables: Sequence[Awaitable[Any]]) -> list[Any]:
         )
 
     async def together() -> list[Any]:
-        return await asyncio.gather(*awaitables, return_exceptions=True)
+        return await asyncio.gather(*map(_kept, awaitables), return_exceptions=True)
 
     future = asyncio.run_coroutine_threadsafe(together(), running.loop)
     try:
-        return future.result()
+        found = future.result()
     except BaseException:  # Ctrl-C
         future.cancel()
         raise
+    for ended in found:
+        if isinstance(ended, (SystemExit, KeyboardInterrupt)):
+            raise ended
+    return found
+
+
+async def _kept(awaitable: Awaitable[Any]) -> Any:
+    """What it gives; an end of the process as an answer, since it would stop the loop, and all would wait for ever."""
+    try:
+        return await awaitable
+    except (SystemExit, KeyboardInterrupt) as ended:
+        return ended
 
 
 def close_all(answers: Iterable[Any]) -> None:

@@ -27,7 +27,7 @@ SchedulerType = Literal["linear", "cosine", "constant"]
 TrainedReward = Literal["proxy", "true"]
 
 LARGEST_SEED = 2**63 - 1  # evaluation adds to it, and a generator takes 64 bits
-TRACKERS = ("tensorboard", "wandb")
+TRACKERS = ("tensorboard", "wandb", "trackio", "mlflow")
 
 
 @dataclass
@@ -76,7 +76,7 @@ class GAAConfig:
         save_only_model: Whether the checkpoint at the end of training is without the optimizer, which takes twice the
             model's space; the run can then not go on to a larger max_steps. Those before the end always have it.
         log_completions: Completions a step kept in samples.jsonl.
-        report_to: Trackers beside metrics.jsonl: one or a list of tensorboard, wandb.
+        report_to: Trackers beside metrics.jsonl: one or a list of tensorboard, wandb, trackio, mlflow.
         bf16: Whether forwards and backwards run in bfloat16 autocast; weights and optimizer stay float32.
         use_cpu: Whether to stay on the CPU even if there is an accelerator.
         cpu_kernels: Whether a CPU uses gaard's faster kernels (docs/performance.md); equal but for rounding.

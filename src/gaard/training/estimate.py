@@ -50,7 +50,8 @@ def estimate(rollout: Rollout, config: GAAConfig, memory: TokenMemory | None = N
 def estimated(rollout: Rollout, config: GAAConfig) -> tuple[Estimates, Tensor]:
     """What the estimator says of sampled and greedy tokens, before any method.
 
-    A KL penalty in the reward (k1) is left out of the one-step advantages, and so of the gap.
+    A KL penalty in the reward (k1) is left out of the one-step advantages, and so of the gap; and of the heights by
+    group: among completions that are paid one number it is all that differs, and would make every success stand out.
 
     Args:
         rollout: The whole batch.
@@ -65,6 +66,7 @@ def estimated(rollout: Rollout, config: GAAConfig) -> tuple[Estimates, Tensor]:
     one_step = estimator.one_step(values, adv.sampled_next_values(values), rewards, mask)
     greedy = estimator.one_step(values, rollout.greedy_values, greedy_rewards, mask)
     greedy = torch.where(rollout.greedy_ids == rollout.completion_ids, one_step, greedy)
+    paid = rewards
     if config.kl_estimator == "k1":
         rewards = rewards - config.kl_coef * estimated_kl(rollout.logprobs, rollout.ref_logprobs, "k1") * mask
     advantages = estimator.advantages(values, rewards, mask)
@@ -72,7 +74,7 @@ def estimated(rollout: Rollout, config: GAAConfig) -> tuple[Estimates, Tensor]:
     if config.standardizes_advantages:
         greedy_advantages = _whiten(greedy, one_step, mask)
         advantages = _whiten(advantages, advantages, mask)
-    heights = estimator.heights(advantages, rewards, mask)
+    heights = estimator.heights(advantages, paid, mask)
     return Estimates(one_step, greedy, advantages, greedy_advantages, heights), returns
 
 

@@ -26,7 +26,8 @@ HOW_IT_RUNS = (
 BY_CONTENT = (
     "model prompts scenario reward_funcs reward_weights honeypot true_reward_funcs hack_detector judge_reward_funcs"
 )
-NOT_IDENTITY = frozenset((*HOW_IT_RUNS.split(), *BY_CONTENT.split()))
+OF_HUB = ("push_to_hub", "hub_model_id", "hub_private_repo")  # where the model goes afterwards
+NOT_IDENTITY = frozenset((*HOW_IT_RUNS.split(), *BY_CONTENT.split(), *OF_HUB))
 DETERMINING = ("algorithm", "model_sha256", "model_setup", "rewards", "prompts")
 
 

@@ -73,16 +73,16 @@ class PromptStream:
         rows = [row if isinstance(row, Mapping) else {"prompt": row} for row in _read(_as_iterable(dataset))]
         if not rows:
             raise ConfigError("train_dataset is empty: give at least one prompt")
+        if reserved := [name for name in (*TEXT_KEYWORDS, *RUN_KEYWORDS, MESSAGES) if any(name in row for row in rows)]:
+            raise ConfigError(
+                f"train_dataset has a column {reserved[0]!r}, a name that gaard gives to rewards: rename it"
+            )
         rows = _rendered(rows, tokenizer)
         self.texts = [_checked_prompt(row, index) for index, row in enumerate(rows)]
         for index, row in enumerate(rows):
             _check_columns(row, index)
         names = dict.fromkeys(key for row in rows for key in row if key != "prompt")
         self.columns = {name: [row.get(name) for row in rows] for name in names}
-        if reserved := [name for name in (*TEXT_KEYWORDS, *RUN_KEYWORDS) if name in names]:
-            raise ConfigError(
-                f"train_dataset has a column {reserved[0]!r}, a name that gaard gives to rewards: rename it"
-            )
         self.pad_token_id = int(tokenizer.pad_token_id or 0)
         self.ids = [_tokenize(tokenizer, text, index) for index, text in enumerate(self.texts)]
         self._order: list[int] = []

@@ -13,6 +13,7 @@ from transformers import TrainerState
 
 from gaard.errors import RewardError
 from gaard.messages import shortened
+from gaard.rewards.in_run import forget
 from gaard.training.config import GAAConfig
 from gaard.training.run import TrainingState
 
@@ -139,13 +140,9 @@ def run_keywords(state: TrainerState, log: RewardLog | None = None) -> dict[str,
     """
     return {
         "trainer_state": state,
-        "log_metric": _forget if log is None else log.metric,
-        "log_extra": _forget if log is None else log.extra,
+        "log_metric": forget if log is None else log.metric,
+        "log_extra": forget if log is None else log.extra,
     }
-
-
-def _forget(*args: Any, **kwargs: Any) -> None:
-    """Log nothing."""
 
 
 def _plain(value: Any) -> Any:

@@ -29,6 +29,7 @@ from gaard.training.checkpoint import (
 from gaard.training.config import GAAConfig
 from gaard.training.lock import lock_folder, unlock_folder
 from gaard.training.prompts import PromptStream
+from gaard.training.trackers import log_step
 
 
 @dataclass
@@ -186,17 +187,17 @@ class Run:
 
     @contextlib.contextmanager
     def guarded_step(self) -> Any:
-        """Go back to where a step began if it fails before a weight has moved, and save that."""
+        """Save what is whole if a step fails: where it began, if no weight has moved, or where it ended."""
         start = self.state.plain()
         try:
             yield
         except BaseException:
-            whole = not self.state.torn and self.state.step == start["step"]
-            if whole:  # the same trainer may go on, and draws what this step has drawn
+            whole = not self.state.torn
+            if whole and self.state.step == start["step"]:  # the same trainer may go on, and draws what this step drew
                 self.state.restore(start)
             if whole and self.state.step > 0 and self.accelerator.is_main_process:
                 with contextlib.suppress(GaardError):
-                    self._write(start)
+                    self._write(self.state.plain())
             raise
 
     def save(self) -> None:
@@ -255,7 +256,9 @@ class Run:
         """The trackers of ``report_to``, told the run's settings, as long as training goes on."""
         if self.args.report_to:
             plain = {k: v if isinstance(v, (int, float, str)) else str(v) for k, v in record["config"].items()}
+            before = generator_states(self.state.generator)
             self.accelerator.init_trackers(runlog.TRACKED, config=plain)
+            restore_generators(before, self.state.generator)  # MLflow draws the name of its run
         try:
             yield
         finally:
@@ -281,4 +284,4 @@ class Run:
         ):
             self.log.write(name, rows)
         if self.args.report_to:
-            self.accelerator.log({key: x for key, x in metrics.items() if key != "step"}, step=self.state.step)
+            log_step(self.accelerator, metrics, self.state.step)

@@ -19,7 +19,7 @@ from gaard.training.identity import DETERMINING, determining, fingerprint, made_
 from gaard.version import __version__
 
 RUN, METRICS, TIMINGS, SAMPLES = "run.json", "metrics.jsonl", "timings.jsonl", "samples.jsonl"
-CHECKPOINTS, EVALUATION = "checkpoints", "evaluation.json"
+CHECKPOINTS, EVALUATION, MODEL = "checkpoints", "evaluation.json", "model"
 TRACKED = "gaard"  # the project that trackers log to, and TensorBoard's folder
 WARNINGS = "warnings.jsonl"
 STEP_FILES = (METRICS, TIMINGS, SAMPLES, WARNINGS)

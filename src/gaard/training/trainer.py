@@ -3,31 +3,30 @@
 sample → score → observe → advantages → for each minibatch: coefficients, objective, step → log
 """
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 import torch
 from torch import Tensor
-from transformers import PreTrainedModel, PreTrainedTokenizerBase
+from transformers import PreTrainedModel, PreTrainedTokenizerBase, TrainerCallback
 
-from gaard.errors import ConfigError, GaardError
+from gaard.errors import GaardError
 from gaard.methods.experience import Experience, Rollout
-from gaard.models.fingerprint import model_fingerprint, model_setup
-from gaard.models.terminal import hidden_bars
+from gaard.models.fingerprint import model_setup
 from gaard.policy.model import Policy
 from gaard.policy.reference import frozen_copy, frozen_reference
-from gaard.policy.saving import load_value_head, save_policy
+from gaard.policy.saving import load_value_head
 from gaard.policy.support import check_supported
 from gaard.training import runlog
+from gaard.training.callbacks import Callbacks
 from gaard.training.collect import Clock, Collector, shaped
 from gaard.training.config import GAAConfig
 from gaard.training.estimate import estimate
-from gaard.training.evaluation import evaluate
 from gaard.training.heard import heard
-from gaard.training.identity import code_facts
 from gaard.training.metrics import step_metrics
 from gaard.training.optimization import build_optimizer, build_scheduler
+from gaard.training.outcome import Outcome
 from gaard.training.progress import StepProgress
 from gaard.training.prompts import PromptStream
 from gaard.training.run import Run, TrainingState
@@ -36,10 +35,9 @@ from gaard.training.setup import build_accelerator, eos_token_ids, load, prepare
 from gaard.training.texts import sample_rows
 from gaard.training.trl_names import refusing_others
 from gaard.training.update import add_gradients, check_finite, minibatches
-from gaard.version import ALGORITHM_VERSION
 
 
-class GAATrainer:
+class GAATrainer(Outcome):
     """Reinforcement learning of a causal LM with the method that its settings name.
 
     Args:
@@ -56,11 +54,15 @@ class GAATrainer:
             either no hack rate is logged.
         judge_reward_funcs: A judge that nothing trains on, watched beside the truth.
         peft_config: Of an adapter that is added to the model and trained in its place, such as ``LoraConfig(r=8)``.
+        callbacks: transformers' callbacks, such as :class:`gaard.integrations.transformers.GaardMonitor`. They are no
+            part of what tells one run from another, and are not kept in checkpoints.
 
     Raises:
-        ConfigError: For settings or prompts that cannot be run.
+        ConfigError: For settings, prompts or callbacks that cannot be run.
         ModelError: For a model that cannot be loaded or trained.
     """
+
+    _failure: GaardError | None = None
 
     @refusing_others
     def __init__(
@@ -76,6 +78,7 @@ class GAATrainer:
         hack_detector: HackDetector | None = None,
         judge_reward_funcs: RewardFunctions | None = None,
         peft_config: Any = None,
+        callbacks: Sequence[TrainerCallback | type[TrainerCallback]] = (),
     ):
         self.args = args
         self.scorer = Scorer(reward_funcs, reward_weights, true_reward_funcs, hack_detector, judge_reward_funcs)
@@ -109,8 +112,7 @@ class GAATrainer:
         )
         self.scorer.follow(self.state, args, self.accelerator)
         self.run = Run(self.state, args, self.accelerator, told)
-        self._failure: GaardError | None = None
-        self._record: dict[str, Any] = {}
+        self.callbacks = Callbacks(callbacks, self.state, args, self.accelerator, self.tokenizer, self.optimizer)
 
     # The loop ---------------------------------------------------------------------------------------------------------
 
@@ -128,7 +130,9 @@ class GAATrainer:
             self.run.close()
             raise GaardError(f"the run is done after step {self.state.step}: for more, give a larger max_steps")
         args, state, clock, self._failure = self.args, self.state, Clock(), None
+        self.callbacks.catch_up(self.run.log)
         with self.run.guarded_step():
+            self.callbacks.call("on_step_begin")
             batch = self.prompts.draw(args.batch_size, self.generator, args.advantages.num_generations)
             rollout = shaped(self.collector.collect(batch, self.generator, clock, args.observes), args.regularizers)
             experience = estimate(rollout, args, state.memory)
@@ -145,8 +149,10 @@ class GAATrainer:
                 samples = sample_rows(state.step, batch.texts, experience, self.tokenizer, self.scorer, args)
                 self.run.write_step(metrics, samples, {"seconds": clock.seconds, **clock.laps})
             state.torn = False
-            if self._failure or state.step % args.save_steps == 0 or self.run.finished:
+            self.callbacks.step_done(metrics, batch, rollout)
+            if self._failure or self.callbacks.save or self.run.finished:
                 self.run.save()
+                self.callbacks.call("on_save")
             if self._failure:
                 raise self._failure
         if self.run.finished:
@@ -208,7 +214,7 @@ class GAATrainer:
     def train(self) -> dict[str, float]:
         """Train to ``max_steps``, going on from the last checkpoint if the folder holds this run, unfinished.
 
-        A trainer that has made steps already goes on from where it is.
+        A trainer that has made steps already goes on from where it is. A run that a callback has stopped is unfinished.
 
         Returns:
             The metrics of the last step.
@@ -225,9 +231,12 @@ class GAATrainer:
             StepProgress(self.args.max_steps, label, self.args.progress and main) as progress,
         ):
             progress.show(self.state.step, {})
-            while not self.run.finished:
+            self.callbacks.catch_up(self.run.log)
+            self.callbacks.call("on_train_begin")
+            while not self.run.finished and not self.callbacks.stop:
                 metrics = self.training_step()
                 progress.show(self.state.step, metrics)
+            self.callbacks.call("on_train_end")
         return metrics or next(reversed(self.run.log.read(runlog.METRICS)), {})
 
     def claim_folder(self) -> None:
@@ -237,63 +246,3 @@ class GAATrainer:
             CheckpointError: If the folder holds another run and ``overwrite`` is off.
         """
         self.run.claim(self.record())
-
-    def evaluate(self, completions: int | None = None) -> dict[str, float]:
-        """Measure the policy as it is now on fresh completions.
-
-        Args:
-            completions: How many at least; by default ``eval_completions``.
-
-        Returns:
-            The measures of :mod:`gaard.training.evaluation`.
-
-        Raises:
-            ConfigError: For no completions.
-        """
-        count = self.args.eval_completions if completions is None else completions
-        if count < 1:
-            raise ConfigError(f"eval_completions={count} leaves nothing to measure: make it 1 or more")
-        return evaluate(self.collector, self.prompts, count, self.args.seed)
-
-    def evaluated(self) -> dict[str, float]:
-        """The measures of the run as far as it is done; at its end taken once, and kept in ``evaluation.json``.
-
-        Returns:
-            As :meth:`evaluate`.
-
-        Raises:
-            CheckpointError: If the folder holds another run.
-        """
-        with self.run.opened(self.record()):
-            measures = self.run.kept_measures() if self.run.finished else None
-            if measures is None:
-                measures = self.evaluate()
-                if self.run.finished:
-                    self.run.keep_measures(measures)
-        return measures
-
-    def save_model(self, output_dir: str | Path) -> None:
-        """Save the policy for plain transformers, tokenizer and critic beside it.
-
-        Args:
-            output_dir: The folder; made if it is not there.
-        """
-        if self.accelerator.is_main_process:
-            with hidden_bars():
-                save_policy(self.policy, self.tokenizer, Path(output_dir))
-        self.accelerator.wait_for_everyone()
-
-    def record(self) -> dict[str, Any]:
-        """All that is to be known of the run: settings, rewards, prompts, the hash of its first weights, the code."""
-        # Made once: it hashes every weight and asks git, and every step asks for it.
-        self._record = self._record or {
-            "algorithm": ALGORITHM_VERSION,
-            "config": {"model": self.policy.lm.config.name_or_path, **self.args.record()},
-            # Adapters start as no change, from weights of chance.
-            "model_sha256": model_fingerprint(self.untrained.lm, frozen_only=True),
-            "model_setup": self._setup,
-            "rewards": self.scorer.identity(),
-            "prompts": self.prompts.fingerprint,
-            "code": code_facts(self.accelerator.device),
-        }
-        return self._record

@@ -14,7 +14,8 @@ NO_VLLM = "not there: gaard samples by itself"
 NOT_SHARED = "not there: several processes share the data, not the model (docs/size.md)"
 NO_SAMPLING = "not there: texts are sampled from the model's whole distribution, at `temperature`"
 NO_LOSS = "not there: the loss is PPO's, token by token, and `method` names the safeguard"
-ON_HUB = "not there: save_model writes a folder, which can be uploaded"
+ON_HUB = "here of the trainer: trainer.push_to_hub(repo_id) after training; and an option of gaard train"
+NO_HUB = "not there: save_model writes a folder, which can be uploaded"
 AT_END = "not needed here: `eval_completions` is how many completions are measured at the end"
 NO_TOOLS = "not there: a completion is one text of the model's, in which nothing is called"
 NO_SUCH = "not there"
@@ -72,7 +73,9 @@ SETTINGS: dict[tuple[str, ...], str] = {
     ("logging_steps", "logging_strategy", "logging_first_step"): "not needed here: every step is logged",
     ("num_completions_to_print",): "here `log_completions`",
     ("log_completions_steps", "log_unique_prompts"): "not needed here: `log_completions` of every step are kept",
-    ("log_completions_hub_repo", "push_to_hub", "hub_*"): ON_HUB,
+    ("push_to_hub", "hub_model_id", "hub_private_repo"): ON_HUB,
+    ("hub_token",): "here of the trainer: trainer.push_to_hub(repo_id, token=…)",
+    ("log_completions_hub_repo", "hub_*"): NO_HUB,
     ("logging_dir", "run_name"): "here `output_dir`",
     ("log_multimodal", "log_level", "project", "trackio_*"): NO_SUCH,
     ("eval_strategy", "eval_steps", "eval_on_start", "eval_delay", "do_eval", "per_device_eval_batch_size"): AT_END,
@@ -88,7 +91,6 @@ SETTINGS: dict[tuple[str, ...], str] = {
 # Arguments of TRL's trainers.
 ARGUMENTS = {
     "eval_dataset": "not there: `eval_completions` of the settings is how many completions are measured at the end",
-    "callbacks": "not there: trainer.training_step() makes one step in a loop of your own",
     "optimizers": "not there: AdamW trains; the settings have `learning_rate`, `weight_decay` and the like",
     "ref_model": "not needed here: gaard keeps a frozen copy, or switches the adapter off",
     "reward_model": "here reward_funcs=ClassifierReward(…), of gaard.rewards",

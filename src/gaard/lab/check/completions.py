@@ -12,6 +12,7 @@ from transformers import TrainerState
 
 from gaard.errors import ConfigError, GaardError
 from gaard.messages import shortened
+from gaard.method.groups import numbered
 from gaard.methods import Observation
 from gaard.rewards import RewardFunction, ask
 from gaard.rewards.combination import CombinedReward
@@ -56,9 +57,7 @@ class Completions:
     @property
     def groups(self) -> NDArray[np.int64]:
         """For each completion the number of its row of the dataset, from 0; rows that are alike are one."""
-        numbers: dict[str, int] = {}
-        keys = [key for batch in self.batches for key in _rows(batch)]
-        return np.array([numbers.setdefault(key, len(numbers)) for key in keys], dtype=np.int64)
+        return np.array(numbered(key for batch in self.batches for key in _rows(batch)), dtype=np.int64)
 
 
 def _rows(batch: dict[str, Any]) -> Iterator[str]:
