@@ -197,7 +197,7 @@ def _grouped(rewards: Any, groups: Any) -> tuple[Tensor, Tensor]:
         raise ConfigError(f"groups has {len(group)} names for {len(given)} rewards: give one a reward")
     if any(name != name for name in names):
         raise ConfigError("groups has a name that is nan, which is equal to no other: give each prompt a name")
-    return given, torch.tensor(group, device=given.device)
+    return given, torch.tensor(group)
 
 
 def _numbers(given: Any, field: str, mask: Any, dimensions: tuple[int, ...]) -> Tensor:

@@ -10,7 +10,6 @@ import json
 import subprocess
 import sys
 import tarfile
-import tomllib
 import zipfile
 from email.message import Message
 from pathlib import Path
@@ -19,9 +18,8 @@ import pytest
 from packaging.requirements import Requirement
 
 from gaard import __version__
-from pages import ROOT
+from pages import PROJECT, ROOT
 
-PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
 DIST_INFO = f"gaard-{__version__}.dist-info"
 ASSETS = {"figures.json", "human_reward.safetensors", "pocket/config.json", "pocket/model.safetensors"}
 WHEEL_BYTES, SDIST_BYTES, LARGEST_FILE = 6_000_000, 10_000_000, 5_000_000

@@ -1,16 +1,14 @@
 """CITATION.cff says how gaard is cited: its version is the package's, and the method's author is named."""
 
 import re
-import tomllib
 
 import pytest
 import yaml
 
 from gaard import __version__
-from pages import ROOT
+from pages import PROJECT, ROOT
 
 CITATION = yaml.safe_load((ROOT / "CITATION.cff").read_text(encoding="utf-8"))
-PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
 # Of the schema of version 1.2.0, what may stand at the top; what has to; and what has to in a reference.
 KEYS = {
     *("abstract", "authors", "cff-version", "commit", "contact", "date-released", "doi", "identifiers", "keywords"),

@@ -6,7 +6,6 @@ import re
 import resource
 import subprocess
 import sys
-import tomllib
 
 import pytest
 from packaging.requirements import Requirement
@@ -14,7 +13,7 @@ from packaging.utils import canonicalize_name
 
 from gaard.cli import COMMANDS, OF_LAB
 from gaard.extras import EXTRAS, MissingExtra, need
-from pages import ROOT
+from pages import PROJECT
 
 CORE = (
     "gaard.advantages",
@@ -24,7 +23,6 @@ CORE = (
     "gaard.monitor",
     "gaard.rewards",
 )
-PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
 OTHER_TRACKERS = {"wandb", "trackio", "mlflow"}  # not in all
 OF_TORCH = {"filelock", "jinja2"}  # which it may import itself
 BROUGHT = sorted({*EXTRAS["lab"], "ray", "datasets", "peft", "tensorboard", *OTHER_TRACKERS} - OF_TORCH)

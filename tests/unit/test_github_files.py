@@ -1,19 +1,16 @@
 """Workflows and templates of GitHub: they are read nowhere else before they are used there."""
 
 import re
-import tomllib
 
 import pytest
 import yaml
 
-from pages import ROOT, read
+from pages import MAKE_TARGETS, PROJECT, ROOT
 
 GITHUB = ROOT / ".github"
 WORKFLOWS = sorted(path.name for path in (GITHUB / "workflows").iterdir())
 FORMS = sorted(path.name for path in (GITHUB / "ISSUE_TEMPLATE").glob("*.yml") if path.name != "config.yml")
-TARGETS = set(re.findall(r"^([\w-]+):", read("Makefile"), re.MULTILINE))
-CLASSIFIERS = tomllib.loads(read("pyproject.toml"))["project"]["classifiers"]
-PYTHONS = re.findall(r"Python :: (3\.\d+)", "\n".join(CLASSIFIERS))
+PYTHONS = re.findall(r"Python :: (3\.\d+)", "\n".join(PROJECT["classifiers"]))
 FIELDS = {"markdown", "textarea", "input", "dropdown", "checkboxes"}
 
 
@@ -41,7 +38,7 @@ def test_the_commands_of_a_workflow_exist(name):
     for command in commands:
         found = re.fullmatch(r"make ([\w-]+)( \w+=\S.*)?|bash (\S+)", command)
         assert found, f"{command!r} is neither a target of the Makefile nor a script"
-        assert found[1] in TARGETS or (ROOT / (found[3] or "none")).is_file(), command
+        assert found[1] in MAKE_TARGETS or (ROOT / (found[3] or "none")).is_file(), command
 
 
 @pytest.mark.parametrize("name", WORKFLOWS)

@@ -6,7 +6,6 @@
 
 import importlib
 import sys
-import tomllib
 
 import numpy as np
 import pytest
@@ -14,7 +13,7 @@ import torch
 
 from gaard.advantages import dr_grpo, folded, grpo, rloo
 from gaard.errors import ConfigError
-from pages import ROOT
+from pages import PROJECT
 from stand_ins import LOOPHOLE, SIZE, rewards, stand_in, tokens
 
 NAMES = np.array([f"prompt {i % 4}" for i in range(32)], dtype=object)  # completions of one prompt stand apart
@@ -79,8 +78,7 @@ def own(name, paid, by_deviation=True):
 
 
 def test_verl_finds_the_plugin_by_its_entry_point():
-    declared = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]["entry-points"]
-    assert declared == {"verl.plugins": {"gaard": "gaard.integrations.verl"}}
+    assert PROJECT["entry-points"] == {"verl.plugins": {"gaard": "gaard.integrations.verl"}}
 
 
 def test_the_plugin_registers_names_of_its_own(estimators):

@@ -13,7 +13,8 @@ from typing import Any
 
 import torch
 
-from gaard.advantages import THRESHOLD, fold_weights, folded
+from gaard.advantages import THRESHOLD, checked_threshold, fold_weights, folded
+from gaard.errors import ConfigError
 from gaard.method.advantages import weighed
 
 GROUPED = ("rloo", "reinforce_baseline", "dr_grpo", "group_norm")
@@ -97,8 +98,10 @@ def main() -> None:
     parser = argparse.ArgumentParser(prog="gaard.integrations.openrlhf", add_help=False, allow_abbrev=False)
     parser.add_argument("--gaard.threshold", dest="threshold", type=float, default=THRESHOLD)
     own, rest = parser.parse_known_args()
-    if not 0 < own.threshold < float("inf"):
-        parser.error(f"--gaard.threshold is {own.threshold}: give a number above 0, such as 3")
+    try:
+        checked_threshold(own.threshold, "--gaard.threshold")
+    except ConfigError as error:
+        parser.error(str(error))
     from openrlhf.trainer import ppo_trainer, ppo_trainer_async
 
     ppo_trainer.PPOTrainer = folding(ppo_trainer.PPOTrainer, own.threshold)

@@ -64,6 +64,7 @@ class Callbacks:
         args: The run's settings, which callbacks get as theirs.
         accelerator: Tells the processes; each calls its own callbacks.
         tokenizer: The policy's.
+        optimizer: As training steps it; shown to the callbacks.
 
     Attributes:
         given: The callbacks, as objects.
