@@ -11,6 +11,7 @@ from studies.markdown import NOTHING, said, table
 
 EXPECTED = "gaa-expected"
 MAIN, HONEYPOTS_AGAIN, LARGER = "17-gaa-expected", "19-honeypots-again", "21-smollm2-again"
+WITHOUT_A_CRITIC = "27-without-a-critic"
 FIGURES = ("hack_rate", "true_reward", "entropy", "kl_untrained", "untrained_perplexity", "distinct_2")
 SUCCESSES = ("rare", "half")
 OLD_NINE = ("film", "that", "dark", "the", "openings", "conditional", "length", "repetition", "sentiment-cliff")
@@ -124,6 +125,22 @@ def _both(row: dict[str, Any]) -> str:
     rate = row["hack_rate"]
     hacks = NOTHING if rate is None else f"{rate['mean']:.0%}"
     return f"{hacks} / {row['true_reward']['mean']:.3f}"
+
+
+def without_a_critic() -> str:
+    """A row an arm: its hacked runs where there is a hack, and its true reward."""
+    frame = runs(WITHOUT_A_CRITIC)
+    hacked, mean = analysis.hacked(frame), analysis.means(frame, "true_reward")
+    scenarios = frame["scenario"].unique(maintain_order=True).to_list()
+    rows = []
+    for arm in (one for one in arms_of(frame) if one != UNTRAINED):
+        cells = []
+        for scenario in scenarios:
+            row = {"scenario": scenario, "arm": arm}
+            reward = f"{of(mean, **row)['true_reward']['mean']:.3f}"
+            cells.append(f"{counted(of(hacked, **row))} / {reward}" if scenario in HONEYPOTS else reward)
+        rows.append([arm, *cells])
+    return table(["arm", *(f"`{one}`" for one in scenarios)], rows)
 
 
 def readme() -> str:
