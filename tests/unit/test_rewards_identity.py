@@ -205,29 +205,30 @@ print(json.dumps(Scorer(honeypot(make({limit}), word="bait")).identity()))
 PLAIN = {"line": "LIMIT = 1", "comment": "", "use": "LIMIT", "result": 1, "scale": 1.0, "limit": 0.5}
 
 
-def printed(folder, seed="1", **changed):
-    script = folder / "script.py"
-    script.write_text(SCRIPT.format(**PLAIN | changed))
+EACH = "import runpy, sys; [runpy.run_path(path, run_name='__main__') for path in sys.argv[1:]]"
+
+
+def printed(folder, *changes, seed="1"):
+    """What the script prints with each change, in one process, which has imports and the seed of hashes in common."""
+    scripts = [folder / str(number) / "script.py" for number in range(len(changes))]
+    for script, changed in zip(scripts, changes, strict=True):
+        script.parent.mkdir(exist_ok=True)
+        script.write_text(SCRIPT.format(**PLAIN | changed))
     environment = {**os.environ, "PYTHONHASHSEED": seed, "PYTHONPATH": os.pathsep.join(sys.path)}
-    command = [sys.executable, str(script)]
-    return subprocess.run(command, env=environment, capture_output=True, text=True, check=True).stdout
+    command = [sys.executable, "-c", EACH, *map(str, scripts)]
+    return subprocess.run(command, env=environment, capture_output=True, text=True, check=True).stdout.splitlines()
 
 
 def test_a_reward_in_the_script_that_runs_is_told_by_what_it_uses(tmp_path):
     """Another part of the script, such as its settings, may change; hashes of text differ between the processes."""
-    plain = printed(tmp_path)
-    assert printed(tmp_path, seed="2") == plain
-    assert printed(tmp_path, line="LIMIT = 1; unused = 3") == plain
-    assert printed(tmp_path, comment="# So.") == plain
-    for change in ({"line": "LIMIT = 2"}, {"result": 2}, {"scale": 2.0}, {"limit": 0.6}):
-        assert printed(tmp_path, **change) != plain
-    first, second = (
-        printed(
-            tmp_path, use="BASE(completions=[text], prompts=[''])[0]", line=f"BASE = HumanReward(include_prompt={flag})"
-        )
-        for flag in (True, False)
-    )
-    assert first != second
+    same = ({}, {"line": "LIMIT = 1; unused = 3"}, {"comment": "# So."})
+    others = ({"line": "LIMIT = 2"}, {"result": 2}, {"scale": 2.0}, {"limit": 0.6})
+    use = "BASE(completions=[text], prompts=[''])[0]"
+    based = tuple({"use": use, "line": f"BASE = HumanReward(include_prompt={flag})"} for flag in (True, False))
+    found = printed(tmp_path, *same, *others, *based)
+    assert len(found) == 9
+    assert set(found[:3]) == set(printed(tmp_path, {}, seed="2"))
+    assert len(set(found)) == 7
 
 
 PRODUCT = "    return [len(text) * NUMBER * weight for text in completions]"
