@@ -3,6 +3,7 @@
 import json
 import multiprocessing
 import random
+import sys
 from pathlib import Path
 
 from gaard.cli import main
@@ -14,22 +15,25 @@ seeds: 2
 settings: {max_steps: 4, save_steps: 1, batch_size: 8, num_mini_batches: 2, eval_completions: 16, use_cpu: true}
 """
 KILLS = 12
-
-
 # Each attempt is forked from a process that has imported what is slow, so that the kills fall into the study's work.
 FORKS = multiprocessing.get_context("forkserver")
 FORKS.set_forkserver_preload(["gaard.commands.compare", "gaard.lab.study", "gaard.training.trainer", "gaard.report"])
 
 
+def command(*words: str) -> None:
+    """The command, in a process that ends with its status."""
+    sys.exit(main(words))
+
+
 def run(study: Path, out: Path, seconds: float | None) -> bool:
     """Whether the command came to its end before it was killed."""
-    process = FORKS.Process(target=main, args=(["compare", str(study), "--out", str(out)],))
+    process = FORKS.Process(target=command, args=("compare", str(study), "--out", str(out)))
     process.start()
     process.join(seconds)
     if process.is_alive():
         process.kill()
         process.join()
-    return process.exitcode == 0  # and if the command refused, there are no results to compare
+    return process.exitcode == 0
 
 
 def untimed(out: Path) -> str:
