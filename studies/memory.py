@@ -7,12 +7,13 @@ import json
 from dataclasses import replace
 
 from benchmarks.markdown import RESULTS
+from benchmarks.memory import RANK, SHAPE
 
 from gaard.lab.memory import Shape, Way, memory
 from studies.markdown import NOTHING, table
 
 SHAPES = {
-    "SmolLM2-135M": Shape(576, 1536, 30, 9, 3, 49_152),
+    "SmolLM2-135M": SHAPE,
     "Qwen2.5-0.5B": Shape(896, 4864, 24, 14, 2, 151_936, attention_bias=True),
     "Llama-3.2-1B": Shape(2048, 8192, 16, 32, 8, 128_256),
     "Llama-3.2-3B": Shape(3072, 8192, 28, 24, 8, 128_256),
@@ -21,7 +22,6 @@ SHAPES = {
     "Qwen2.5-32B": Shape(5120, 27_648, 64, 40, 8, 152_064, tied=False, attention_bias=True),
     "Llama-3.1-70B": Shape(8192, 28_672, 80, 64, 8, 128_256, tied=False),
 }
-RANK = 16
 FULL = Way(batch=32, prompt=128, completion=384, at_once=2)
 WAYS = {
     "all weights, float32": FULL,

@@ -1,8 +1,10 @@
-"""The pocket model in another size, on the same text.
+"""The pocket model in another size, on the same text or on its own.
 
-``python scripts/pocket/other_size.py LAYERS WIDTH HEADS FOLDER``
+``python scripts/pocket/other_size.py LAYERS WIDTH HEADS FOLDER [--text written|sampled]``
 
-Goes on where it was if interrupted, and writes no reviews that ``build.py`` has written in the same ``.cache/pocket``.
+``written``: by SmolLM2-135M, as the pocket model's was: hours on two cores, unless ``build.py`` has written it in the
+same ``.cache/pocket``. ``sampled``: drawn from the pocket model that ships, minutes. Either goes on where it was if
+interrupted.
 """
 
 import argparse
@@ -15,6 +17,7 @@ from ratings import fetch, read, split
 from reviews import write_reviews
 from rich.console import Console
 from rich.progress import Progress
+from sampled import sample_reviews
 from transformers import AutoTokenizer
 
 
@@ -24,13 +27,18 @@ def main() -> None:
     for name in ("layers", "width", "heads"):
         parser.add_argument(name, type=int)
     parser.add_argument("folder", type=Path)
+    parser.add_argument("--text", choices=("written", "sampled"), default="written")
     parser.add_argument("--seed", type=int, default=0)
     given = parser.parse_args()
     shape = language_model.Shape(given.layers, given.width, given.heads)
     console = Console(stderr=True)
     with Progress(console=console) as progress:
         training, held_out = split(read(fetch(WORK)))
-        corpus = build_corpus(training, held_out, write_reviews(WORK, training, given.seed, progress), given.seed)
+        if given.text == "written":
+            batches = write_reviews(WORK, training, given.seed, progress)
+        else:
+            batches = sample_reviews(given.seed, progress)
+        corpus = build_corpus(training, held_out, batches, given.seed)
         tokenizer = AutoTokenizer.from_pretrained(ASSETS / "pocket")
         documents = training_documents(tokenizer, corpus)
         model = language_model.train(documents, tokenizer.eos_token_id, WORK, given.seed, progress, shape)
