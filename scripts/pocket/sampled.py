@@ -2,9 +2,13 @@
 
 import torch
 from build import ASSETS, load
-from corpus import POSITIONS
 from reviews import COMPLETIONS, CONTINUED, ON_REQUEST, PROMPTS, tidy
 from rich.progress import Progress
+
+from gaard.policy.model import Policy
+from gaard.policy.sampling import sample
+
+LONGEST = 64  # tokens; a longer text is kept up to its last whole sentence
 
 
 @torch.no_grad()
@@ -19,14 +23,13 @@ def sample_reviews(seed: int, progress: Progress) -> list[list[str]]:
         The texts of each batch. People's sentences stand among them as often as the model foretells them.
     """
     model, tokenizer = load(ASSETS / "pocket")
-    start = torch.full((PROMPTS * COMPLETIONS, 1), tokenizer.eos_token_id)
+    policy, end = Policy(model, cpu_kernels=True), tokenizer.eos_token_id
+    start = torch.full((PROMPTS * COMPLETIONS, 1), end)
     batches = []
     for number in progress.track(range(ON_REQUEST + CONTINUED), description="drawing reviews"):
-        torch.manual_seed(seed * 1000 + number)
-        ids = model.generate(
-            start, attention_mask=torch.ones_like(start), do_sample=True, max_new_tokens=POSITIONS - 1, top_k=0,
-            pad_token_id=tokenizer.eos_token_id,
-        )  # fmt: skip
-        texts = [tidy(text) for text in tokenizer.batch_decode(ids, skip_special_tokens=True)]
+        generator = torch.Generator().manual_seed(seed * 1000 + number)
+        uniforms = torch.rand(len(start), LONGEST, dtype=torch.float64, generator=generator)
+        drawn = sample(policy, start, torch.ones_like(start, dtype=torch.bool), uniforms, [end], end)
+        texts = [tidy(text) for text in tokenizer.batch_decode(drawn.completion_ids, skip_special_tokens=True)]
         batches.append([text for text in texts if text])
     return batches
