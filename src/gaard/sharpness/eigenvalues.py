@@ -1,0 +1,76 @@
+"""The largest and smallest eigenvalues of a symmetric map, by Lanczos (ARPACK through SciPy), with their residuals."""
+
+from dataclasses import dataclass
+from typing import Literal
+
+import numpy as np
+import torch
+from scipy.sparse.linalg import LinearOperator, eigsh
+from torch import Tensor
+
+from gaard.errors import ConfigError
+from gaard.sharpness.products import Product
+
+End = Literal["top", "bottom", "both"]
+WHICH: dict[End, str] = {"top": "LA", "bottom": "SA", "both": "BE"}
+
+
+@dataclass(frozen=True)
+class Eigenpairs:
+    """Some eigenvalues, from the largest to the smallest.
+
+    Attributes:
+        values: float64 [k].
+        vectors: [N, k], each of length 1.
+        residuals: float64 [k], ‖H v − λ v‖: an eigenvalue of H lies within this of each value (Parlett, 1980).
+        products: How many products with H it took.
+    """
+
+    values: Tensor
+    vectors: Tensor
+    residuals: Tensor
+    products: int
+
+
+def eigenpairs(
+    product: Product, like: Tensor, count: int = 1, end: End = "top", tolerance: float = 1e-3, seed: int = 0
+) -> Eigenpairs:
+    """Eigenvalues at an end of the spectrum of a symmetric map.
+
+    Args:
+        product: v ↦ H v.
+        like: [N], of the dtype and on the device of the vectors; its content does not matter.
+        count: k, below N.
+        end: ``top``, the largest; ``bottom``, the smallest; ``both``, half of k from each end.
+        tolerance: Of the eigenvalues, relative (ARPACK's).
+        seed: Of the first vector.
+
+    Returns:
+        The pairs, with a residual computed afresh for each.
+
+    Raises:
+        ConfigError: For a count that the map does not have.
+    """
+    size = like.numel()
+    if not 1 <= count < size:
+        raise ConfigError(f"count={count} must be from 1 to {size - 1}, one less than there are parameters: choose so")
+    calls = 0
+
+    def multiply(x: np.ndarray) -> np.ndarray:
+        nonlocal calls
+        calls += 1
+        return product(torch.from_numpy(x.reshape(-1).copy()).to(like)).cpu().numpy()
+
+    dtype = torch.empty(0, dtype=torch.promote_types(like.dtype, torch.float32)).numpy().dtype
+    operator = LinearOperator((size, size), matvec=multiply, dtype=dtype)
+    start = np.random.default_rng(seed).standard_normal(size).astype(dtype)
+    values, vectors = eigsh(operator, k=count, which=WHICH[end], tol=tolerance, v0=start)
+    order = np.argsort(-values)
+    values, vectors = values[order], vectors[:, order]
+    residuals = [np.linalg.norm(multiply(v) - value * v) for value, v in zip(values, vectors.T, strict=True)]
+    return Eigenpairs(
+        torch.from_numpy(values.astype(np.float64)),
+        torch.from_numpy(np.ascontiguousarray(vectors)).to(like),
+        torch.tensor(residuals, dtype=torch.float64),
+        calls,
+    )
