@@ -22,6 +22,8 @@ class Shape(NamedTuple):
     layers: int
     width: int
     heads: int
+    vocabulary: int = VOCABULARY
+    dropout: float = 0.1
 
 
 POCKET = Shape(layers=4, width=192, heads=6)
@@ -31,7 +33,7 @@ BATCH_TOKENS = 2048
 # (written) and 1,078 (people), where AdamW alone had 107 and 2,456; with batches of 2,048 tokens for 4,096, 43 and 910.
 MUON_RATE, ADAM_RATE = 0.02, 3e-3
 WARM_UP, DECAY, FINAL_SHARE = 0.02, 0.7, 0.02  # shares of the steps; share of the rate at the end
-WEIGHT_DECAY, DROPOUT = 0.1, 0.1
+WEIGHT_DECAY = 0.1
 CHECKPOINT_STEPS = 200
 IGNORED = -100
 
@@ -39,15 +41,15 @@ IGNORED = -100
 def new_model(end: int, shape: Shape) -> GPT2LMHeadModel:
     """The untrained model; dropout is for this training alone and is off in the saved configuration."""
     config = GPT2Config(
-        vocab_size=VOCABULARY,
+        vocab_size=shape.vocabulary,
         n_positions=POSITIONS,
         n_layer=shape.layers,
         n_embd=shape.width,
         n_head=shape.heads,
         activation_function="gelu_pytorch_tanh",  # one fused operation, where GPT-2's own is eight
-        resid_pdrop=DROPOUT,
-        embd_pdrop=DROPOUT,
-        attn_pdrop=DROPOUT,
+        resid_pdrop=shape.dropout,
+        embd_pdrop=shape.dropout,
+        attn_pdrop=shape.dropout,
         bos_token_id=end,
         eos_token_id=end,
         pad_token_id=end,
@@ -81,7 +83,14 @@ def padded(documents: list[np.ndarray], end: int) -> tuple[Tensor, Tensor]:
 
 
 def train(
-    documents: list[np.ndarray], end: int, folder: Path, seed: int, progress: Progress, shape: Shape = POCKET
+    documents: list[np.ndarray],
+    end: int,
+    folder: Path,
+    seed: int,
+    progress: Progress,
+    shape: Shape = POCKET,
+    plain: bool = False,
+    epochs: int = EPOCHS,
 ) -> GPT2LMHeadModel:
     """Train to the end, from the last checkpoint if there is one; the same seed gives the same weights either way.
 
@@ -92,21 +101,23 @@ def train(
         seed: Of weights, order and dropout.
         progress: Where to show it.
         shape: Of the model.
+        plain: AdamW alone, in single precision: faster on processors without bfloat16, and for models of 100,000 weights.
+        epochs: Times that the texts are gone through.
 
     Returns:
         The model, in evaluation mode.
     """
     torch.manual_seed(seed)
     model = new_model(end, shape)
-    optimizers = build_optimizers(model)
-    total = sum(len(batches(documents, epoch, seed)) for epoch in range(EPOCHS))
+    optimizers = build_optimizers(model, plain)
+    total = sum(len(batches(documents, epoch, seed)) for epoch in range(epochs))
     schedulers = [LambdaLR(optimizer, lambda step: rate(step, total)) for optimizer in optimizers]
-    path = folder / f"training-{fingerprint(documents, seed, shape)}.pt"
+    path = folder / f"training-{fingerprint(documents, seed, shape, plain, epochs)}.pt"
     done = restore(path, model, *optimizers, *schedulers)
     task = progress.add_task("training the model", total=total, completed=done)
     model.train()
-    for step, rows in steps_from(documents, seed, done):
-        loss = learn(model, optimizers, *padded([documents[row] for row in rows], end))
+    for step, rows in steps_from(documents, seed, done, epochs):
+        loss = learn(model, optimizers, *padded([documents[row] for row in rows], end), plain)
         for scheduler in schedulers:
             scheduler.step()
         progress.update(task, completed=step + 1, description=f"training the model, loss {loss:.2f}")
@@ -117,8 +128,10 @@ def train(
     return model.eval()
 
 
-def build_optimizers(model: GPT2LMHeadModel) -> list[torch.optim.Optimizer]:
-    """Muon (Jordan et al., 2024) and AdamW, each for its own parameters."""
+def build_optimizers(model: GPT2LMHeadModel, plain: bool = False) -> list[torch.optim.Optimizer]:
+    """Muon (Jordan et al., 2024) and AdamW, each for its own parameters; or AdamW for all."""
+    if plain:
+        return [torch.optim.AdamW(model.parameters(), lr=ADAM_RATE, betas=(0.9, 0.95), weight_decay=0.0, fused=True)]
     inside = [p for name, p in model.named_parameters() if p.dim() == 2 and ".h." in name]
     outside = [p for name, p in model.named_parameters() if not (p.dim() == 2 and ".h." in name)]
     return [
@@ -127,30 +140,38 @@ def build_optimizers(model: GPT2LMHeadModel) -> list[torch.optim.Optimizer]:
     ]
 
 
-def fingerprint(documents: list[np.ndarray], seed: int, shape: Shape) -> str:
+def fingerprint(documents: list[np.ndarray], seed: int, shape: Shape, plain: bool = False, epochs: int = EPOCHS) -> str:
     """What tells one training from another."""
-    sizes = (VOCABULARY, POSITIONS, *shape, DROPOUT)
+    sizes = (POSITIONS, *shape)
     rates = (MUON_RATE, ADAM_RATE, WARM_UP, DECAY, FINAL_SHARE, WEIGHT_DECAY)
-    digest = hashlib.sha256(repr((seed, EPOCHS, BATCH_TOKENS, sizes, rates)).encode())
+    digest = hashlib.sha256(repr((seed, epochs, BATCH_TOKENS, sizes, rates, plain)).encode())
     for document in documents:
         digest.update(document.tobytes())
     return digest.hexdigest()[:12]
 
 
-def steps_from(documents: list[np.ndarray], seed: int, done: int) -> Iterator[tuple[int, np.ndarray]]:
+def steps_from(documents: list[np.ndarray], seed: int, done: int, epochs: int) -> Iterator[tuple[int, np.ndarray]]:
     """Steps and their rows, from a step on."""
     step = 0
-    for epoch in range(EPOCHS):
+    for epoch in range(epochs):
         for rows in batches(documents, epoch, seed):
             if step >= done:
                 yield step, rows
             step += 1
 
 
-def learn(model: GPT2LMHeadModel, optimizers: list[torch.optim.Optimizer], inputs: Tensor, targets: Tensor) -> float:
+def learn(
+    model: GPT2LMHeadModel,
+    optimizers: list[torch.optim.Optimizer],
+    inputs: Tensor,
+    targets: Tensor,
+    plain: bool = False,
+) -> float:
     """One step; the loss is nats a token."""
     everything = torch.ones_like(inputs)  # padding stands on the right, where causal attention never looks
-    with torch.autocast("cpu", torch.bfloat16):  # 1.4 times the tokens a second; weights stay in single precision
+    with torch.autocast(
+        "cpu", torch.bfloat16, enabled=not plain
+    ):  # 1.4 times the tokens a second; weights stay in single precision
         logits = model(inputs, attention_mask=everything).logits
     loss = cross_entropy(logits.float().flatten(0, 1), targets.flatten(), ignore_index=IGNORED)
     loss.backward()

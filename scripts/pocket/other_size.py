@@ -20,6 +20,8 @@ from rich.progress import Progress
 from sampled import sample_reviews
 from transformers import AutoTokenizer
 
+EPOCHS_OF_SAMPLED = 3  # the text has less in it than what was written: it was drawn from a model
+
 
 def main() -> None:
     """Train, save, and say how well it foretells held-out text."""
@@ -41,7 +43,11 @@ def main() -> None:
         corpus = build_corpus(training, held_out, batches, given.seed)
         tokenizer = AutoTokenizer.from_pretrained(ASSETS / "pocket")
         documents = training_documents(tokenizer, corpus)
-        model = language_model.train(documents, tokenizer.eos_token_id, WORK, given.seed, progress, shape)
+        sampled = given.text == "sampled"
+        epochs = EPOCHS_OF_SAMPLED if sampled else language_model.EPOCHS
+        model = language_model.train(
+            documents, tokenizer.eos_token_id, WORK, given.seed, progress, shape, plain=sampled, epochs=epochs
+        )
         model.half().save_pretrained(given.folder)
         tokenizer.save_pretrained(given.folder)
         found = perplexities(corpus, given.folder, progress)

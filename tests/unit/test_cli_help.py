@@ -1,5 +1,6 @@
 """What help says, and how long it and a typo keep one waiting."""
 
+import functools
 import importlib
 import os
 import re
@@ -234,10 +235,19 @@ QUICK = {
 }
 
 
+@functools.cache
+def slowness() -> float:
+    """How much slower than the machine that the bars are for: there torch is imported in 1.3 seconds."""
+    code = "import time, torch; print(time.process_time())"
+    environment = os.environ | {"OMP_NUM_THREADS": "1"}
+    runs = [subprocess.run([sys.executable, "-c", code], capture_output=True, env=environment) for _ in range(2)]
+    return max(1.0, min(float(done.stdout) for done in runs) / 1.3)
+
+
 @pytest.mark.skipif(not hasattr(resource, "RUSAGE_CHILDREN"), reason="needs POSIX")
 @pytest.mark.parametrize("words", QUICK)
 def test_neither_help_nor_a_typo_keeps_one_waiting(words):
-    assert min(cpu_seconds(words.split()) for _ in range(3)) <= QUICK[words]
+    assert min(cpu_seconds(words.split()) for _ in range(3)) <= QUICK[words] * slowness()
 
 
 @pytest.mark.parametrize("words", [*QUICK, "train --config none.yaml", "train --output_dir x --batch_size 1"])

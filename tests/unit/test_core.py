@@ -79,15 +79,15 @@ def test_the_core_imports_nothing_that_an_extra_brings(module):
 
 
 @pytest.mark.skipif(not hasattr(resource, "RUSAGE_CHILDREN"), reason="needs POSIX")
-def test_the_core_is_imported_in_two_seconds():
-    def cpu_seconds() -> float:
+def test_the_core_is_imported_in_two_seconds_where_torch_can_be():
+    def cpu_seconds(code: str = "import gaard.advantages, gaard.rewards") -> float:
         before = resource.getrusage(resource.RUSAGE_CHILDREN)
-        command = [sys.executable, "-c", "import gaard.advantages, gaard.rewards"]
-        subprocess.run(command, check=True, env=os.environ | {"OMP_NUM_THREADS": "1"})
+        subprocess.run([sys.executable, "-c", code], check=True, env=os.environ | {"OMP_NUM_THREADS": "1"})
         after = resource.getrusage(resource.RUSAGE_CHILDREN)
         return after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime
 
-    assert any(cpu_seconds() <= 2.0 for _ in range(5))  # torch alone takes 0.9 to 1.8, with how busy the machine is
+    # torch alone takes 0.9 to 1.8, with how busy the machine is; on a slow one it takes more than two by itself.
+    assert any(cpu_seconds() <= max(2.0, 1.2 * cpu_seconds("import torch")) for _ in range(5))
 
 
 def test_gaard_adds_little_to_the_import_of_torch():
