@@ -101,7 +101,7 @@ def train(
         seed: Of weights, order and dropout.
         progress: Where to show it.
         shape: Of the model.
-        plain: AdamW alone, in single precision: faster on processors without bfloat16, and for models of 100,000 weights.
+        plain: AdamW alone, in single precision: faster where a processor has no bfloat16, and for small models.
         epochs: Times that the texts are gone through.
 
     Returns:

@@ -37,8 +37,8 @@ def test_the_record_has_each_run_once_and_all_its_rollouts(study):
 
 def test_the_answer_of_the_page_is_that_of_the_record():
     plain, fold = of("capped", "none"), of("capped", "fold")
-    assert plain["hack_rate"].min() > 0.9
-    assert fold["hack_rate"].max() < 0.01
+    assert plain["hack_rate"].min() > 0.5  # hacked, as the protocol has it
+    assert fold["hack_rate"].max() == 0  # "no text of 1,280 is a hack"
     assert fold["true_reward"].min() > 0.49 > plain["true_reward"].max()
     assert abs(of("clean", "fold")["true_reward"].mean() - of("clean", "none")["true_reward"].mean()) < 0.005
 

@@ -83,7 +83,6 @@ def test_another_seed_writes_elsewhere():
 
 
 def test_a_training_cut_short_ends_where_an_undisturbed_one_does(tmp_path, monkeypatch):
-    monkeypatch.setattr(language_model, "EPOCHS", 2)
     monkeypatch.setattr(language_model, "CHECKPOINT_STEPS", 3)
     monkeypatch.setattr(language_model, "BATCH_TOKENS", 128)
     shape = language_model.Shape(layers=2, width=24, heads=6)
@@ -91,7 +90,9 @@ def test_a_training_cut_short_ends_where_an_undisturbed_one_does(tmp_path, monke
     documents = [np.array([0, *generator.integers(1, 50, 10), 0]) for _ in range(60)]
 
     def run(folder):
-        return language_model.train(documents, 0, tmp_path / folder, 0, Progress(disable=True), shape).state_dict()
+        return language_model.train(
+            documents, 0, tmp_path / folder, 0, Progress(disable=True), shape, epochs=2
+        ).state_dict()
 
     whole = run("whole")
     assert whole["transformer.wte.weight"].shape[1] == 24
