@@ -22,18 +22,29 @@ class Shape(NamedTuple):
     layers: int
     width: int
     heads: int
-    vocabulary: int = VOCABULARY
-    dropout: float = 0.1
+
+
+class Recipe(NamedTuple):
+    """Of the training.
+
+    Attributes:
+        epochs: Times that the texts are gone through.
+        plain: Whether AdamW trains all, in single precision: faster where a processor has no bfloat16.
+    """
+
+    epochs: int
+    plain: bool
 
 
 POCKET = Shape(layers=4, width=192, heads=6)
-EPOCHS = 10
+WRITTEN = Recipe(epochs=10, plain=False)
+SAMPLED = Recipe(epochs=3, plain=True)  # the text has less in it than what was written: it was drawn from a model
 BATCH_TOKENS = 2048
 # Muon for the matrices inside the layers, AdamW for all else: after one epoch, held-out perplexity per word was 51
 # (written) and 1,078 (people), where AdamW alone had 107 and 2,456; with batches of 2,048 tokens for 4,096, 43 and 910.
 MUON_RATE, ADAM_RATE = 0.02, 3e-3
 WARM_UP, DECAY, FINAL_SHARE = 0.02, 0.7, 0.02  # shares of the steps; share of the rate at the end
-WEIGHT_DECAY = 0.1
+WEIGHT_DECAY, DROPOUT = 0.1, 0.1
 CHECKPOINT_STEPS = 200
 IGNORED = -100
 
@@ -41,15 +52,15 @@ IGNORED = -100
 def new_model(end: int, shape: Shape) -> GPT2LMHeadModel:
     """The untrained model; dropout is for this training alone and is off in the saved configuration."""
     config = GPT2Config(
-        vocab_size=shape.vocabulary,
+        vocab_size=VOCABULARY,
         n_positions=POSITIONS,
         n_layer=shape.layers,
         n_embd=shape.width,
         n_head=shape.heads,
         activation_function="gelu_pytorch_tanh",  # one fused operation, where GPT-2's own is eight
-        resid_pdrop=shape.dropout,
-        embd_pdrop=shape.dropout,
-        attn_pdrop=shape.dropout,
+        resid_pdrop=DROPOUT,
+        embd_pdrop=DROPOUT,
+        attn_pdrop=DROPOUT,
         bos_token_id=end,
         eos_token_id=end,
         pad_token_id=end,
@@ -89,35 +100,33 @@ def train(
     seed: int,
     progress: Progress,
     shape: Shape = POCKET,
-    plain: bool = False,
-    epochs: int = EPOCHS,
+    recipe: Recipe = WRITTEN,
 ) -> GPT2LMHeadModel:
     """Train to the end, from the last checkpoint if there is one; the same seed gives the same weights either way.
 
     Args:
         documents: Token ids, one array a text.
         end: Id of the end-of-text token.
-        folder: Of the checkpoint; one of other documents, seed or shape is left alone and not used.
+        folder: Of the checkpoint; one of another training is left alone and not used.
         seed: Of weights, order and dropout.
         progress: Where to show it.
         shape: Of the model.
-        plain: AdamW alone, in single precision: faster where a processor has no bfloat16, and for small models.
-        epochs: Times that the texts are gone through.
+        recipe: Of the training.
 
     Returns:
         The model, in evaluation mode.
     """
     torch.manual_seed(seed)
     model = new_model(end, shape)
-    optimizers = build_optimizers(model, plain)
-    total = sum(len(batches(documents, epoch, seed)) for epoch in range(epochs))
+    optimizers = build_optimizers(model, recipe.plain)
+    total = sum(len(batches(documents, epoch, seed)) for epoch in range(recipe.epochs))
     schedulers = [LambdaLR(optimizer, lambda step: rate(step, total)) for optimizer in optimizers]
-    path = folder / f"training-{fingerprint(documents, seed, shape, plain, epochs)}.pt"
+    path = folder / f"training-{fingerprint(documents, seed, shape, recipe)}.pt"
     done = restore(path, model, *optimizers, *schedulers)
     task = progress.add_task("training the model", total=total, completed=done)
     model.train()
-    for step, rows in steps_from(documents, seed, done, epochs):
-        loss = learn(model, optimizers, *padded([documents[row] for row in rows], end), plain)
+    for step, rows in steps_from(documents, seed, done, recipe.epochs):
+        loss = learn(model, optimizers, *padded([documents[row] for row in rows], end), recipe.plain)
         for scheduler in schedulers:
             scheduler.step()
         progress.update(task, completed=step + 1, description=f"training the model, loss {loss:.2f}")
@@ -128,7 +137,7 @@ def train(
     return model.eval()
 
 
-def build_optimizers(model: GPT2LMHeadModel, plain: bool = False) -> list[torch.optim.Optimizer]:
+def build_optimizers(model: GPT2LMHeadModel, plain: bool) -> list[torch.optim.Optimizer]:
     """Muon (Jordan et al., 2024) and AdamW, each for its own parameters; or AdamW for all."""
     if plain:
         return [torch.optim.AdamW(model.parameters(), lr=ADAM_RATE, betas=(0.9, 0.95), weight_decay=0.0, fused=True)]
@@ -140,11 +149,11 @@ def build_optimizers(model: GPT2LMHeadModel, plain: bool = False) -> list[torch.
     ]
 
 
-def fingerprint(documents: list[np.ndarray], seed: int, shape: Shape, plain: bool = False, epochs: int = EPOCHS) -> str:
+def fingerprint(documents: list[np.ndarray], seed: int, shape: Shape, recipe: Recipe) -> str:
     """What tells one training from another."""
-    sizes = (POSITIONS, *shape)
+    sizes = (VOCABULARY, POSITIONS, *shape, DROPOUT)
     rates = (MUON_RATE, ADAM_RATE, WARM_UP, DECAY, FINAL_SHARE, WEIGHT_DECAY)
-    digest = hashlib.sha256(repr((seed, epochs, BATCH_TOKENS, sizes, rates, plain)).encode())
+    digest = hashlib.sha256(repr((seed, recipe, BATCH_TOKENS, sizes, rates)).encode())
     for document in documents:
         digest.update(document.tobytes())
     return digest.hexdigest()[:12]
@@ -165,13 +174,12 @@ def learn(
     optimizers: list[torch.optim.Optimizer],
     inputs: Tensor,
     targets: Tensor,
-    plain: bool = False,
+    plain: bool,
 ) -> float:
     """One step; the loss is nats a token."""
     everything = torch.ones_like(inputs)  # padding stands on the right, where causal attention never looks
-    with torch.autocast(
-        "cpu", torch.bfloat16, enabled=not plain
-    ):  # 1.4 times the tokens a second; weights stay in single precision
+    # 1.4 times the tokens a second where a processor has bfloat16; the weights stay in single precision.
+    with torch.autocast("cpu", torch.bfloat16, enabled=not plain):
         logits = model(inputs, attention_mask=everything).logits
     loss = cross_entropy(logits.float().flatten(0, 1), targets.flatten(), ignore_index=IGNORED)
     loss.backward()

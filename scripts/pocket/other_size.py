@@ -20,8 +20,6 @@ from rich.progress import Progress
 from sampled import sample_reviews
 from transformers import AutoTokenizer
 
-EPOCHS_OF_SAMPLED = 3  # the text has less in it than what was written: it was drawn from a model
-
 
 def main() -> None:
     """Train, save, and say how well it foretells held-out text."""
@@ -37,17 +35,13 @@ def main() -> None:
     with Progress(console=console) as progress:
         training, held_out = split(read(fetch(WORK)))
         if given.text == "written":
-            batches = write_reviews(WORK, training, given.seed, progress)
+            batches, recipe = write_reviews(WORK, training, given.seed, progress), language_model.WRITTEN
         else:
-            batches = sample_reviews(given.seed, progress)
+            batches, recipe = sample_reviews(given.seed, progress), language_model.SAMPLED
         corpus = build_corpus(training, held_out, batches, given.seed)
         tokenizer = AutoTokenizer.from_pretrained(ASSETS / "pocket")
         documents = training_documents(tokenizer, corpus)
-        sampled = given.text == "sampled"
-        epochs = EPOCHS_OF_SAMPLED if sampled else language_model.EPOCHS
-        model = language_model.train(
-            documents, tokenizer.eos_token_id, WORK, given.seed, progress, shape, plain=sampled, epochs=epochs
-        )
+        model = language_model.train(documents, tokenizer.eos_token_id, WORK, given.seed, progress, shape, recipe)
         model.half().save_pretrained(given.folder)
         tokenizer.save_pretrained(given.folder)
         found = perplexities(corpus, given.folder, progress)

@@ -11,7 +11,6 @@ from gaard.policy.sampling import sample
 LONGEST = 64  # tokens; a longer text is kept up to its last whole sentence
 
 
-@torch.no_grad()
 def sample_reviews(seed: int, progress: Progress) -> list[list[str]]:
     """As many texts as the writer was asked for, in as many batches, by the same rules of what is kept.
 

@@ -2,6 +2,7 @@
 
 import subprocess
 import sys
+from dataclasses import replace
 from itertools import product as combinations
 
 import pytest
@@ -9,7 +10,7 @@ import torch
 from torch import nn
 from torch.func import functional_call, hessian
 
-from gaard.policy.model import Policy
+from gaard.policy.model import Policy, Reference
 from gaard.sharpness import (
     Batch,
     KeptHessian,
@@ -95,8 +96,7 @@ def drawn(policy, rewards=None, seed=0, rows=6, length=4):
     rewards = torch.randn(rows, generator=generator, dtype=torch.float64) if rewards is None else rewards
     batch = Batch(prompts, torch.ones_like(prompts, dtype=torch.bool), ids, mask, advantages, advantages, rewards)
     with torch.no_grad():
-        old = drawn_logprobs(policy, batch)
-    return Batch(batch.prompt_ids, batch.prompt_mask, ids, mask, old, advantages, rewards)
+        return replace(batch, logprobs=drawn_logprobs(policy, batch))
 
 
 class Logits(nn.Module):
@@ -198,7 +198,7 @@ def test_expected_reward_has_the_hessian_of_the_expectation_and_log_probabilitie
     with torch.no_grad():
         old = model.logprobs(ids)
         share = old.sum(1).exp()
-    true, mask = torch.stack([hessian_product(exact, chosen, v) for v in torch.eye(12, dtype=torch.float64)]), None
+    true = torch.stack([hessian_product(exact, chosen, v) for v in torch.eye(12, dtype=torch.float64)])
     mask = torch.ones(9, 2, dtype=torch.bool)
     # A batch in which text i stands for its share of all texts: rewards scaled by 9 × its probability.
     batch = Batch(ids, mask, ids, mask, old, old, rewards * share * 9)
@@ -238,8 +238,6 @@ def test_the_plain_forward_says_what_the_trainers_says():
     lm = tiny_lm("gemma3", torch.float64)
     policy = Policy(lm, temperature=0.7, critic=False)
     batch, reference = drawn(policy), Policy(tiny_lm("gemma3", torch.float64, seed=1), 0.7, critic=False)
-    from gaard.policy.model import Reference
-
     hidden = reference.completion_hidden(
         batch.prompt_ids, batch.prompt_mask, batch.completion_ids, batch.completion_mask
     )

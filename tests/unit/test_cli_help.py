@@ -1,8 +1,6 @@
 """What help says, and how long it and a typo keep one waiting."""
 
-import functools
 import importlib
-import os
 import re
 import resource
 import subprocess
@@ -25,6 +23,7 @@ from gaard.option_texts import SHORT
 from gaard.reward_names import BUILT_IN
 from gaard.rewards import spec as rewards
 from gaard.settings import suggest
+from timing import cpu_seconds, slowness
 
 FIELDS = [field.name for field in fields(RunSpec)]
 
@@ -197,16 +196,6 @@ def test_a_mistyped_arm_is_told_before_anything_else(capsys):
     )
 
 
-def cpu_seconds(words) -> float:
-    """What the command and its children computed."""
-    before = resource.getrusage(resource.RUSAGE_CHILDREN)
-    command = [sys.executable, "-m", "gaard", *words]
-    done = subprocess.run(command, capture_output=True, env=os.environ | {"OMP_NUM_THREADS": "1"}, check=False)
-    after = resource.getrusage(resource.RUSAGE_CHILDREN)
-    assert done.returncode in (0, 2), done.stderr
-    return after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime
-
-
 QUICK = {
     "--help": 0.5,
     "arms": 0.5,
@@ -235,19 +224,11 @@ QUICK = {
 }
 
 
-@functools.cache
-def slowness() -> float:
-    """How much slower than the machine that the bars are for: there torch is imported in 1.3 seconds."""
-    code = "import time, torch; print(time.process_time())"
-    environment = os.environ | {"OMP_NUM_THREADS": "1"}
-    runs = [subprocess.run([sys.executable, "-c", code], capture_output=True, env=environment) for _ in range(2)]
-    return max(1.0, min(float(done.stdout) for done in runs) / 1.3)
-
-
 @pytest.mark.skipif(not hasattr(resource, "RUSAGE_CHILDREN"), reason="needs POSIX")
 @pytest.mark.parametrize("words", QUICK)
 def test_neither_help_nor_a_typo_keeps_one_waiting(words):
-    assert min(cpu_seconds(words.split()) for _ in range(3)) <= QUICK[words] * slowness()
+    taken = min(cpu_seconds("-m", "gaard", *words.split(), statuses=(0, 2)) for _ in range(3))
+    assert taken <= QUICK[words] * slowness()
 
 
 @pytest.mark.parametrize("words", [*QUICK, "train --config none.yaml", "train --output_dir x --batch_size 1"])

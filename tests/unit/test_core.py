@@ -1,7 +1,6 @@
 """What `pip install gaard` gives by itself, and what the rest says where its extra is missing."""
 
 import importlib.metadata
-import os
 import re
 import resource
 import subprocess
@@ -14,6 +13,7 @@ from packaging.utils import canonicalize_name
 from gaard.cli import COMMANDS, OF_LAB
 from gaard.extras import EXTRAS, MissingExtra, need
 from pages import PROJECT
+from timing import cpu_seconds
 
 CORE = (
     "gaard.advantages",
@@ -80,14 +80,9 @@ def test_the_core_imports_nothing_that_an_extra_brings(module):
 
 @pytest.mark.skipif(not hasattr(resource, "RUSAGE_CHILDREN"), reason="needs POSIX")
 def test_the_core_is_imported_in_two_seconds_where_torch_can_be():
-    def cpu_seconds(code: str = "import gaard.advantages, gaard.rewards") -> float:
-        before = resource.getrusage(resource.RUSAGE_CHILDREN)
-        subprocess.run([sys.executable, "-c", code], check=True, env=os.environ | {"OMP_NUM_THREADS": "1"})
-        after = resource.getrusage(resource.RUSAGE_CHILDREN)
-        return after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime
-
+    code = "import gaard.advantages, gaard.rewards"
     # torch alone takes 0.9 to 1.8, with how busy the machine is; on a slow one it takes more than two by itself.
-    assert any(cpu_seconds() <= max(2.0, 1.2 * cpu_seconds("import torch")) for _ in range(5))
+    assert any(cpu_seconds("-c", code) <= max(2.0, 1.2 * cpu_seconds("-c", "import torch")) for _ in range(5))
 
 
 def test_gaard_adds_little_to_the_import_of_torch():

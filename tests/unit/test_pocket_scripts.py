@@ -89,10 +89,11 @@ def test_a_training_cut_short_ends_where_an_undisturbed_one_does(tmp_path, monke
     generator = np.random.default_rng(0)
     documents = [np.array([0, *generator.integers(1, 50, 10), 0]) for _ in range(60)]
 
+    recipe = language_model.WRITTEN._replace(epochs=2)
+
     def run(folder):
-        return language_model.train(
-            documents, 0, tmp_path / folder, 0, Progress(disable=True), shape, epochs=2
-        ).state_dict()
+        model = language_model.train(documents, 0, tmp_path / folder, 0, Progress(disable=True), shape, recipe)
+        return model.state_dict()
 
     whole = run("whole")
     assert whole["transformer.wte.weight"].shape[1] == 24

@@ -67,7 +67,6 @@ def test_the_worst_of_a_ball():
     angles = torch.linspace(0, 2 * math.pi, 10_000, dtype=torch.float64)
     true = (3 * (1 + angles.cos()) ** 2 - (2 + angles.sin()) ** 2).max() - float(bowl.f())
     assert first < fifth <= float(true) + 1e-6  # the circle is sampled
-
     assert fifth == pytest.approx(float(true), abs=0.02)
 
 

@@ -38,7 +38,7 @@ class Block:
 
     def vector(self) -> Tensor:
         """A copy of the weights, [N]."""
-        return joined(self.tensors).clone()
+        return joined(self.tensors)
 
     def split(self, vector: Tensor) -> list[Tensor]:
         """A vector [N] in the shapes of the parameters."""
@@ -85,5 +85,5 @@ def block(model: nn.Module, pattern: str = "") -> Block:
 
 
 def joined(tensors: Sequence[Tensor]) -> Tensor:
-    """Tensors behind one another as one vector, [N], without a gradient."""
+    """Tensors behind one another as one new vector, [N], without a gradient."""
     return torch.cat([tensor.detach().reshape(-1) for tensor in tensors])

@@ -91,7 +91,11 @@ def expected_reward(policy: Policy, batch: Batch) -> Objective:
     Returns:
         The function; a mean over completions.
     """
-    return _parts(policy, batch, lambda part: -_weighted(policy, part).sum() / len(batch.rewards))
+
+    def of_part(part: Batch) -> Tensor:
+        return -(part.rewards * _log_ratio(policy, part).sum(-1).exp()).sum() / len(batch.rewards)
+
+    return _parts(policy, batch, of_part)
 
 
 def surrogate(policy: Policy, batch: Batch, cliprange: float) -> Objective:
@@ -110,8 +114,7 @@ def surrogate(policy: Policy, batch: Batch, cliprange: float) -> Objective:
     count = batch.completion_mask.sum()
 
     def of_part(part: Batch) -> Tensor:
-        ratio = (drawn_logprobs(policy, part) - part.logprobs.masked_fill(~part.completion_mask, 0.0)).exp()
-        gain = clipped_surrogate(ratio, part.advantages, cliprange)
+        gain = clipped_surrogate(_log_ratio(policy, part).exp(), part.advantages, cliprange)
         return -masked_sum(gain, part.completion_mask) / count
 
     return _parts(policy, batch, of_part)
@@ -157,10 +160,9 @@ def weighted_sum(*terms: tuple[float, Objective]) -> Objective:
     return parts
 
 
-def _weighted(policy: Policy, part: Batch) -> Tensor:
-    """Rᵢ π_θ(xᵢ)/π_old(xᵢ), [b]."""
-    old = part.logprobs.masked_fill(~part.completion_mask, 0.0)
-    return part.rewards * (drawn_logprobs(policy, part) - old).sum(-1).exp()
+def _log_ratio(policy: Policy, part: Batch) -> Tensor:
+    """Of the tokens that were drawn: log π_θ(x_t) − log π_old(x_t), [b, T], zero behind the end."""
+    return drawn_logprobs(policy, part) - part.logprobs.masked_fill(~part.completion_mask, 0.0)
 
 
 def _parts(policy: Policy, batch: Batch, of_part: Callable[[Batch], Tensor]) -> Objective:

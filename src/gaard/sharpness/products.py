@@ -1,7 +1,6 @@
 """Products of the Hessian with a vector, exactly (Pearlmutter, 1994) or by differences of the gradient."""
 
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass
 
 import torch
 from torch import Tensor
@@ -48,7 +47,6 @@ def hessian_product(objective: Objective, block: Block, vector: Tensor) -> Tenso
     return sum_of(kept_gradient(part, block)(vector) for part in objective())
 
 
-@dataclass(frozen=True)
 class KeptHessian:
     """H as a map of vectors that keeps the graph of the gradient, so that each product is one backward pass.
 
@@ -60,16 +58,12 @@ class KeptHessian:
         block: Its N parameters.
     """
 
-    objective: Objective
-    block: Block
-
-    def __post_init__(self) -> None:
-        """Make the graphs."""
-        object.__setattr__(self, "_parts", [kept_gradient(part, self.block) for part in self.objective()])
+    def __init__(self, objective: Objective, block: Block):
+        self._parts = [kept_gradient(part, block) for part in objective()]
 
     def __call__(self, vector: Tensor) -> Tensor:
         """H v, [N]."""
-        return sum_of(part(vector) for part in self._parts)  # type: ignore[attr-defined]
+        return sum_of(part(vector) for part in self._parts)
 
 
 def kept_gradient(part: Tensor, block: Block) -> Product:
