@@ -230,17 +230,25 @@ def test_in_bfloat16_a_rollout_says_what_float32_says_within_its_rounding(tmp_pa
 
 
 def test_in_bfloat16_the_old_log_probabilities_are_those_that_learning_computes(tmp_path):
-    """Else the first ratio of each rollout would differ from 1 by the rounding of another kernel."""
+    """Else the first ratio of each rollout would differ from 1 by the rounding of another kernel.
+
+    Processors without bfloat16 round by the shape of a batch as well, which makes 1e-9; the sampler's own numbers
+    make 2e-7 and more.
+    """
     trainer = tiny_trainer(tmp_path, bf16=True, num_ppo_epochs=1, num_mini_batches=1, max_steps=3, learning_rate=1e-2)
     trainer.train()
     rows = trainer.run.log.read("metrics.jsonl")
-    assert [row["old_kl"] for row in rows] == pytest.approx([0.0] * 3, abs=1e-9)
+    assert [row["old_kl"] for row in rows] == pytest.approx([0.0] * 3, abs=2e-8)
     assert rows[-1]["kl_ref"] > 1e-3  # it did learn
     assert all(weight.dtype == torch.float32 for weight in trainer.policy.state_dict().values())
 
 
 def test_in_bfloat16_candidates_have_the_old_log_probabilities_that_learning_computes(tmp_path):
-    """Else the first ratio of x* would differ from 1, where the method takes it from the candidates."""
+    """Else the first ratio of x* would differ from 1, where the method takes it from the candidates.
+
+    Processors without bfloat16 round by the shape of a batch as well: an eighth of the tokens. With the sampler's own
+    numbers nine of ten tokens differ.
+    """
     trainer = tiny_trainer(tmp_path, bf16=True, method={"name": "gaa", "reading": "expected"})
     rollout = rolled_out(trainer)
     mask = rollout.completion_mask
@@ -248,4 +256,6 @@ def test_in_bfloat16_candidates_have_the_old_log_probabilities_that_learning_com
         for k in range(rollout.candidate_ids.shape[-1]):
             shown = rollout.prompt_ids, rollout.prompt_mask, rollout.completion_ids, mask, rollout.candidate_ids[..., k]
             learned = trainer.policy(*shown).greedy_logprobs[mask]
-            torch.testing.assert_close(rollout.candidate_logprobs[..., k][mask], learned, atol=1e-5, rtol=0)
+            error = (rollout.candidate_logprobs[..., k][mask] - learned).abs()
+            assert (error > 1e-5).float().mean() < 0.3
+            assert error.max() < 0.01
