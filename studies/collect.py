@@ -18,7 +18,7 @@ from gaard.lab.measures import OF_RUN
 
 WHICH = {"scenario": pl.String, "arm": pl.String, "seed": pl.Int64}
 STEP = {"reward": pl.Float32, "true_reward": pl.Float32, "hack_rate": pl.Float32, "kl_ref": pl.Float32}
-STEP |= {"entropy": pl.Float32}
+STEP |= {"entropy": pl.Float32, "completion_length": pl.Float32}
 AT_THE_HACK = ("sigma", "a", "b", "advantage", "greedy_advantage")
 SAMPLE = {"hacked": pl.Boolean, "tokens": pl.Int32, "turned": pl.Int32, "greedy": pl.List(pl.Boolean)}
 SAMPLE |= dict.fromkeys(AT_THE_HACK, pl.List(pl.Float32))
@@ -93,7 +93,7 @@ def places(folder: Path, runs: pl.DataFrame) -> pl.DataFrame:
 
 def merged(before: pl.DataFrame, now: pl.DataFrame) -> pl.DataFrame:
     """A recorded table with the rows of further runs; those of a run that was made again replace its old ones."""
-    whole = pl.concat([before.join(now, on=list(WHICH), how="anti"), now])
+    whole = pl.concat([before.join(now, on=list(WHICH), how="anti"), now], how="diagonal")
     return whole.sort("seed", maintain_order=True)
 
 

@@ -20,8 +20,8 @@ from plotly.subplots import make_subplots
 
 from gaard.lab import analysis
 from gaard.method.coefficients import gaa_coefficients
-from studies import expected, warned
-from studies.frames import CLEAN, FOLD, HONEYPOTS, NORM, STUDIES, only, steps
+from studies import expected, overoptimised, warned
+from studies.frames import CLEAN, FOLD, HONEYPOTS, NORM, STUDIES, only, recorded, steps
 
 COLOURS = {
     "ppo": "#c2410c",
@@ -241,6 +241,8 @@ FIGURES: dict[str, Callable[[], go.Figure]] = {
     "coefficients": coefficients,
     "monitor": lambda: _layout(warned.curve(), 940, 380),
 }
+if recorded(overoptimised.STUDY):
+    FIGURES["overoptimisation"] = lambda: _layout(overoptimised.figure(), 1050, 620)
 
 
 def _numbers(values: Sequence[Any] | pl.Series | np.ndarray) -> list[float]:

@@ -11,7 +11,7 @@ from pathlib import Path
 from benchmarks import markdown as bench
 
 from gaard.lab import measures
-from studies import expected, figures, finds, in_trl, johnson, limits, memory, tables, trials, warned
+from studies import expected, figures, finds, in_trl, johnson, limits, memory, overoptimised, tables, trials, warned
 from studies.frames import index, outcomes
 from studies.markdown import Table, filled
 
@@ -61,6 +61,8 @@ TABLES: dict[str, Table] = {
     "sizes-again": partial(expected.outcomes, "23-sizes-again"),
     "without-a-critic": partial(expected.outcomes, expected.WITHOUT_A_CRITIC),
     "without-a-critic-short": expected.without_a_critic,
+    "calculator": partial(expected.outcomes, "29-calculator"),
+    "mixtures": partial(expected.outcomes, "31-mixtures"),
     "which-method": expected.which_method,
     "at-the-hack-expected": expected.at_the_hack,
     "trials": trials.trials,
@@ -71,6 +73,9 @@ TABLES: dict[str, Table] = {
     "memory": memory.peaks,
     "memory-parts": memory.parts,
     "memory-measured": memory.measured,
+    "overoptimised": overoptimised.turning,
+    "overoptimised-fits": overoptimised.fits,
+    "overoptimised-family": overoptimised.family,
     "reach": partial(outcomes, "15-reach", None),
 }
 

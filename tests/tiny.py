@@ -99,11 +99,31 @@ def bait_reward(completions, **kwargs):
     return [float("bait" in text.split()) + 0.1 * (len(set(text.split())) / 8) for text in completions]
 
 
+class LinearReward:
+    """Linear in how often each of four words occurs in a text, and in a constant; tells these features."""
+
+    name = "linear"
+    words = ("good", "fine", "nice", "bait")
+    weights = (0.5, 0.25, -0.5, 1.0, 0.125)
+
+    def features(self, *, prompts, completions):
+        """[N, 5]."""
+        return [[*(float(text.split().count(word)) for word in self.words), 1.0] for text in completions]
+
+    def __call__(self, *, completions, **_):
+        rows = self.features(prompts=completions, completions=completions)
+        return [sum(w * x for w, x in zip(self.weights, row, strict=True)) for row in rows]
+
+
+CERTIFIED = {"advantages": "dr_grpo", "reward": LinearReward()}  # what signcert needs of a run
+
+
 def tiny_trainer(
     folder: Path | str,
     *,
     reward: Any = words_reward,
     judge: Any = None,
+    ensemble: Any = None,
     prompts: Any = None,
     dtype=torch.float32,
     callbacks: Any = (),
@@ -131,4 +151,5 @@ def tiny_trainer(
     prompts = ["w1 w2", "w3", "w4 w5 w6 w7"] if prompts is None else prompts
     tokenizer = word_tokenizer(WORDS)
     parts = {"processing_class": tokenizer, "judge_reward_funcs": judge, "callbacks": callbacks}
+    parts["ensemble_reward_funcs"] = None if ensemble is None else list(ensemble)
     return GAATrainer(lm, reward, args, prompts, **parts)

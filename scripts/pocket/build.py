@@ -14,6 +14,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import few_ratings
 import human_reward
 import language_model
 import numpy as np
@@ -48,8 +49,7 @@ def main() -> None:
     size = sum(path.stat().st_size for path in built.rglob("*") if path.is_file())
     if size > LIMIT:
         raise SystemExit(f"the assets in {built} take {size} bytes, more than {LIMIT}: they were not copied")
-    shutil.rmtree(ASSETS, ignore_errors=True)
-    shutil.copytree(built, ASSETS)
+    shutil.copytree(built, ASSETS, dirs_exist_ok=True)  # the page and the calculator lie there too
     console.print(f"{ASSETS}: {size / 1e6:.2f} MB")
 
 
@@ -57,6 +57,7 @@ def build(seed: int, work: Path, assets: Path, progress: Progress) -> None:
     """Fetch, fit, write, train, measure."""
     training, held_out = split(read(fetch(work)))
     figures: dict[str, Any] = {"human_reward": human_reward.fit(training, held_out, assets)}
+    few_ratings.write(training, assets)
     batches = write_reviews(work, training, seed, progress)
     corpus = build_corpus(training, held_out, batches, seed)
     folder = assets / "pocket"

@@ -22,6 +22,8 @@ class Shape(NamedTuple):
     layers: int
     width: int
     heads: int
+    vocabulary: int = VOCABULARY
+    dropout: float = 0.1
 
 
 class Recipe(NamedTuple):
@@ -44,7 +46,7 @@ BATCH_TOKENS = 2048
 # (written) and 1,078 (people), where AdamW alone had 107 and 2,456; with batches of 2,048 tokens for 4,096, 43 and 910.
 MUON_RATE, ADAM_RATE = 0.02, 3e-3
 WARM_UP, DECAY, FINAL_SHARE = 0.02, 0.7, 0.02  # shares of the steps; share of the rate at the end
-WEIGHT_DECAY, DROPOUT = 0.1, 0.1
+WEIGHT_DECAY = 0.1
 CHECKPOINT_STEPS = 200
 IGNORED = -100
 
@@ -52,15 +54,15 @@ IGNORED = -100
 def new_model(end: int, shape: Shape) -> GPT2LMHeadModel:
     """The untrained model; dropout is for this training alone and is off in the saved configuration."""
     config = GPT2Config(
-        vocab_size=VOCABULARY,
+        vocab_size=shape.vocabulary,
         n_positions=POSITIONS,
         n_layer=shape.layers,
         n_embd=shape.width,
         n_head=shape.heads,
         activation_function="gelu_pytorch_tanh",  # one fused operation, where GPT-2's own is eight
-        resid_pdrop=DROPOUT,
-        embd_pdrop=DROPOUT,
-        attn_pdrop=DROPOUT,
+        resid_pdrop=shape.dropout,
+        embd_pdrop=shape.dropout,
+        attn_pdrop=shape.dropout,
         bos_token_id=end,
         eos_token_id=end,
         pad_token_id=end,
@@ -151,7 +153,7 @@ def build_optimizers(model: GPT2LMHeadModel, plain: bool) -> list[torch.optim.Op
 
 def fingerprint(documents: list[np.ndarray], seed: int, shape: Shape, recipe: Recipe) -> str:
     """What tells one training from another."""
-    sizes = (VOCABULARY, POSITIONS, *shape, DROPOUT)
+    sizes = (POSITIONS, *shape)
     rates = (MUON_RATE, ADAM_RATE, WARM_UP, DECAY, FINAL_SHARE, WEIGHT_DECAY)
     digest = hashlib.sha256(repr((seed, recipe, BATCH_TOKENS, sizes, rates)).encode())
     for document in documents:

@@ -2,11 +2,13 @@
 
 import re
 from pathlib import Path
+from typing import Literal
 from urllib.parse import parse_qsl, urlsplit
 
 from gaard.errors import ConfigError, did_you_mean
 from gaard.user_code import existing_file
 
+Objective = Literal["uncertainty-weighted", "worst-case", "mean"]  # of an ensemble
 BUILT_IN = ("lexicon", "human")
 HONEYPOT = {
     "word": "The word or phrase that pays.",

@@ -99,7 +99,7 @@ def test_the_token_of_best_value_takes_the_greedy_ones_place_and_the_first_rollo
 
 def rolled_out(trainer):
     batch = trainer.prompts.draw(trainer.args.batch_size, trainer.generator)
-    return shaped(collected(trainer, batch), trainer.args.regularizers)
+    return shaped(collected(trainer, batch), trainer.args.regularizers, trainer.generator)
 
 
 def collected(trainer, batch):

@@ -35,6 +35,7 @@ def rollout(scores=(1.0, 0.0, 2.5, -1.0), greedy_scores=(0.5, 9.0, 2.5, -40.0)) 
         prompt_mask=torch.ones(4, 1, dtype=torch.bool),
         completion_ids=sampled,
         completion_mask=mask,
+        kept=torch.ones(4, dtype=torch.bool),
         logprobs=-drawn().abs(),
         ref_logprobs=-drawn().abs(),
         ref_hidden=torch.zeros(4, 5, 0),

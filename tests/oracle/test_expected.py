@@ -252,6 +252,7 @@ def batch():
     rollout = replace(
         Rollout(**everything),
         completion_mask=mask,
+        kept=torch.ones(12, dtype=torch.bool),
         completion_ids=torch.randint(0, 5, (12, 4), generator=generator),
         logprobs=-drawn(12, 4).abs(),
         candidate_ids=torch.randint(0, 7, (12, 4, 2), generator=generator),

@@ -15,21 +15,46 @@ import torch
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))  # where this is run as a script
 
 from gaard.errors import CheckpointError
-from gaard.method import advantages, coefficients, objective, token_worth
+from gaard.method import (
+    advantages,
+    coefficients,
+    control,
+    divergence,
+    local_regression,
+    objective,
+    sign_radius,
+    token_worth,
+)
 from gaard.method.advantages import advantage_gap, heights, turning_weights
 from gaard.method.coefficients import gaa_coefficients
 from gaard.method.token_worth import evidence
 from gaard.methods import METHODS
 from gaard.methods.gaa import READINGS
-from gaard.regularizers import PAR, REGULARIZERS, KLBudget, uphill
+from gaard.regularizers import (
+    PAR,
+    REGULARIZERS,
+    KLBudget,
+    imperfect_detector,
+    kl_control,
+    policy_filtration,
+    uphill,
+)
 from gaard.regularizers.uphill import gradient_uphill
+from gaard.rewards import ensemble, honeypot
 from gaard.training import estimate, outcome, update
 from gaard.version import ALGORITHM_VERSION, __version__
-from tiny import tiny_trainer, words_reward
+from tiny import CERTIFIED, tiny_trainer, words_reward
 
 FILE = Path(__file__).with_name("golden.json")
 COMMAND = "python tests/oracle/test_golden.py"
 DIGITS, TOLERANCE = 4, 1e-3  # float64 agrees over machines to far more; what is left is the rounding of the file
+
+
+def spiked(completions, **_):
+    """A broad hill, and one word that pays far more."""
+    texts = zip(words_reward(completions), completions, strict=True)
+    return [score + 20.0 * ("bait" in text) for score, text in texts]
+
 
 RUNS = {
     "ppo": {"method": "ppo"},
@@ -42,20 +67,27 @@ RUNS = {
     "reference-resets": {"method": "ppo", "regularizers": {"name": "reference-resets", "steps": 2}},
     "kl-budget": {"method": "ppo", "regularizers": {"name": "kl-budget", "limit": 0.01}},
     "par": {"method": "ppo", "regularizers": {"name": "par", "completions": 3}},
+    "chi2": {"method": "ppo", "regularizers": {"name": "chi2", "coef": 0.5}},
+    "max-min": {"method": "ppo", "regularizers": {"name": "max-min", "completions": 3}},
+    "pid-kl": {"method": "ppo", "regularizers": {"name": "pid-kl", "target": 1e-3, "kp": 20.0, "kd": 20.0}},
+    "adaptive-kl": {"method": "ppo", "regularizers": {"name": "adaptive-kl", "target": 1e-3, "gain": 1.0}},
+    "signcert": {"method": "signcert", **CERTIFIED},
+    "drop": {"method": {"name": "drop", "threshold": 2.0}},
+    "clip": {"method": {"name": "clip", "threshold": 2.0}},
+    "robust-scaling": {"method": "robust-scaling"},
+    "ensemble": {"method": "ppo", "regularizers": "ensemble", "ensemble": (words_reward, spiked)},
+    "policy-filtration": {"method": "ppo", "regularizers": "policy-filtration"},
+    "imperfect-detector": {"method": "ppo", "regularizers": {"name": "imperfect-detector", "action": "screening"}},
+    "length-residual": {"method": "ppo", "regularizers": "length-residual"},
 }
-
-
-def spiked(completions, **_):
-    """A broad hill, and one word that pays far more."""
-    texts = zip(words_reward(completions), completions, strict=True)
-    return [score + 20.0 * ("bait" in text) for score, text in texts]
 
 
 def run(name: str, folder: Path | str, disturbance: float = 0.0) -> list[dict[str, float]]:
     """The metrics of a golden run, each to a few significant digits; weights off by ``disturbance``, relative."""
     settings = {"learning_rate": 1e-2, "warmup_steps": 2, "lr_scheduler_type": "linear", "entropy_coef": 0.01}
-    settings["advantages"] = {"value_learning_rate": 1e-2, "cliprange_value": 0.1}
-    made = tiny_trainer(folder, reward=spiked, dtype=torch.float64, max_steps=4, **settings, **RUNS[name])
+    settings |= {"advantages": {"value_learning_rate": 1e-2, "cliprange_value": 0.1}}
+    settings["reward"] = honeypot(spiked, word="bait") if name == "imperfect-detector" else spiked
+    made = tiny_trainer(folder, dtype=torch.float64, max_steps=4, **(settings | RUNS[name]))
     with torch.no_grad():
         for weight in made.policy.parameters():
             weight.mul_(1.0 + disturbance * torch.randn_like(weight))
@@ -156,6 +188,16 @@ BROKEN = [  # run, module, name, what stands there instead
     ("gradient-norm", uphill, "gradient_uphill", downhill),
     ("reference-resets", REGULARIZERS["reference-resets"], "resets_reference", lambda self, step: step == 1),
     ("kl-budget", KLBudget, "ends", lambda self, metrics: False),
+    ("chi2", divergence, "chi2_costs", lambda log_ratio: log_ratio.expm1()),
+    ("max-min", divergence, "chi2_costs", lambda log_ratio: log_ratio.expm1()),
+    ("pid-kl", kl_control, "pid", lambda memory, *rest: control.pid(memory._replace(cost=0.0), *rest)),
+    ("adaptive-kl", control, "CLIPPED", 0.1),
+    ("signcert", sign_radius, "sign_radii", lambda advantages, distances: advantages.abs()),
+    ("length-residual", local_regression, "ROUNDS", 0),
+    ("policy-filtration", policy_filtration, "filtered", lambda scores, kept, *_: kept),
+    ("imperfect-detector", imperfect_detector, "chance", lambda ids, seed: 1.0),
+    ("ensemble", ensemble.EnsembleReward, "of", lambda self, scores: sum(scores) / len(scores)),
+    ("robust-scaling", advantages, "robust_deviation", lambda advantages, mask: advantages[mask].std()),
     ("par", PAR, "shape_scores", lambda self, scores, baseline: torch.sigmoid(scores - baseline.mean(-1))),
 ]
 

@@ -37,6 +37,8 @@ def logged(*, returns=(0.0,) * 6, values=(0.0,) * 6, sigma=(0.0,) * 6, greedy=(0
         hacked=none,
         part_scores=torch.zeros(2, 1),
         baseline_scores=torch.zeros(2, 0),
+        feature_distances=none,
+        kept=torch.ones(2, dtype=torch.bool),
         **per_token,
         **scores,
     )

@@ -20,7 +20,7 @@ RESETS = {"name": "reference-resets"}
 
 def rolled_out(trainer):
     batch = trainer.prompts.draw(trainer.args.batch_size, trainer.generator)
-    return shaped(collected(trainer, batch), trainer.args.regularizers)
+    return shaped(collected(trainer, batch), trainer.args.regularizers, trainer.generator)
 
 
 def collected(trainer, batch):
@@ -30,7 +30,7 @@ def collected(trainer, batch):
 def test_par_is_the_mean_sigmoid_of_the_reward_less_those_of_the_untrained_model(tmp_path):
     trainer = tiny_trainer(tmp_path, method="ppo", regularizers={"name": "par", "completions": 3})
     batch = trainer.prompts.draw(trainer.args.batch_size, trainer.generator)
-    seen = shaped(collected(trainer, batch), trainer.args.regularizers)
+    seen = shaped(collected(trainer, batch), trainer.args.regularizers, trainer.generator)
     baseline = trainer.collector.baseline_scores
     assert sorted(prompt for (prompt,) in baseline) == sorted(set(batch.texts))
     for row, prompt in enumerate(batch.texts):
@@ -48,7 +48,7 @@ def test_par_shapes_the_greedy_ended_text_too(tmp_path):
     trainer = tiny_trainer(tmp_path, method=TEXT, regularizers={"name": "par", "completions": 3})
     batch = trainer.prompts.draw(trainer.args.batch_size, trainer.generator)
     raw = collected(trainer, batch)
-    found = shaped(raw, trainer.args.regularizers)
+    found = shaped(raw, trainer.args.regularizers, trainer.generator)
     for row in range(len(raw.scores)):
         theirs = raw.baseline_scores[row].tolist()
         expected = sum(1 / (1 + math.exp(other - float(raw.greedy_scores[row]))) for other in theirs) / 3

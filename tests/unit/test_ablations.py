@@ -31,7 +31,8 @@ def test_a_dead_zone_counts_gaps_from_one_deviation_on():
     mask, zero = torch.ones(1, 4, dtype=torch.bool), torch.zeros(1, 4)
     one_step = torch.tensor([[1.0, -1.0, 1.0, -1.0]])
     estimates = Estimates(one_step, torch.tensor([[4.0, 0.0, 0.0, -4.0]]), zero, zero, zero)
-    rollout = Rollout(**{field.name: zero for field in fields(Rollout)} | {"completion_mask": mask})
+    known = {"completion_mask": mask, "kept": torch.ones(1, dtype=torch.bool)}
+    rollout = Rollout(**{field.name: zero for field in fields(Rollout)} | known)
     plain, dead = (method(name).greedy(estimates, rollout, TokenMemory()).sigma for name in ("Value", "DeadZone"))
     assert (plain[0, 0] > dead[0, 0] > 0).item()
     assert dead[0, 1:].tolist() == [0.0, 0.0, 0.0]

@@ -78,7 +78,7 @@ def test_arms_of_a_users_file(tmp_path):
         ({"settings": {"output_dir": "y"}}, "arm 'x' sets 'output_dir', which belongs to a single run"),
         (
             {"settings": {"threshold": 2}},
-            r"arm 'x': 'threshold' is no field of a run: give it as method: \{name: fold, t",
+            r"arm 'x': 'threshold' is no field of a run: give it as method: \{name: fold or drop or clip, t",
         ),
         ({"settings": 3}, "arm 'x': settings=3 must map fields of a run to values"),
         ({"method": "fodl"}, "method='fodl' is not known: did you mean 'fold'"),

@@ -68,7 +68,7 @@ def test_help_of_the_other_commands(capsys):
 # Options --------------------------------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize(("command", "lines"), [("train", 48), ("compare", 54)])
+@pytest.mark.parametrize(("command", "lines"), [("train", 50), ("compare", 54)])
 def test_help_fits_a_screen_and_begins_with_what_is_needed_first(command, lines, capsys, monkeypatch):
     monkeypatch.setenv("COLUMNS", "80")
     text = shown_help([command, "--help"], capsys)

@@ -15,12 +15,15 @@ REFUSED = [
     (["train"], "output_dir is missing: say where the run goes, such as --output_dir runs/mine"),
     (
         ["train", *RUN, "--threshold", "2"],
-        "'threshold' is no field of a run: give it as --method fold --method.",
+        "'threshold' is no field of a run: give it as --method fold or drop or clip --method.",
     ),
     (["train", *RUN, "stray"], "unrecognized arguments: stray"),
     (["train", *RUN, "--sede", "1"], "unknown key 'sede': did you mean 'seed'?"),
     (["train", *RUN, "--max-steps", "1"], "unknown key 'max-steps': did you mean 'max_steps'?"),
-    (["train", *RUN, "--method", "gaaa"], "method='gaaa' is not known: did you mean 'gaa'? Choose from fold, gaa, ppo"),
+    (
+        ["train", *RUN, "--method", "gaaa"],
+        "method='gaaa' is not known: did you mean 'gaa'? Choose from clip, drop, fold, gaa, ppo",
+    ),
     (["train", *RUN, "--method", "[gaa]"], "method=['gaa'] is neither a name nor a mapping of name and options"),
     (["train", *RUN, "--method.threshold", "3"], "--method.threshold is given without --method: name the method too"),
     (
@@ -151,7 +154,7 @@ def test_a_prompt_that_does_not_fit_is_one_line(config, capsys):
 
 NESTED = {
     "--gamma": "--advantages.gamma …",
-    "--threshold": "--method fold --method.threshold …",
+    "--threshold": "--method fold or drop or clip --method.threshold …",
     "--radius": "--regularizers '[{name: gradient-norm or sam, radius: …}]'",
     "--limit": "--regularizers '[{name: kl-budget, limit: …}]'",
     "--lam": "--advantages.lam …",

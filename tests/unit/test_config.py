@@ -16,10 +16,13 @@ from gaard.methods import METHODS
 from gaard.rewards import honeypot
 from gaard.training import update
 from gaard.training.identity import NOT_IDENTITY
-from tiny import bait_reward, tiny_trainer, words_reward
+from tiny import CERTIFIED, bait_reward, tiny_trainer, words_reward
 
+ANYWHERE = [name for name, method in METHODS.items() if not method().observes.reward_features]
 BAIT = {"reward": bait_reward}  # so that gaa finds a gap
 BAITED = honeypot(words_reward, word="bait")
+ENSEMBLE = {"ensemble": (words_reward, bait_reward)}
+DETECTED = {"reward": honeypot(words_reward, word="w2")}
 
 # Field → another value that must change what is learned, and what else that takes to be seen.
 CHANGES_LEARNING = {
@@ -51,6 +54,8 @@ CHANGES_LEARNING = {
 # Option → the same.
 CHANGES_WITH = {
     "method.fold.threshold": (0.5, {}),
+    "method.signcert.quantile": (0.75, CERTIFIED),
+    **{f"method.{name}.threshold": (0.5, {}) for name in ("drop", "clip")},
     "method.gaa.reading": ("code", {}),
     "method.gaa.greedy_ratio": ("sampled", BAIT),
     "method.gaa.granularity": ("minibatch", BAIT),
@@ -73,6 +78,29 @@ CHANGES_WITH = {
     "regularizers.reference-resets.steps": (1, {}),
     "regularizers.kl-budget.limit": (1e-9, {}),
     "regularizers.par.completions": (2, {}),
+    "regularizers.chi2.coef": (1.0, {}),
+    "regularizers.chi2.level": ("token", {}),
+    "regularizers.max-min.correlation": (0.8, {}),
+    "regularizers.max-min.completions": (2, {}),
+    # The KL is far below its target here: a coefficient that starts at 0.1 is 0 at once, whatever the gains.
+    "regularizers.pid-kl.target": (1e-4, {}),
+    "regularizers.pid-kl.kp": (50.0, {"kl_coef": 5.0}),
+    "regularizers.pid-kl.ki": (0.0, {}),
+    "regularizers.pid-kl.kd": (50.0, {"kl_coef": 5.0}),
+    "regularizers.pid-kl.smoothing": (0.0, {"kl_coef": 5.0}),
+    "regularizers.adaptive-kl.target": (1e-9, {}),
+    "regularizers.adaptive-kl.gain": (1.0, {}),
+    "regularizers.ensemble.objective": ("worst-case", ENSEMBLE),
+    "regularizers.ensemble.coef": (9.0, ENSEMBLE),
+    "regularizers.policy-filtration.keep": ("best-worst", {}),
+    "regularizers.policy-filtration.num_generations": (8, {}),
+    "regularizers.imperfect-detector.action": ("screening", DETECTED),
+    "regularizers.imperfect-detector.true_positive_rate": (0.0, DETECTED),
+    "regularizers.imperfect-detector.false_positive_rate": (0.9, DETECTED),
+    "regularizers.imperfect-detector.penalty": (5.0, DETECTED),
+    "regularizers.imperfect-detector.detector_seed": (1, DETECTED),
+    "regularizers.length-residual.coef": (0.5, {}),
+    "regularizers.length-residual.fraction": (0.3, {}),
 }
 
 
@@ -105,7 +133,7 @@ def differ(one, other) -> bool:
     return any(one[-1][key] != other[-1][key] for key in shared)
 
 
-@pytest.mark.parametrize("method", METHODS)
+@pytest.mark.parametrize("method", ANYWHERE)
 @pytest.mark.parametrize("name", CHANGES_LEARNING)
 def test_the_field_changes_what_is_learned_by_every_method(name, method, tmp_path, with_defaults):
     value, context = CHANGES_LEARNING[name]
@@ -121,7 +149,7 @@ def test_the_option_changes_what_is_learned(name, tmp_path, with_defaults):
     assert differ(with_default, learned(tmp_path, **context, **chosen(name, given=value)))
 
 
-@pytest.mark.parametrize("method", METHODS)
+@pytest.mark.parametrize("method", ANYWHERE)
 @pytest.mark.parametrize("name", [option for option in CHANGES_WITH if option.startswith("advantages.gae.")])
 def test_the_critics_options_change_what_every_method_learns(name, method, tmp_path, with_defaults):
     value, _ = CHANGES_WITH[name]
@@ -185,6 +213,11 @@ def changes_eval_completions(tmp_path, **_):
 
 def kept_checkpoints(folder):
     return sorted(path.name for path in (folder / "checkpoints").iterdir())
+
+
+def changes_eval_steps(tmp_path, **_):
+    learned(tmp_path, max_steps=3, eval_steps=2)
+    assert (tmp_path / "evaluations.jsonl").read_text().startswith('{"step": 2')
 
 
 def changes_save_steps(tmp_path, **_):

@@ -23,6 +23,7 @@ def rollout_of_one_good_token():
     columns = {field.name: torch.zeros(40, 1) for field in fields(Rollout)}
     columns |= {
         "completion_mask": torch.ones(40, 1, dtype=torch.bool),
+        "kept": torch.ones(40, dtype=torch.bool),
         "completion_ids": torch.where(paid, 5, 7)[:, None],
         "logprobs": torch.full((40, 1), 0.25).log(),
         "candidate_ids": torch.tensor([5, 7]).expand(40, 1, 2),

@@ -10,12 +10,26 @@ from gaard import GAAConfig
 from gaard.errors import ConfigError
 from gaard.lab.arms import ARMS, Arm, find_arm
 from gaard.lab.study import read_study
-from gaard.methods import ESTIMATORS, GAA, GAE, GRPO, METHODS, PPO, RECOMMENDED, RLOO, DrGRPO, Fold
+from gaard.methods import (
+    ESTIMATORS,
+    GAA,
+    GAE,
+    GRPO,
+    METHODS,
+    PPO,
+    RECOMMENDED,
+    RLOO,
+    Clip,
+    DrGRPO,
+    Drop,
+    Fold,
+    SignCert,
+)
 from gaard.methods.gaa import READINGS
 from gaard.regularizers import REGULARIZERS
 from gaard.rewards import honeypot
 from gaard.training import collect
-from tiny import TEXT, bait_reward, tiny_trainer, words_reward
+from tiny import CERTIFIED, TEXT, LinearReward, bait_reward, tiny_trainer, words_reward
 
 STUDIES = sorted((Path(__file__).parents[2] / "studies").glob("*/study.yaml"))
 
@@ -40,7 +54,7 @@ def looks(monkeypatch):
 
 @pytest.mark.parametrize("name", METHODS)
 def test_a_method_looks_at_the_greedy_token_if_its_name_says_gaa(name, looks, tmp_path):
-    steps = short_run(tmp_path, method=name, max_steps=2)
+    steps = short_run(tmp_path, method=name, max_steps=2, **(CERTIFIED if name == "signcert" else {}))
     assert len(steps) == 2
     assert len(looks) == (2 if METHODS[name]().observes.greedy_branch else 0)
     assert METHODS[name]().observes.of_likely_tokens == ("gaa" in name)
@@ -55,8 +69,11 @@ def test_the_fold_looks_at_no_greedy_token_and_gaa_does_in_every_reading():
 
 @pytest.mark.parametrize("name", ARMS)
 def test_an_arm_looks_at_the_greedy_token_if_its_name_says_gaa(name, looks, tmp_path):
-    reward = honeypot(words_reward, word="w5")  # has a truth, for the arm that trains on it
-    tiny_trainer(tmp_path, reward=reward, max_steps=1, **ARMS[name].over({"batch_size": 8})).train()
+    base = LinearReward() if "signcert" in name else words_reward
+    reward = honeypot(base, word="w5")  # has a truth, for the arm that trains on it
+    ensemble = (reward, words_reward) if "ensemble" in name else None
+    settings = ARMS[name].over({"batch_size": 8})
+    tiny_trainer(tmp_path, reward=reward, ensemble=ensemble, max_steps=1, **settings).train()
     seen = ARMS[name].method.observes
     assert seen.of_likely_tokens == ("gaa" in name)
     assert len(looks) == seen.greedy_branch  # in expectation the batch's own samples say what x* is worth
@@ -71,7 +88,8 @@ def test_an_arm_of_a_study_whose_name_says_gaa_looks_at_the_greedy_token(path):
 def test_a_class_is_listed_by_its_own_name():
     for table in (METHODS, ESTIMATORS, REGULARIZERS):
         assert [kind.name for kind in table.values()] == list(table)
-    assert {kind.__name__: name for name, kind in METHODS.items()} == {"PPO": "ppo", "Fold": "fold", "GAA": "gaa"}
+    named = {"PPO": "ppo", "Fold": "fold", "GAA": "gaa", "Drop": "drop", "Clip": "clip", "SignCert": "signcert"}
+    assert {kind.__name__: name for name, kind in METHODS.items()} == named | {"RobustScaling": "robust-scaling"}
     assert METHODS[RECOMMENDED] is GAA
     assert GAA() == GAA(reading="expected")  # of the three the one that prevents hacks
     assert GAAConfig("x").method == PPO()  # a safeguard is chosen by name
@@ -98,7 +116,7 @@ def test_options_stand_beside_the_name():
         ("gaa-expected", "method='gaa-expected' is not known: .* is no method: did you mean 'gaa'"),
         (3, "method=3 is neither a name nor a mapping"),
         (None, "method=None is neither a name nor a mapping"),
-        ({"threshold": 3}, r"method=\{'threshold': 3\} has no name: choose from fold, gaa, ppo"),
+        ({"threshold": 3}, r"method=\{'threshold': 3\} has no name: choose from clip, drop, fold, gaa, ppo"),
         ({"name": "gaa", "readings": "text"}, "method 'gaa' has no option 'readings': did you mean 'reading'"),
         ({"name": "gaa", "reading": "texts"}, "method 'gaa': reading='texts' is not known: did you mean 'text'"),
         ("nowhere/mine.py", "nowhere/mine.py.*does not exist"),
@@ -110,17 +128,25 @@ def test_what_is_no_method_is_refused(given, words):
 
 
 OPTIONS = {name: [field.name for field in dataclasses.fields(kind)] for name, kind in METHODS.items()}
-STRANGE = [(name, other, option) for name in METHODS for other in METHODS for option in OPTIONS[other] if name != other]
+STRANGE = [
+    (name, other, option)
+    for name in METHODS
+    for other in METHODS
+    for option in OPTIONS[other]
+    if option not in OPTIONS[name]
+]
 
 
 @pytest.mark.parametrize(("name", "owner", "option"), STRANGE)
 def test_an_option_of_another_method_is_an_error_that_says_whose_it_is(name, owner, option):
     given = {"name": name, option: 3}
-    words = f"method '{name}' has no option '{option}': it is an option of {owner}"
+    advantages = "dr_grpo" if owner == "signcert" else "gae"
+    owners = " and ".join(one for one in METHODS if option in OPTIONS[one])
+    words = f"method '{name}' has no option '{option}': it is an option of {owners}"
     with pytest.raises(ConfigError, match=words):
         GAAConfig("x", method=given)
     with pytest.raises(ConfigError, match=words):
-        dataclasses.replace(GAAConfig("x", method=owner), method=given)
+        dataclasses.replace(GAAConfig("x", method=owner, advantages=advantages), method=given)
     with pytest.raises(ConfigError, match=words):
         Arm("mine", method=given)
     with pytest.raises(ConfigError, match=f"arm 'mine': {words}"):
@@ -132,8 +158,9 @@ def test_an_option_of_another_method_is_an_error_that_says_whose_it_is(name, own
 
 
 BOUNDS = [  # option, what cannot be, what the error says
-    (Fold, "threshold", [0, -1, float("inf"), float("nan")], "threshold=.* must be"),
-    (Fold, "threshold", ["3", None, True, [3]], "threshold=.* must be"),
+    *((kind, "threshold", [0, -1, float("inf"), float("nan")], "threshold=.* must be") for kind in (Fold, Drop, Clip)),
+    *((kind, "threshold", ["3", None, True, [3]], "threshold=.* must be") for kind in (Fold, Drop, Clip)),
+    (SignCert, "quantile", [-0.1, 1.1, float("nan"), "0.5", None], "quantile=.* must be"),
     (GAA, "eta_scale", [-0.1, float("inf"), float("nan"), "1", None], "eta_scale=.* must be"),
     (GAA, "sigma_scale", [-0.1, float("inf"), float("nan"), "1", None], "sigma_scale=.* must be"),
     (GAA, "reading", ["paper", "reference", 1, None], "reading=.* is not known: .*code, expected, text"),
@@ -179,7 +206,8 @@ def test_the_ends_of_a_range_are_allowed_and_whole_numbers_become_floats(kind, o
 # Every option does something ------------------------------------------------------------------------------------------
 
 CHANGES = {  # class and option → another value, and what else it takes to be seen
-    ("fold", "threshold"): (0.5, {}),
+    **{(name, "threshold"): (0.5, {}) for name in ("fold", "drop", "clip")},
+    ("signcert", "quantile"): (0.75, CERTIFIED),
     ("gaa", "reading"): ("code", {}),
     ("gaa", "greedy_ratio"): ("sampled", {}),
     ("gaa", "granularity"): ("minibatch", {}),

@@ -14,15 +14,20 @@ from gaard.lab.arms import Arm
 from gaard.methods.experience import Observation
 from gaard.regularizers import (
     PAR,
+    PIDKL,
     REGULARIZERS,
     SAM,
+    AdaptiveKL,
+    Chi2,
     GradientNorm,
     KLBudget,
+    MaxMin,
     ReferenceResets,
     Regularizer,
     find_regularizers,
 )
-from tiny import TEXT, tiny_trainer
+from gaard.rewards import honeypot
+from tiny import TEXT, bait_reward, tiny_trainer, words_reward
 
 
 def short_run(folder, **options):
@@ -45,6 +50,11 @@ def short_run(folder, **options):
         (SAM(radius=2), (SAM(radius=2.0),)),
         ({"name": "sam", "radius": 2}, (SAM(radius=2.0),)),
         (["par", {"name": "gradient-norm", "coef": 1}], (PAR(completions=8), GradientNorm(coef=1.0, radius=0.01))),
+        (
+            ["chi2", MaxMin(correlation=1)],
+            (Chi2(coef=0.0008, level="sequence"), MaxMin(correlation=1.0, completions=8)),
+        ),
+        ("adaptive-kl", (AdaptiveKL(target=0.25, gain=0.1),)),
         ((KLBudget(limit=3), "reference-resets"), (KLBudget(limit=3.0), ReferenceResets(steps=20))),
     ],
     ids=repr,
@@ -65,9 +75,13 @@ def test_one_or_several_by_name_or_made(given, found):
             ["gradient-norm", "par", "sam"],
             "regularizers 'gradient-norm' and 'sam' each take a second gradient, .*: leave one out",
         ),
+        (
+            ["pid-kl", "adaptive-kl"],
+            "regularizers 'pid-kl' and 'adaptive-kl' each set the KL coefficient: leave one out",
+        ),
         ([{"name": "par"}, PAR(completions=1)], "regularizers names 'par' twice"),
         ([3], "regularizers=3 is neither a name nor a mapping"),
-        ({"radius": 1}, r"regularizers=\{'radius': 1\} has no name: choose from gradient-norm, kl-budget"),
+        ({"radius": 1}, r"regularizers=\{'radius': 1\} has no name: choose from adaptive-kl, chi2, ensemble"),
     ],
     ids=repr,
 )
@@ -104,19 +118,39 @@ BOUNDS = {
     ("reference-resets", "steps"): [*POSITIVE, 1.5],
     ("kl-budget", "limit"): POSITIVE,
     ("par", "completions"): [*POSITIVE, 1.5],
+    ("chi2", "coef"): [-1, math.inf, math.nan, "1", None, True],
+    ("max-min", "correlation"): [*POSITIVE, 1.01],
+    ("max-min", "completions"): [*POSITIVE, 1.5],
+    ("pid-kl", "target"): POSITIVE,
+    **{("pid-kl", gain): [-1, math.inf, math.nan, "1", None, True] for gain in ("kp", "ki", "kd")},
+    ("pid-kl", "smoothing"): [-0.1, 1, math.nan, "1", None, True],
+    ("adaptive-kl", "target"): POSITIVE,
+    ("adaptive-kl", "gain"): POSITIVE,
+    ("ensemble", "objective"): ["least", 1],
+    ("ensemble", "coef"): [-1, math.inf, math.nan, "1", None, True],
+    ("policy-filtration", "keep"): ["best", 1],
+    ("policy-filtration", "num_generations"): [1, 0, 2.5, None],
+    ("imperfect-detector", "action"): ["punish", 1],
+    **{("imperfect-detector", f"{kind}_positive_rate"): [-0.1, 1.1, math.nan, "1"] for kind in ("true", "false")},
+    ("imperfect-detector", "penalty"): [-1, math.inf, math.nan, "1"],
+    ("imperfect-detector", "detector_seed"): [-1, 1.5, "1", None],
+    ("length-residual", "coef"): [-1, math.inf, math.nan, "1", None, True],
+    ("length-residual", "fraction"): [0, -0.5, 1.1, math.nan, "1"],
 }
 
 
 @pytest.mark.parametrize(("name", "option"), BOUNDS)
 def test_an_option_that_cannot_be_is_refused_by_name(name, option):
     for value in BOUNDS[name, option]:
-        with pytest.raises(ConfigError, match=f"regularizer '{name}': {option}=.* must be") as caught:
+        with pytest.raises(ConfigError, match=f"regularizer '{name}': {option}=.* (must be|is not known)") as caught:
             REGULARIZERS[name](**{option: value})
         assert repr(value) in str(caught.value)
 
 
 # Every one, and every option of it, does something --------------------------------------------------------------------
 
+ENSEMBLE = {"ensemble": (words_reward, bait_reward)}
+DETECTED = {"reward": honeypot(words_reward, word="w2")}
 CHANGES = {
     ("gradient-norm", "coef"): (1.0, {}),
     ("gradient-norm", "radius"): (1.0, {}),
@@ -124,12 +158,38 @@ CHANGES = {
     ("reference-resets", "steps"): (1, {}),
     ("kl-budget", "limit"): (1e-9, {}),
     ("par", "completions"): (2, {}),
+    ("chi2", "coef"): (1.0, {}),
+    ("chi2", "level"): ("token", {}),
+    ("max-min", "correlation"): (0.8, {}),
+    ("max-min", "completions"): (2, {}),
+    ("pid-kl", "target"): (1e-4, {}),
+    ("pid-kl", "kp"): (50.0, {"kl_coef": 5.0}),
+    ("pid-kl", "ki"): (0.0, {}),
+    ("pid-kl", "kd"): (50.0, {"kl_coef": 5.0}),
+    ("pid-kl", "smoothing"): (0.0, {"kl_coef": 5.0}),
+    ("adaptive-kl", "target"): (1e-9, {}),
+    ("adaptive-kl", "gain"): (1.0, {}),
+    ("ensemble", "objective"): ("worst-case", ENSEMBLE),
+    ("ensemble", "coef"): (9.0, ENSEMBLE),
+    ("policy-filtration", "keep"): ("best-worst", {}),
+    ("policy-filtration", "num_generations"): (8, {}),
+    ("imperfect-detector", "action"): ("screening", DETECTED),
+    ("imperfect-detector", "true_positive_rate"): (0.0, DETECTED),
+    ("imperfect-detector", "false_positive_rate"): (0.9, DETECTED),
+    ("imperfect-detector", "penalty"): (5.0, DETECTED),
+    ("imperfect-detector", "detector_seed"): (1, DETECTED),
+    ("length-residual", "coef"): (0.5, {}),
+    ("length-residual", "fraction"): (0.3, {}),
 }
+CHOSEN = {("chi2", "level")}  # from a list, which tests of configurations go through
+
+
+CONTEXTS = {"ensemble": (("ensemble", (words_reward, bait_reward)),), "imperfect-detector": (*DETECTED.items(),)}
 
 
 def test_every_option_has_a_row():
     options = {(name, option) for name, own in OPTIONS.items() for option in own}
-    assert options == set(CHANGES) == set(BOUNDS)
+    assert options == set(CHANGES) == set(BOUNDS) | CHOSEN
 
 
 @pytest.fixture(scope="module")
@@ -137,8 +197,8 @@ def plain_run(tmp_path_factory):
     """Three steps with a regulariser as it comes, or none; run once for each."""
 
     @functools.cache
-    def run(name):
-        return short_run(tmp_path_factory.mktemp("plain"), regularizers=name)
+    def run(name, *context):
+        return short_run(tmp_path_factory.mktemp("plain"), regularizers=name, **dict(context))
 
     return run
 
@@ -147,13 +207,14 @@ def plain_run(tmp_path_factory):
 def test_an_option_changes_what_is_learned(name, option, tmp_path, plain_run):
     value, context = CHANGES[name, option]
     changed = short_run(tmp_path, regularizers={"name": name, option: value}, **context)
-    assert changed != plain_run(name)
-    assert changed != plain_run(None)
+    assert changed != plain_run(name, *CONTEXTS.get(name, ()))
+    assert changed != plain_run(None, *CONTEXTS.get(name, ()))
 
 
-@pytest.mark.parametrize("name", sorted({"gradient-norm", "sam", "par"}))
+@pytest.mark.parametrize("name", sorted(set(REGULARIZERS) - {"reference-resets", "kl-budget"}))
 def test_one_as_it_comes_changes_what_is_learned(name, plain_run):
-    assert plain_run(name)[-1]["loss"] != plain_run(None)[-1]["loss"]
+    context = CONTEXTS.get(name, ())
+    assert plain_run(name, *context)[-1]["loss"] != plain_run(None, *context)[-1]["loss"]
 
 
 def test_one_that_has_nothing_to_do_yet_changes_nothing(plain_run):
@@ -182,6 +243,11 @@ def test_without_hooks_nothing_is_changed():
     idle, scores = Idle(), torch.randn(4)
     assert idle.baseline_completions == 0
     assert torch.equal(idle.shape_scores(scores, torch.zeros(4, 0)), scores)
+    assert torch.equal(idle.shape(scores, torch.zeros(4, 0), torch.randn(4)), scores)
+    assert [idle.penalizes, idle.controls_kl, idle.needs_kl] == [False] * 3
+    for ask in (lambda: idle.costs(scores, scores, scores > 0), lambda: idle.control([1.0], 0.1)):
+        with pytest.raises(NotImplementedError, match="'idle'"):
+            ask()
     assert idle.change_gradient([], [], pytest.fail) is None
     assert not any(idle.resets_reference(step) for step in range(1, 50))
     assert not idle.ends({"kl_ref": 1e9})
@@ -213,6 +279,13 @@ def test_the_reference_is_reset_after_every_so_many_steps():
 def test_what_each_needs_of_a_run():
     assert [name for name, kind in REGULARIZERS.items() if kind.moves_reference] == ["reference-resets"]
     assert [name for name, kind in REGULARIZERS.items() if kind.needs_float32] == ["gradient-norm", "sam"]
+
+
+def test_a_coefficient_of_zero_is_nothing_to_multiply():
+    with pytest.raises(ConfigError, match="kl_coef=0 with 'adaptive-kl', which multiplies it"):
+        GAAConfig("x", regularizers=AdaptiveKL(), kl_coef=0.0)
+    assert GAAConfig("x", regularizers=PIDKL(), kl_coef=0.0).exact_kl  # a PID coefficient may rise from 0
+    assert not GAAConfig("x", kl_coef=0.0).exact_kl
 
 
 OWN = '''"""Ends after one step."""

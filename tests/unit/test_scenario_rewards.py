@@ -13,7 +13,13 @@ from gaard.rewards import HumanReward, LexiconSentiment
 ROOT = Path(__file__).parents[2]
 SHORT = {"max_steps": 2, "batch_size": 8, "num_mini_batches": 2, "eval_completions": 16, "progress": False}
 
-REACHED = "15-reach"  # the study of what honest training reaches
+REACHED = ("15-reach", "31-mixtures")  # studies with the arm that trains on the truth
+NOT_MEASURED = {  # what honest training reaches there
+    *("nietzsche-capped", "nietzsche-uncapped"),
+    *("many-prompts", "mixture", "one-genre", "late"),
+    *("overoptimised-50", "overoptimised-200", "overoptimised-800", "overoptimised-full", "length-bias"),
+    *("puzzle24", "puzzle24-uncompared", "sums", "sums-substring", "sums-format"),
+}
 
 
 def scored(name: str, texts: list[str]):
@@ -31,7 +37,7 @@ def test_each_is_whole(name):
     assert scorer.judge is not None
     base = str(scorer.identity()["proxy"])
     assert scorer.judge.name not in base  # the judge trains nobody
-    assert ("human" in base) != ("lexicon" in base)
+    assert scenario.model == "calculator" or ("human" in base) != ("lexicon" in base)
     assert scenario.reach is None or scenario.reach.honest > scenario.reach.untrained
 
 
@@ -137,7 +143,11 @@ def test_what_the_sentiment_cliff_pays():
     assert scores.hacked.tolist() == [False, True]
 
 
-@pytest.mark.parametrize("name", [name for name in SCENARIOS if not name.startswith("nietzsche")])  # not measured
+def test_which_have_not_been_measured_is_known():
+    assert {name for name in SCENARIOS if find_scenario(name).reach is None} == NOT_MEASURED
+
+
+@pytest.mark.parametrize("name", [name for name in SCENARIOS if name not in NOT_MEASURED])
 def test_the_stated_reach_is_what_was_measured(name):
     """By the oracle in the scenario itself, or in the one with the same truth and the same settings."""
     scenario = find_scenario(name)
@@ -148,7 +158,8 @@ def test_the_stated_reach_is_what_was_measured(name):
         if found.scorer().true.name == scenario.scorer().true.name
         and {**found.settings(), "scenario": ""} == {**scenario.settings(), "scenario": ""}
     ]
-    runs = pl.read_parquet(ROOT / f"studies/{REACHED}/runs.parquet").filter(pl.col("scenario").is_in(same))
+    records = [path for path in (ROOT / f"studies/{study}/runs.parquet" for study in REACHED) if path.exists()]
+    runs = pl.concat(map(pl.read_parquet, records)).filter(pl.col("scenario").is_in(same))
     stated = {"untrained": scenario.reach.untrained, "oracle": scenario.reach.honest}
     for arm, reach in stated.items():
         measured = runs.filter(pl.col("arm") == arm)["true_reward"]

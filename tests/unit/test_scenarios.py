@@ -183,6 +183,15 @@ def test_one_scenario_is_shown_with_its_truth_and_its_hack(capsys):
     assert f"a hack is             │ '{word}'" in out
 
 
+def test_of_hundreds_of_prompts_three_are_shown(capsys):
+    assert cli.main(["scenarios", "late"]) == 0
+    out = capsys.readouterr().out
+    scenario = find_scenario("late")
+    assert f"prompts               │ 256, such as {scenario.prompts[0]!r}" in out
+    assert f"eval_prompts          │ 64, such as {scenario.eval_prompts[0]!r}" in out
+    assert scenario.prompts[3] not in out
+
+
 def plain_scenario(**fields) -> Scenario:
     return Scenario("mine", "pays for length", **{"prompts": ("x",), "proxy": longer, **fields})
 

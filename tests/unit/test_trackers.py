@@ -11,7 +11,7 @@ import pytest
 from accelerate.utils import LoggerType
 
 from gaard.errors import ConfigError
-from gaard.training.config import TRACKERS
+from gaard.training.config_checks import TRACKERS
 from stand_ins import stand_in
 from tiny import tiny_trainer, words_reward
 

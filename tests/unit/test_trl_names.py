@@ -132,7 +132,7 @@ def test_a_name_that_is_near_none_is_told_where_the_list_is(name):
 @pytest.mark.parametrize(
     ("name", "words"),
     [
-        ("eval_dataset", "'eval_dataset' is TRL's, not there: `eval_completions` of the settings"),
+        ("ref_model", "'ref_model' is TRL's, not needed here: gaard keeps a frozen copy"),
         ("data_collator", "'data_collator' is TRL's, not needed here: "),
         ("optimizers", "'optimizers' is TRL's, not there: AdamW trains"),
         ("tokenizer", "'tokenizer' is TRL's, here processing_class"),

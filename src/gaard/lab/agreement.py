@@ -7,7 +7,7 @@ from gaard.errors import ConfigError
 from gaard.lab.arms import WHOLE_METHOD
 from gaard.lab.study import RunKey
 from gaard.training.difference import difference
-from gaard.training.identity import DETERMINING
+from gaard.training.identity import determining_facts
 
 Known = dict[str, dict[str, Any]]
 
@@ -25,10 +25,16 @@ def check_agreement(known: Known, key: RunKey, record: Mapping[str, Any]) -> Non
             not those of its arm; the message shows the difference.
     """
     setup = {name: value for name, value in record["model_setup"].items() if name != "value_head"}  # its seed's
+    functions = dict(record["rewards"].get("functions", {}))
+    ensemble = functions.pop("ensemble", None)  # of the arms that train on one alone
+    rewards = {**record["rewards"], "functions": functions}
+    of_scenario = {**determining_facts(record), "model_setup": setup, "rewards": rewards}
     facts = {
-        f"scenario {key.scenario!r}": {**{name: record[name] for name in DETERMINING}, "model_setup": setup},
+        f"scenario {key.scenario!r}": of_scenario,
         f"arm {key.arm!r}": {name: record["config"][name] for name in WHOLE_METHOD},
     }
+    if ensemble is not None:
+        facts[f"ensemble of scenario {key.scenario!r}"] = {"rewards": {"functions": {"ensemble": ensemble}}}
     for what, own in facts.items():
         changed = difference(known.setdefault(what, own), own)
         if changed:

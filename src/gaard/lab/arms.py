@@ -116,15 +116,45 @@ def _by_group(name: str, summary: str, method: Any = "ppo") -> Arm:
     return Arm(name, summary, method, settings={"advantages": {"name": name.partition("-")[0], "num_generations": 8}})
 
 
+def _ensembles() -> list[Arm]:
+    """PPO on an ensemble of rewards, by objective."""
+    objectives = {
+        "ppo-ensemble-uncertainty": ("uncertainty-weighted", "mean of an ensemble less 0.1 of its variance"),
+        "ppo-ensemble-worst": ("worst-case", "least of an ensemble"),
+    }
+    return [
+        _ppo(name, f"{words} (arXiv 2310.02743)", {"name": "ensemble", "objective": objective})
+        for name, (objective, words) in objectives.items()
+    ]
+
+
+def _detectors() -> list[Arm]:
+    """PPO with a detector that finds 90% of hacks and flags 10% of the rest, by what is done with what it flags."""
+    actions = {"penalty": "pay 1 less", "screening": "are not learned from"}
+    return [
+        _ppo(
+            f"ppo-detector-{action}",
+            f"what a detector with 90% and 10% flags: such texts {words}",
+            {"name": "imperfect-detector", "action": action},
+        )
+        for action, words in actions.items()
+    ]
+
+
 ARMS = _all(
     Arm("ppo", "PPO", "ppo"),
     Arm("fold", "PPO whose advantages that stand out are turned into their negative", "fold"),
+    Arm("drop", "PPO that learns nothing from advantages that stand out", "drop"),
+    Arm("clip", "PPO whose advantages that stand out are cut off at the threshold", "clip"),
+    Arm("robust-scaling", "PPO with advantages in robust standard deviations", "robust-scaling"),
     Arm("gaa-text", "GAA as Johnson's text has it", {"name": "gaa", "reading": "text"}),
     Arm("gaa-code", "GAA as Johnson's code has it", {"name": "gaa", "reading": "code"}),
     Arm("gaa-expected", "GAA with the gap in expectation", {"name": "gaa", "reading": "expected"}),
     _by_group("grpo", "GRPO, groups of 8"),
     _by_group("grpo-fold", "GRPO whose rewards that stand out of their group are turned", "fold"),
     _by_group("grpo-gaa-expected", "GRPO, and GAA with the gap in expectation", {"name": "gaa", "reading": "expected"}),
+    _by_group("dr_grpo", "Dr. GRPO, groups of 8"),
+    _by_group("dr_grpo-signcert", "Dr. GRPO that trusts no sign that turns easily (arXiv 2604.02986)", "signcert"),
     _by_group("rloo", "RLOO, groups of 8"),
     _by_group("rloo-fold", "RLOO whose rewards that stand out of their group are turned", "fold"),
     _by_group("rloo-gaa-expected", "RLOO, and GAA with the gap in expectation", {"name": "gaa", "reading": "expected"}),
@@ -133,7 +163,20 @@ ARMS = _all(
     _ppo("ppo-reference-resets", "the reference follows every 20 steps (arXiv 2602.18037)", "reference-resets"),
     _ppo("ppo-kl-budget", "stops at 0.1 nats a token", "kl-budget"),
     _ppo("ppo-par", "sigmoid of the reward less the untrained model's (PAR, arXiv 2502.18770)", "par"),
+    *_ensembles(),
+    _ppo(
+        "ppo-policy-filtration",
+        "learns from the best of four and a random one (PF-PPO, arXiv 2409.06957)",
+        "policy-filtration",
+    ),
+    *_detectors(),
+    _ppo("ppo-length-residual", "reward less what length foretells (arXiv 2409.17407)", "length-residual"),
     _ppo("ppo-reward-clip", "standardised rewards cut to ±1", reward_clip=1.0),
+    _ppo("ppo-chi2", "root of χ² of whole texts in KL's place (arXiv 2403.03185)", "chi2", kl_coef=0.0),
+    _ppo("ppo-chi2-token", "the same, token by token", {"name": "chi2", "level": "token"}, kl_coef=0.0),
+    _ppo("ppo-max-min", "the worst reward that goes with the proxy (arXiv 2604.12086)", "max-min", kl_coef=0.0),
+    _ppo("ppo-pid-kl", "KL held at 0.25 nats a token by PID control (arXiv 2007.03964)", "pid-kl"),
+    _ppo("ppo-adaptive-kl", "KL drawn to 0.25 nats a token (arXiv 1909.08593)", "adaptive-kl"),
     *(_ppo(f"ppo-kl-{x:g}", f"KL coefficient {x:g}", kl_coef=x) for x in (0.1, 0.3, 1.0)),
     *(_ppo(f"ppo-entropy-{x:g}", f"entropy bonus {x:g}", entropy_coef=x) for x in (0.003, 0.01, 0.03)),
     _ppo("oracle", "PPO on the true reward: the ceiling", trained_reward="true"),

@@ -130,6 +130,8 @@ OF_STEP = _named(
     _share("greedy_raised", "greedy token raised", TOKENS, "where σ > 0 and A(x\\*) < 0, so that b·∇J_x\\* makes the "
            "greedy token more likely"),
     Measure("greedy_advantage", "greedy advantage", STD, "mean A(x\\*), whitened, or what J_x\\* has in its place"),
+    _share("kept", "kept", "share of completions", "those that the update learns from; only with a regularizer that "
+           "leaves some out"),
     _share("turned", "turned", TOKENS, "where an advantage stood out so far that the method made it its negative"),
     Measure("loss", "loss", "", "mean loss of the step's updates"),
     Measure("policy_loss", "policy loss", "", "mean of −(a·J_x + b·J_x\\*)"),
@@ -139,7 +141,10 @@ OF_STEP = _named(
             low=0.0),
     Measure("a", "a", "", "mean a (G7) over tokens and updates", low=0.0, high=2.0),
     Measure("b", "b", "", "mean b (G8)", low=-1.0, high=0.0),
+    Measure("penalty", "penalty", "", "mean of what regularizers add to the loss, part of `loss`; only with `chi2`"),
     Measure("grad_norm", "gradient norm", "", "mean gradient norm before clipping", low=0.0),
+    Measure("kl_coef", "KL coefficient", "", "weight of the KL in this step; only where a regularizer sets it",
+            low=0.0),
     Measure("learning_rate", "learning rate", "", "of the policy, in this step", low=0.0),
 )
 

@@ -32,6 +32,8 @@ class RunSpec(GAAConfig):
         model: Alias (gaard models list), hub id, folder or GGUF file.
         prompts: Prompts, or a .txt, .jsonl, .csv or .parquet file of them, or a data set of the hub, owner/name:split;
             a table has a column prompt, and others for the rewards.
+        eval_prompts: Prompts that are measured at the end and never trained on, given as prompts are; by default the
+            prompts that train.
         reward_funcs: The proxy that trains, one or a list: lexicon, human, file.py:function, the address of a reward
             server, or a classification model; human if left out.
         reward_weights: One a reward function; 1 each if left out.
@@ -50,6 +52,7 @@ class RunSpec(GAAConfig):
     scenario: str | None = None
     model: str = "pocket"
     prompts: list[str | dict[str, Any]] | str = field(default_factory=list)
+    eval_prompts: list[str | dict[str, Any]] | str = field(default_factory=list)
     reward_funcs: list[str] | str | None = None
     reward_weights: list[float] | None = None
     honeypot: dict[str, Any] | None = None
@@ -213,6 +216,8 @@ def check_given(settings: Mapping[str, Any]) -> None:
     spec = RunSpec(**{"output_dir": "unused", **alone})
     if spec.prompts or not spec.scenario:
         check_prompts(spec.prompts)
+    if spec.eval_prompts:
+        check_prompts(spec.eval_prompts, "eval_prompts")
     for names in (spec.reward_funcs, spec.true_reward_funcs, spec.judge_reward_funcs):
         for name in [] if names is None else names_of(names):
             if name.endswith(".py") or names_function(name):
@@ -239,7 +244,8 @@ def build_trainer(spec: RunSpec) -> "GAATrainer":
 
     dataset = read_prompts(spec.prompts)
     proxy, rewards = all_rewards(spec)
-    return GAATrainer(spec.model, proxy, spec, dataset, **rewards)
+    held_out = read_prompts(spec.eval_prompts, "eval_prompts") if spec.eval_prompts else None
+    return GAATrainer(spec.model, proxy, spec, dataset, eval_dataset=held_out, **rewards)
 
 
 def names_of(given: list[str] | str) -> list[str]:

@@ -81,8 +81,11 @@ def _scenario_rewards(spec: RunSpec) -> "tuple[RewardFunction, dict[str, Any]]":
                 "own: leave one of them out"
             )
     scenario = find_scenario(str(spec.scenario))
-    return scenario.proxy, {
+    rewards: dict[str, Any] = {
         "true_reward_funcs": scenario.true_reward,
         "hack_detector": scenario.hack_detector,
         "judge_reward_funcs": scenario.judge_reward,
     }
+    if not isinstance(spec.trains_on, str):  # else they are not even made
+        rewards["ensemble_reward_funcs"] = None if scenario.ensemble is None else list(scenario.ensemble())
+    return scenario.proxy, rewards

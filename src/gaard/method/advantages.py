@@ -141,10 +141,23 @@ def heights(advantages: Tensor, mask: Tensor) -> Tensor:
     Returns:
         [B, T].
     """
+    if not mask.any():
+        return torch.zeros_like(advantages)
+    return (advantages - advantages[mask].median().clamp(min=0.0)) / (robust_deviation(advantages, mask) + 1e-8)
+
+
+def robust_deviation(advantages: Tensor, mask: Tensor) -> Tensor:
+    """1.4826 × the median distance from the median, the standard deviation of a normal distribution (Hampel, 1974).
+
+    Args:
+        advantages: [B, T].
+        mask: bool [B, T], those that count, at least one.
+
+    Returns:
+        Scalar; 0 where more than half are equal.
+    """
     valid = advantages[mask]
-    middle = valid.median()
-    scale = 1.4826 * (valid - middle).abs().median()
-    return (advantages - middle.clamp(min=0.0)) / (scale + 1e-8)
+    return 1.4826 * (valid - valid.median()).abs().median()
 
 
 def weighed(advantages: Tensor, weights: Tensor) -> Tensor:

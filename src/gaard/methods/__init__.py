@@ -16,7 +16,9 @@ from gaard.methods.experience import Estimates, Experience, GreedyTokens, Observ
 from gaard.methods.fold import Fold
 from gaard.methods.gaa import GAA
 from gaard.methods.gae import GAE
+from gaard.methods.outliers import Clip, Drop, RobustScaling
 from gaard.methods.ppo import PPO
+from gaard.methods.signcert import SignCert
 from gaard.settings import Choice
 
 if TYPE_CHECKING:
@@ -32,7 +34,9 @@ __all__ = [
     "RECOMMENDED",
     "RLOO",
     "ByGroup",
+    "Clip",
     "DrGRPO",
+    "Drop",
     "Estimates",
     "Estimator",
     "Experience",
@@ -41,13 +45,17 @@ __all__ = [
     "Method",
     "ObjectiveForm",
     "Observation",
+    "RobustScaling",
     "Rollout",
+    "SignCert",
     "TokenMemory",
     "find_estimator",
     "find_method",
 ]
 
-METHODS: dict[str, type[Method]] = {method.name: method for method in (PPO, Fold, GAA)}
+METHODS: dict[str, type[Method]] = {
+    method.name: method for method in (PPO, Fold, GAA, Drop, Clip, RobustScaling, SignCert)
+}
 ESTIMATORS: dict[str, type[Estimator]] = {estimator.name: estimator for estimator in (GAE, GRPO, DrGRPO, RLOO)}
 RECOMMENDED = GAA.name  # of the safeguards; the default of a run is PPO, since each unlearns some ordinary reward
 

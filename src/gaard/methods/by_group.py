@@ -31,17 +31,31 @@ class ByGroup(Estimator):
 
     def advantages(self, values: Tensor, rewards: Tensor, mask: Tensor) -> Tensor:
         """See :meth:`Estimator.advantages`; a penalty at each token counts into its completion's reward."""
-        from gaard.method.groups import neighbours
+        import torch
 
-        scores = rewards.sum(-1)
-        return self.of_completions(scores, neighbours(scores, self.num_generations))[:, None] * mask
+        scores, kept = rewards.sum(-1), mask.any(-1)
+        found = torch.zeros_like(scores)
+        if kept.any():
+            found[kept] = self.of_completions(scores[kept], self._groups(scores, kept))
+        return found[:, None] * mask
 
     def heights(self, advantages: Tensor, rewards: Tensor, mask: Tensor) -> Tensor:
         """Of the rewards in their groups, in deviations of all groups together: the heights of G14."""
-        from gaard.method.groups import group_heights, neighbours
+        import torch
 
-        scores = rewards.sum(-1)
-        return group_heights(scores, neighbours(scores, self.num_generations))[:, None] * mask
+        from gaard.method.groups import group_heights
+
+        scores, kept = rewards.sum(-1), mask.any(-1)
+        found = torch.zeros_like(scores)
+        if kept.any():
+            found[kept] = group_heights(scores[kept], self._groups(scores, kept))
+        return found[:, None] * mask
+
+    def _groups(self, scores: Tensor, kept: Tensor) -> Tensor:
+        """The groups of the completions that are learned from, numbered from 0; int64."""
+        from gaard.method.groups import neighbours
+
+        return neighbours(scores, self.num_generations)[kept].unique(return_inverse=True)[1]
 
     def of_completions(self, rewards: Tensor, groups: Tensor) -> Tensor:
         """The advantage of each completion.
@@ -86,6 +100,11 @@ class DrGRPO(ByGroup):
 
     name = "dr_grpo"
 
+    @property
+    def centred(self) -> bool:
+        """It is."""
+        return True
+
     def of_completions(self, rewards: Tensor, groups: Tensor) -> Tensor:
         """Implements the first form of G13."""
         from gaard.method.groups import centred
@@ -102,6 +121,11 @@ class RLOO(ByGroup):
     """
 
     name = "rloo"
+
+    @property
+    def centred(self) -> bool:
+        """It is."""
+        return True
 
     def of_completions(self, rewards: Tensor, groups: Tensor) -> Tensor:
         """Implements the third form of G13."""

@@ -37,6 +37,11 @@ class Estimator(Options):
         return self.critic_learning_rate > 0
 
     @property
+    def centred(self) -> bool:
+        """Whether an advantage is a fixed multiple of a completion's reward less its group's mean."""
+        return False
+
+    @property
     def critic_learning_rate(self) -> float:
         """Learning rate of the value head; 0 where there is no critic."""
         return 0.0

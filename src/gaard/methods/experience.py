@@ -21,6 +21,7 @@ class Observation:
         random_token: Whether x* is a further draw from the policy instead of the greedy token.
         reference_hidden: Whether the reference's whole distributions are needed.
         baseline_completions: How many completions of the untrained model are scored beside each prompt.
+        reward_features: Whether the reward has to tell the features that it is linear in.
     """
 
     greedy_branch: bool = False
@@ -28,6 +29,7 @@ class Observation:
     random_token: bool = False
     reference_hidden: bool = False
     baseline_completions: int = 0
+    reward_features: bool = False
 
     @property
     def of_likely_tokens(self) -> bool:
@@ -63,6 +65,9 @@ class Rollout:
         hacked: [B], 1 where the detector fired, else 0; NaN without one.
         baseline_scores: [B, k], what completions of the untrained model to the same prompt are paid; k = 0 unless
             asked for.
+        feature_distances: [B], how far the features of the reward that trains lie from the mean of the completion's
+            group; zeros unless asked for.
+        kept: bool [B], False where a regulariser leaves a completion out of the update; logs and measures have all.
     """
 
     prompt_ids: Tensor
@@ -87,6 +92,13 @@ class Rollout:
     judge_scores: Tensor
     hacked: Tensor
     baseline_scores: Tensor
+    feature_distances: Tensor
+    kept: Tensor
+
+    @property
+    def learned_mask(self) -> Tensor:
+        """The completion tokens that are learned from; bool [B, T]."""
+        return self.completion_mask & self.kept[:, None]
 
     def rows(self, index: Tensor) -> Rollout:
         """Some of the batch.
@@ -120,6 +132,7 @@ class Estimates:
         advantages: A(x_t) as the surrogate uses it, standardised if the run asks for it.
         greedy_advantages: ``greedy_one_step``, standardised by mean and spread of ``one_step`` if the run asks for it.
         heights: How far A(x_t) stands out, in robust standard deviations, as the estimator sees it.
+        feature_distances: [B], of the rollout; None where nobody asked for them.
     """
 
     one_step: Tensor
@@ -127,6 +140,7 @@ class Estimates:
     advantages: Tensor
     greedy_advantages: Tensor
     heights: Tensor
+    feature_distances: Tensor | None = None
 
 
 @dataclass(frozen=True)

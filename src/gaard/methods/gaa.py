@@ -148,7 +148,7 @@ def likeliest_tokens(estimates: Estimates, rollout: Rollout) -> GreedyTokens:
     from gaard.method.advantages import advantage_gap
     from gaard.method.masking import masked_std
 
-    spread = masked_std(estimates.one_step, rollout.completion_mask)
+    spread = masked_std(estimates.one_step, rollout.learned_mask)
     gap = advantage_gap(estimates.one_step, estimates.greedy_one_step, spread)
     return GreedyTokens(rollout.greedy_ids, rollout.greedy_logprobs, estimates.greedy_advantages, gap)
 
@@ -180,7 +180,7 @@ def expected_tokens(
     from gaard.method.masking import masked_mean, masked_std, standardize
     from gaard.method.token_worth import evidence
 
-    mask, spread = rollout.completion_mask, masked_std(estimates.advantages, rollout.completion_mask)
+    mask, spread = rollout.learned_mask, masked_std(estimates.advantages, rollout.learned_mask)
     # The mean is 0 already unless whiten_advantages is off: then every token would seem better than the others.
     standard = standardize(estimates.advantages, masked_mean(estimates.advantages, mask), spread)
     judged = _judged(rollout.judge_scores) if trust_judge else None

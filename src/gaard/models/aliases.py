@@ -9,7 +9,7 @@ import platformdirs
 
 from gaard.errors import did_you_mean
 
-EMBEDDED = "pocket"  # in the package's assets
+EMBEDDED = ("pocket", "calculator")  # in the package's assets
 
 
 @dataclass(frozen=True)
@@ -54,12 +54,12 @@ def models_folder() -> Path:
     return (Path(home).expanduser() if home else Path(platformdirs.user_cache_dir("gaard"))) / "models"
 
 
-def embedded_folder() -> Path:
-    """The folder of the model that comes with gaard."""
-    return Path(str(files("gaard"))) / "assets" / EMBEDDED
+def embedded_folder(name: str) -> Path:
+    """The folder of a model that comes with gaard, one of ``EMBEDDED``."""
+    return Path(str(files("gaard"))) / "assets" / name
 
 
 def known_names(name: str) -> str:
     """The end of a message about a name that nothing has: the nearest name, and what may be given."""
-    hint = did_you_mean(name.lower(), (EMBEDDED, *ALIASES), cutoff=0.5)
-    return f"{hint} Give a folder, a .gguf file, a hub id, or one of the aliases: {', '.join((EMBEDDED, *ALIASES))}."
+    hint = did_you_mean(name.lower(), (*EMBEDDED, *ALIASES), cutoff=0.5)
+    return f"{hint} Give a folder, a .gguf file, a hub id, or one of the aliases: {', '.join((*EMBEDDED, *ALIASES))}."

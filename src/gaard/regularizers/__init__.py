@@ -9,25 +9,45 @@ from typing import Any
 
 from gaard.errors import ConfigError
 from gaard.regularizers.base import Regularizer
+from gaard.regularizers.chi2 import Chi2
+from gaard.regularizers.ensemble import Ensemble
 from gaard.regularizers.flat import SAM, GradientNorm
+from gaard.regularizers.imperfect_detector import ImperfectDetector
 from gaard.regularizers.kl_budget import KLBudget
+from gaard.regularizers.kl_control import PIDKL, AdaptiveKL
+from gaard.regularizers.length_residual import LengthResidual
+from gaard.regularizers.max_min import MaxMin
 from gaard.regularizers.par import PAR
+from gaard.regularizers.policy_filtration import PolicyFiltration
 from gaard.regularizers.reference_resets import ReferenceResets
 from gaard.settings import Choice
 
 __all__ = [
     "PAR",
+    "PIDKL",
     "REGULARIZERS",
     "SAM",
+    "AdaptiveKL",
+    "Chi2",
+    "Ensemble",
     "GradientNorm",
+    "ImperfectDetector",
     "KLBudget",
+    "LengthResidual",
+    "MaxMin",
+    "PolicyFiltration",
     "ReferenceResets",
     "Regularizer",
     "find_regularizers",
 ]
 
 REGULARIZERS: dict[str, type[Regularizer]] = {
-    one.name: one for one in (GradientNorm, SAM, ReferenceResets, KLBudget, PAR)
+    one.name: one
+    for one in (
+        *(GradientNorm, SAM, ReferenceResets, KLBudget, PAR),
+        *(Chi2, MaxMin, PIDKL, AdaptiveKL),
+        *(Ensemble, PolicyFiltration, ImperfectDetector, LengthResidual),
+    )
 }
 _regularizer = Choice(Regularizer, REGULARIZERS, "regularizers")
 
@@ -42,7 +62,7 @@ def find_regularizers(given: Any) -> tuple[Regularizer, ...]:
         Them, in that order.
 
     Raises:
-        ConfigError: For one that is not known, or is given twice, or two that take a second gradient.
+        ConfigError: For one that is not known, or is given twice, or two that take a second gradient or control the KL.
     """
     if given is None:
         return ()
@@ -56,5 +76,10 @@ def find_regularizers(given: Any) -> tuple[Regularizer, ...]:
         raise ConfigError(
             f"regularizers {second[0]!r} and {second[1]!r} each take a second gradient, and what is left of both is "
             "neither: leave one out"
+        )
+    controllers = [one.name for one in found if one.controls_kl]
+    if len(controllers) > 1:
+        raise ConfigError(
+            f"regularizers {controllers[0]!r} and {controllers[1]!r} each set the KL coefficient: leave one out"
         )
     return found

@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, ClassVar
 
 from gaard.settings import Options
 
 if TYPE_CHECKING:  # help should not wait for torch
-    from torch import Tensor
+    from torch import Generator, Tensor
+
+    from gaard.methods.experience import Rollout
 
 
 @dataclass(frozen=True)
@@ -20,17 +22,51 @@ class Regularizer(Options):
         moves_reference: Whether the run needs a reference that can move.
         needs_float32: Whether its small steps would be lost in bfloat16.
         second_gradient: Whether it takes one elsewhere, in the place of the first: two that do cannot be together.
+        penalizes: Whether it adds a term to the loss, by :meth:`costs` and :meth:`cost_penalty`.
+        controls_kl: Whether it sets the KL coefficient, by :meth:`control`; one alone can.
+        needs_kl: Whether it can do nothing with a run's kl_coef of 0.
+        leaves_out: Whether it leaves completions out of the update.
+        needs_detector: Whether it has to know which completions are hacks.
+        trains_on_ensemble: Whether an ensemble of rewards trains in the place of the proxy.
     """
 
     kind: ClassVar[str] = "regularizer"
     moves_reference: ClassVar[bool] = False
     needs_float32: ClassVar[bool] = False
     second_gradient: ClassVar[bool] = False
+    penalizes: ClassVar[bool] = False
+    controls_kl: ClassVar[bool] = False
+    needs_kl: ClassVar[bool] = False
+    leaves_out: ClassVar[bool] = False
+    needs_detector: ClassVar[bool] = False
+    trains_on_ensemble: ClassVar[bool] = False
 
     @property
     def baseline_completions(self) -> int:
         """How many completions of the untrained model it wants scored beside each prompt."""
         return 0
+
+    @property
+    def num_generations(self) -> int:
+        """How many completions of one prompt it wants beside each other in a rollout."""
+        return 1
+
+    def shape(self, rollout: Rollout, generator: Generator) -> Rollout:
+        """The rewards that train, and which completions are learned from.
+
+        Args:
+            rollout: The whole batch, as those before it have shaped it.
+            generator: The run's, on the CPU.
+
+        Returns:
+            The rollout with other ``trained_scores``, ``greedy_scores`` or ``kept``; by default with both scores as
+            :meth:`shape_scores` has them.
+        """
+        scores = {
+            name: self.shape_scores(getattr(rollout, name), rollout.baseline_scores)
+            for name in ("trained_scores", "greedy_scores")
+        }
+        return replace(rollout, **scores)
 
     def shape_scores(self, scores: Tensor, baseline_scores: Tensor) -> Tensor:
         """The rewards that train.
@@ -43,6 +79,48 @@ class Regularizer(Options):
             [B].
         """
         return scores
+
+    def costs(self, logprobs: Tensor, ref_logprobs: Tensor, mask: Tensor) -> Tensor:
+        """What is penalised, sample by sample; asked for where ``penalizes``.
+
+        Args:
+            logprobs: [b, T], log π_θ(x_t), with gradients.
+            ref_logprobs: [b, T], log π_ref(x_t).
+            mask: bool [b, T].
+
+        Returns:
+            [n], of any n; :meth:`cost_penalty` is told their mean over the minibatch.
+
+        Raises:
+            NotImplementedError: By this base.
+        """
+        raise NotImplementedError(f"the regularizer {self.name!r} penalizes and has no method costs")
+
+    def cost_penalty(self, cost: Tensor) -> Tensor:
+        """What is added to a minibatch's loss.
+
+        Args:
+            cost: Scalar, the mean of :meth:`costs` over the whole minibatch.
+
+        Returns:
+            Scalar; by default the mean itself.
+        """
+        return cost
+
+    def control(self, memory: Sequence[float], kl: float) -> tuple[float, list[float]]:
+        """The KL coefficient of a step; asked for where ``controls_kl``.
+
+        Args:
+            memory: What it returned at the step before; at first the run's ``kl_coef`` alone.
+            kl: ``kl_ref`` of the step's rollout, nats a token.
+
+        Returns:
+            The coefficient, and numbers for the next step, which checkpoints hold.
+
+        Raises:
+            NotImplementedError: By this base.
+        """
+        raise NotImplementedError(f"the regularizer {self.name!r} controls the KL and has no method control")
 
     def change_gradient(self, policy: Sequence[Tensor], critic: Sequence[Tensor], again: Callable[[], object]) -> None:
         """Change the gradient of an update before it is clipped.

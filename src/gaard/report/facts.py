@@ -13,6 +13,8 @@ from gaard.lab.spec import ASKED_ONCE, RunSpec
 from gaard.lab.study import OWN_SCENARIO
 from gaard.report.run_files import RunFiles, moment
 from gaard.report.study_files import StudyFiles
+from gaard.report.tables import FIRST, MOST
+from gaard.training.identity import EVAL_PROMPTS
 
 Rows = list[tuple[str, str]]
 OF_PLACE = ("output_dir", "seed", "overwrite", "accept_changed_rewards", "progress")  # nothing of them is a setting
@@ -35,7 +37,8 @@ def run_facts(run: RunFiles) -> dict[str, Any]:
     rewards = run.record.get("rewards", {})
     named = [("trains on", rewards.get("proxy")), ("was meant", rewards.get("true")), ("judge", rewards.get("judge"))]
     about = [(name, str(value)) for name, value in named if value]
-    about += [("prompts", str(run.record["prompts"]))] if "prompts" in run.record else []
+    prompts = {"prompts": "prompts", EVAL_PROMPTS: "measured on"}
+    about += [(name, str(run.record[key])) for key, name in prompts.items() if key in run.record]
     about += [*_asked([run]), *_versions([run]), *_times([run])]
     return {"command": train_command(run.config), "file": None, "file_name": None, "about": about, "settings": settings}
 
@@ -179,5 +182,6 @@ def _words(value: Any) -> str:
         rest = (f"{key} {_words(one)}" for key, one in value.items() if key != "name")
         return ", ".join([*([str(value["name"])] if "name" in value else []), *rest])
     if isinstance(value, list):
-        return "; ".join(map(_words, value)) or "none"
+        first = "; ".join(map(_words, value if len(value) <= MOST else value[:FIRST])) or "none"
+        return first if len(value) <= MOST else f"{len(value)}, such as {first}"
     return f"{value:g}" if isinstance(value, float) else str(value)

@@ -17,6 +17,7 @@ if TYPE_CHECKING:  # a list of names should not wait for torch
     from gaard.models.fetching import ModelRow
 
 WIDEST = 5  # columns of arms
+MOST, FIRST = 8, 3  # entries of a list that is shown in full, and entries that are shown of a longer one
 
 
 def measures_table(title: str, measures: Mapping[str, float]) -> Table:
@@ -179,8 +180,15 @@ def scenario_table(scenario: Scenario) -> Table:
         **scenario.settings(),
     }
     for name, value in rows.items():
-        table.add_row(name, escape(str(value)))
+        table.add_row(name, escape(_shown(value)))
     return table
+
+
+def _shown(value: Any) -> str:
+    """A setting as a table has it; of a long list its first entries."""
+    if isinstance(value, list) and len(value) > MOST:
+        return f"{len(value)}, such as {', '.join(map(repr, value[:FIRST]))}"
+    return str(value)
 
 
 def _reach(scenario: Entry | Scenario) -> tuple[str, str]:

@@ -9,7 +9,7 @@ import math
 import re
 import zlib
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from functools import lru_cache
 from importlib.resources import files
 from itertools import pairwise
@@ -45,6 +45,7 @@ class HumanReward:
         tensors = load_file(asset or Path(str(files("gaard"))) / "assets" / ASSET)
         self._weights = tensors["weights"].astype(np.float64)
         self._intercept = float(tensors["intercept"][0])
+        self._buckets: Callable[[str], Iterable[int]] = buckets
         self._own = "" if asset is None else f", weights {short_hash(Path(asset).read_bytes())}"
 
     def __call__(self, *, prompts: Sequence[str], completions: Sequence[str], **_: Any) -> list[float]:
@@ -57,9 +58,29 @@ class HumanReward:
         Returns:
             N numbers in [0, 1]; 0.5 is neutral.
         """
-        pairs = zip(prompts, completions, strict=True)
-        texts = [prompt + completion for prompt, completion in pairs] if self.include_prompt else completions
+        texts = self._texts(prompts, completions)
         return [(rating - LOWEST) / (HIGHEST - LOWEST) for rating in self.ratings(texts)]
+
+    def _texts(self, prompts: Sequence[str], completions: Sequence[str]) -> Sequence[str]:
+        """What is rated."""
+        pairs = zip(prompts, completions, strict=True)
+        return [prompt + completion for prompt, completion in pairs] if self.include_prompt else completions
+
+    def features(self, *, prompts: Sequence[str], completions: Sequence[str]) -> np.ndarray:
+        """What the reward is linear in, but for the limits of the rating: its gradient by the weights.
+
+        Args:
+            prompts: N prompts.
+            completions: N completions.
+
+        Returns:
+            float32 [N, BUCKETS].
+        """
+        found = np.zeros((len(completions), BUCKETS), dtype=np.float32)
+        for row, text in zip(found, self._texts(prompts, completions), strict=True):
+            if counts := Counter(self._buckets(text)):
+                row[np.fromiter(counts, dtype=np.int64)] = normalized(counts) / (HIGHEST - LOWEST)
+        return found
 
     def ratings(self, texts: Sequence[str]) -> list[float]:
         """Predicted mean ratings.
@@ -73,7 +94,7 @@ class HumanReward:
         return [self._rating(text) for text in texts]
 
     def _rating(self, text: str) -> float:
-        counts = Counter(buckets(text))
+        counts = Counter(self._buckets(text))
         if not counts:
             return min(HIGHEST, max(LOWEST, self._intercept))
         index = np.fromiter(counts, dtype=np.int64)
@@ -97,6 +118,18 @@ def buckets(text: str) -> Iterator[int]:
     for word in words:
         yield from _word_buckets(word)
     yield from (_bucket(f"2 {first} {second}") for first, second in pairwise(words))
+
+
+def word_buckets(text: str) -> Iterator[int]:
+    """The hashed words of a text, without pairs and groups of letters.
+
+    Args:
+        text: Any text; case is ignored.
+
+    Yields:
+        Numbers below ``BUCKETS``, one an occurrence.
+    """
+    yield from (_bucket(f"1 {word}") for word in TOKEN.findall(text.lower()))
 
 
 def normalized(counts: Counter[int]) -> np.ndarray:

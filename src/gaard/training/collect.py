@@ -12,12 +12,15 @@ from torch import Tensor
 from torch.nn.functional import pad
 from transformers import PreTrainedTokenizerBase
 
+from gaard.method.groups import neighbours
 from gaard.method.masking import last_token_mask
+from gaard.method.sign_radius import group_distances
 from gaard.methods.experience import Observation, Rollout, is_completion
 from gaard.policy.branch import best_by_value, greedy_values
 from gaard.policy.model import Policy, half_copy
 from gaard.policy.sampling import Samples, rescored, sample, score_completions
 from gaard.regularizers import Regularizer
+from gaard.rewards.features import reward_features
 from gaard.training.config import GAAConfig
 from gaard.training.prompts import PromptBatch
 from gaard.training.scoring import Scorer, decode
@@ -114,7 +117,7 @@ class Collector:
             ref_hidden=ref_hidden if observation.reference_hidden else ref_hidden[..., :0],
             **self._scores(own, samples, observation),
         )
-        rollout = gathered(rollout, self.accelerator)
+        rollout = self._with_distances(gathered(rollout, self.accelerator), own, samples, observation)
         self.scorer.logged = self.scorer.logged.gathered(self.accelerator)
         clock.lap("score")
         return rollout
@@ -155,8 +158,10 @@ class Collector:
         """Proxy, truth, hacks, what trains, and the same of texts that end on the greedy token or are a baseline."""
         device = self.accelerator.device
         texts, ids = decode(self.tokenizer, samples.completion_ids, samples.completion_mask)
-        scores = self.scorer.score(texts, prompts=batch.texts, completion_ids=ids, columns=batch.columns)
-        trained = scores.true if self.config.trained_reward == "true" else scores.proxy
+        rows = {"prompts": batch.texts, "completion_ids": ids, "columns": batch.columns}
+        scores = self.scorer.score(texts, **rows)
+        known, which = {"proxy": scores.proxy, "true": scores.true}, self.config.trains_on
+        trained = known[which] if isinstance(which, str) else self.scorer.again(which, completions=texts, **rows)
         looks, count = observation.greedy_branch, observation.baseline_completions
         baseline = [self._baseline(batch.rows(i, i + 1), count) for i in range(len(texts))] if count else []
         columns = {
@@ -168,14 +173,28 @@ class Collector:
             "judge_scores": scores.judge,
             "hacked": scores.hacked,
             "baseline_scores": torch.stack(baseline) if count else trained.new_zeros(len(texts), 0),
+            "feature_distances": torch.zeros_like(trained),
+            "kept": torch.ones(len(texts), dtype=torch.bool),
         }
         return {name: column.to(device) for name, column in columns.items()}
+
+    def _with_distances(
+        self, rollout: Rollout, own: PromptBatch, samples: Samples, observation: Observation
+    ) -> Rollout:
+        """The whole batch's rollout, with the distances of the reward's features if they were asked for."""
+        if not observation.reward_features:
+            return rollout
+        texts, _ = decode(self.tokenizer, samples.completion_ids, samples.completion_mask)
+        features = reward_features(self.scorer.trained(self.config.trained_reward), own.texts, texts)
+        whole = self.accelerator.gather(features.to(self.accelerator.device))
+        groups = neighbours(whole, self.config.advantages.num_generations)
+        return replace(rollout, feature_distances=group_distances(whole, groups))
 
     def _trained_scores(self, batch: PromptBatch, ids: Tensor, mask: Tensor) -> Tensor:
         """The reward that trains, before it is shaped, of other completions of some prompts; float32 [n]."""
         texts, rows = decode(self.tokenizer, ids, mask)
         return self.scorer.again(
-            self.config.trained_reward,
+            self.config.trains_on,
             completions=texts,
             prompts=batch.texts,
             completion_ids=rows,
@@ -208,22 +227,19 @@ class Collector:
         return self.baseline_scores[key]
 
 
-def shaped(rollout: Rollout, regularizers: Sequence[Regularizer]) -> Rollout:
-    """The rollout with the rewards that train as the regularisers shape them.
+def shaped(rollout: Rollout, regularizers: Sequence[Regularizer], generator: torch.Generator) -> Rollout:
+    """The rollout as the regularisers shape it: the rewards that train, and which completions are learned from.
 
     Args:
         rollout: As it was scored.
-        regularizers: In their order.
+        regularizers: In their order; each sees what those before it made.
+        generator: The run's, on the CPU, for those that draw.
 
     Returns:
-        The rollout with other ``trained_scores`` and ``greedy_scores``.
+        The rollout with other ``trained_scores``, ``greedy_scores`` and ``kept``.
     """
     for one in regularizers:
-        scores = {
-            name: one.shape_scores(getattr(rollout, name), rollout.baseline_scores)
-            for name in ("trained_scores", "greedy_scores")
-        }
-        rollout = replace(rollout, **scores)
+        rollout = one.shape(rollout, generator)
     return rollout
 
 

@@ -1,7 +1,6 @@
 """Everything that a run can be told, with one meaning and one default each."""
 
 import dataclasses
-import os
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
@@ -21,13 +20,13 @@ from gaard.settings import (
     check_fields,
     suggest,
 )
+from gaard.training.config_checks import check_output_dir, check_together, check_trackers
 from gaard.training.trl_names import told_of_trl
 
 SchedulerType = Literal["linear", "cosine", "constant"]
 TrainedReward = Literal["proxy", "true"]
 
 LARGEST_SEED = 2**63 - 1  # evaluation adds to it, and a generator takes 64 bits
-TRACKERS = ("tensorboard", "wandb", "trackio", "mlflow")
 
 
 @dataclass
@@ -39,11 +38,13 @@ class GAAConfig:
 
     Attributes:
         output_dir: Folder of the run: metrics, samples, checkpoints.
-        method: What trains: ppo, fold, gaa, or a file of your own; an object, a name, or a mapping of name and options
-            (docs/methods.md). PPO by default; ``gaard.methods.RECOMMENDED`` names the safeguard to try first.
+        method: What trains: ppo, fold, gaa, drop, clip, robust-scaling, signcert, or a file of your own; an object, a
+            name, or a mapping of name and options (docs/methods.md). PPO by default; ``gaard.methods.RECOMMENDED`` is
+            the safeguard to try first.
         advantages: Where advantages come from: gae, from a critic, with the options gamma, lam, value_learning_rate,
             vf_coef, cliprange_value; or grpo, dr_grpo or rloo, which compare num_generations completions of a prompt.
-        regularizers: What holds training back beside the method: gradient-norm, sam, reference-resets, kl-budget, par.
+        regularizers: What holds training back beside the method: gradient-norm, sam, reference-resets, kl-budget, par,
+            chi2, max-min, pid-kl, adaptive-kl, ensemble, policy-filtration, imperfect-detector, length-residual.
         seed: Of every random draw.
         max_steps: Training steps: one rollout and its updates each; 0 leaves the model as it is.
         batch_size: Completions a rollout.
@@ -71,6 +72,8 @@ class GAAConfig:
         trained_reward: What trains: the proxy, or the true reward, as one would who knew the hack.
         reward_clip: Rewards beyond ± this are cut to it, after they are standardised; None cuts none.
         eval_completions: Fresh completions for the measures at the end of training; 0 for none.
+        eval_steps: Training steps between measures on fresh completions on the way, of the prompts that are measured at
+            the end; they change no result. None: at the end alone.
         save_steps: Training steps between checkpoints; the last step always has one.
         save_total_limit: Checkpoints kept.
         save_only_model: Whether the checkpoint at the end of training is without the optimizer, which takes twice the
@@ -114,6 +117,7 @@ class GAAConfig:
     trained_reward: TrainedReward = "proxy"
     reward_clip: Positive | None = None
     eval_completions: Whole = 256
+    eval_steps: Count | None = None
     save_steps: Count = 25
     save_total_limit: Count = 2
     save_only_model: bool = False
@@ -145,20 +149,23 @@ class GAAConfig:
         Raises:
             ConfigError: Naming the field, the value and the remedy.
         """
-        _check_output_dir(self)
+        check_output_dir(self)
         self.output_dir = str(Path(self.output_dir).expanduser())
-        _check_trackers(self)
+        check_trackers(self)
         check_fields(self, skip=("output_dir", "report_to"))
         if self.seed > LARGEST_SEED:
             raise ConfigError(f"seed={self.seed} is too large for a random generator: choose one up to {LARGEST_SEED}")
-        _check_batches(self)
-        _check_critic(self)
-        _check_precision(self)
+        check_together(self)
 
     @property
     def exact_kl(self) -> bool:
         """Whether learning needs the reference's whole distributions."""
-        return self.kl_estimator == "exact" and self.kl_coef > 0
+        return self.kl_estimator == "exact" and (self.kl_coef > 0 or self.kl_controller is not None)
+
+    @property
+    def kl_controller(self) -> Regularizer | None:
+        """What sets the KL coefficient from step to step, if anything does."""
+        return next((one for one in self.regularizers if one.controls_kl), None)
 
     @property
     def standardizes_rewards(self) -> bool:
@@ -181,6 +188,17 @@ class GAAConfig:
         )
 
     @property
+    def num_generations(self) -> int:
+        """How many completions of one prompt stand beside each other in a rollout."""
+        return max(self.advantages.num_generations, *(one.num_generations for one in self.regularizers), 1)
+
+    @property
+    def trains_on(self) -> Any:
+        """What trains, before regularisers shape it: ``proxy``, ``true``, or the regulariser that makes an ensemble."""
+        ensembles = [one for one in self.regularizers if one.trains_on_ensemble]
+        return ensembles[0] if ensembles else self.trained_reward
+
+    @property
     def mini_batch_size(self) -> int:
         """Completions an update, over all processes."""
         return self.batch_size // self.num_mini_batches
@@ -195,59 +213,3 @@ class GAAConfig:
         plain["method"], plain["advantages"] = self.method.record(), self.advantages.record()
         plain["regularizers"] = [one.record() for one in self.regularizers]
         return plain
-
-
-def _check_output_dir(config: GAAConfig) -> None:
-    """A folder's name, for the working directory would take the run's files without being asked."""
-    if not isinstance(config.output_dir, (str, os.PathLike)) or not str(config.output_dir).strip():
-        raise ConfigError(f"output_dir={config.output_dir!r} must be the path of the run's folder, such as runs/mine")
-
-
-def _check_trackers(config: GAAConfig) -> None:
-    """One tracker or several, by name."""
-    if config.report_to is None or isinstance(config.report_to, str):
-        config.report_to = [] if config.report_to in (None, "none") else [config.report_to]
-    if not isinstance(config.report_to, (list, tuple)) or not all(isinstance(t, str) for t in config.report_to):
-        raise ConfigError(f"report_to={config.report_to!r} must be a list of trackers: {suggest('', TRACKERS)}")
-    for tracker in config.report_to:
-        if tracker not in TRACKERS:
-            raise ConfigError(f"report_to={tracker!r} is not known: {suggest(tracker, TRACKERS)}")
-
-
-def _check_batches(config: GAAConfig) -> None:
-    """Batches that do not divide, or in which no score can differ from another."""
-    if config.batch_size % config.num_mini_batches:
-        raise ConfigError(
-            f"batch_size={config.batch_size} cannot be cut into num_mini_batches={config.num_mini_batches} equal "
-            f"parts: make batch_size a multiple of {config.num_mini_batches}"
-        )
-    group = config.advantages.num_generations
-    if config.batch_size % group:
-        raise ConfigError(
-            f"batch_size={config.batch_size} cannot be cut into groups of num_generations={group} completions: make "
-            f"batch_size a multiple of {group}"
-        )
-    if config.batch_size == 1:
-        raise ConfigError(
-            "batch_size=1 would never move a weight: what a score says, it says beside the others of its batch, and "
-            "one alone has none. Make batch_size 2 or more"
-        )
-
-
-def _check_critic(config: GAAConfig) -> None:
-    """A method may want values that no critic gives."""
-    if config.method.observes.greedy_branch and not config.advantages.has_critic:
-        raise ConfigError(
-            f"method {config.method.name!r} with these options values greedy tokens by a critic, and advantages "
-            f"{config.advantages.name!r} have none: use advantages gae, or of gaa the reading 'expected'"
-        )
-
-
-def _check_precision(config: GAAConfig) -> None:
-    """Small steps need float32."""
-    fine = next((one.name for one in config.regularizers if one.needs_float32), None)
-    if config.bf16 and fine:
-        raise ConfigError(
-            f"regularizers holds {fine!r} with bf16=True: its steps are lost in bfloat16's rounding: leave one of the "
-            "two out"
-        )

@@ -28,10 +28,10 @@ def estimate(rollout: Rollout, config: GAAConfig, memory: TokenMemory | None = N
     Returns:
         The experience, B × T.
     """
-    mask = rollout.completion_mask
+    mask = rollout.learned_mask
     estimates, returns = estimated(rollout, config)
     penalised = config.kl_estimator == "k1" and config.kl_coef > 0
-    signal = 1.0 if penalised or has_signal(rollout.trained_scores) else 0.0
+    signal = 1.0 if penalised or has_signal(rollout.trained_scores[rollout.kept]) else 0.0
     greedy = config.method.greedy(estimates, rollout, memory if memory and signal else TokenMemory())
     advantages = config.method.shape(estimates, mask) * signal
     turned = (estimates.advantages > 0) & (advantages < 0)
@@ -60,7 +60,7 @@ def estimated(rollout: Rollout, config: GAAConfig) -> tuple[Estimates, Tensor]:
     Returns:
         The estimates, and the targets of the value head [B, T].
     """
-    mask, values, estimator = rollout.completion_mask, rollout.values, config.advantages
+    mask, values, estimator = rollout.learned_mask, rollout.values, config.advantages
     scores, greedy_scores = normalized_scores(rollout, config.standardizes_rewards, config.reward_clip)
     rewards, greedy_rewards = adv.token_rewards(scores, mask), adv.token_rewards(greedy_scores, mask)
     one_step = estimator.one_step(values, adv.sampled_next_values(values), rewards, mask)
@@ -75,7 +75,8 @@ def estimated(rollout: Rollout, config: GAAConfig) -> tuple[Estimates, Tensor]:
         greedy_advantages = _whiten(greedy, one_step, mask)
         advantages = _whiten(advantages, advantages, mask)
     heights = estimator.heights(advantages, paid, mask)
-    return Estimates(one_step, greedy, advantages, greedy_advantages, heights), returns
+    estimates = Estimates(one_step, greedy, advantages, greedy_advantages, heights, rollout.feature_distances)
+    return estimates, returns
 
 
 def has_signal(scores: Tensor) -> bool:
@@ -85,14 +86,16 @@ def has_signal(scores: Tensor) -> bool:
         scores: [B].
 
     Returns:
-        False if their spread is rounding.
+        False if their spread is rounding, or if there are fewer than two.
     """
+    if len(scores) < 2:
+        return False
     spread = scores.double().std(correction=0)
     return bool(spread > NO_SIGNAL * max(1.0, float(scores.abs().mean())))
 
 
 def normalized_scores(rollout: Rollout, normalize: bool, clip: float | None = None) -> tuple[Tensor, Tensor]:
-    """Scores of the sampled and of the greedy-ended sequences on the scale of the batch's sampled scores.
+    """Scores of the sampled and of the greedy-ended sequences on the scale of the sampled ones that are learned from.
 
     Args:
         rollout: ``trained_scores`` and ``greedy_scores``, [B].
@@ -105,8 +108,7 @@ def normalized_scores(rollout: Rollout, normalize: bool, clip: float | None = No
     """
     scores, greedy = rollout.trained_scores, rollout.greedy_scores
     if normalize:
-        everything = torch.ones_like(scores, dtype=torch.bool)
-        mean, std = masked_mean(scores, everything), masked_std(scores, everything)
+        mean, std = masked_mean(scores, rollout.kept), masked_std(scores, rollout.kept)
         limited = standardize(greedy, mean, std).clamp(-GREEDY_SCORE_LIMIT, GREEDY_SCORE_LIMIT)
         scores = standardize(scores, mean, std)
         greedy = torch.where(differs_at_the_end(rollout), limited, scores)

@@ -21,14 +21,16 @@ if TYPE_CHECKING:  # a typo in a study should not wait for torch
 # prompts it is not the names that count.
 HOW_IT_RUNS = (
     "output_dir overwrite accept_changed_rewards report_to save_steps save_total_limit save_only_model progress "
-    "gradient_checkpointing"
+    "gradient_checkpointing eval_steps"
 )
 BY_CONTENT = (
-    "model prompts scenario reward_funcs reward_weights honeypot true_reward_funcs hack_detector judge_reward_funcs"
+    "model prompts eval_prompts scenario reward_funcs reward_weights honeypot true_reward_funcs hack_detector "
+    "judge_reward_funcs"
 )
 OF_HUB = ("push_to_hub", "hub_model_id", "hub_private_repo")  # where the model goes afterwards
 NOT_IDENTITY = frozenset((*HOW_IT_RUNS.split(), *BY_CONTENT.split(), *OF_HUB))
 DETERMINING = ("algorithm", "model_sha256", "model_setup", "rewards", "prompts")
+EVAL_PROMPTS = "eval_prompts"  # a fact of the same kind, of runs that are measured on other prompts than they train on
 
 
 def determining(record: Mapping[str, Any]) -> dict[str, Any]:
@@ -38,9 +40,21 @@ def determining(record: Mapping[str, Any]) -> dict[str, Any]:
         record: As ``run.json`` holds it: ``config`` and the facts beside it.
 
     Returns:
-        Flat: every setting that counts, and the facts of ``DETERMINING``.
+        Flat: every setting that counts, and :func:`determining_facts`.
     """
-    return {**determining_settings(record["config"]), **{key: record[key] for key in DETERMINING}}
+    return {**determining_settings(record["config"]), **determining_facts(record)}
+
+
+def determining_facts(record: Mapping[str, Any]) -> dict[str, Any]:
+    """The facts beside the settings that a run's results depend on.
+
+    Args:
+        record: As ``run.json`` holds it.
+
+    Returns:
+        Those of ``DETERMINING``, and the prompts that are measured if they are others than those that train.
+    """
+    return {key: record[key] for key in (*DETERMINING, EVAL_PROMPTS) if key in record or key != EVAL_PROMPTS}
 
 
 def determining_settings(config: Mapping[str, Any]) -> dict[str, Any]:

@@ -91,7 +91,7 @@ def critic_metrics(experience: Experience) -> dict[str, float]:
     Returns:
         Key → number.
     """
-    mask, values, returns = experience.rollout.completion_mask, experience.rollout.values, experience.returns
+    mask, values, returns = experience.rollout.learned_mask, experience.rollout.values, experience.returns
     unexplained = masked_std(returns - values, mask) ** 2
     explained = 1.0 - unexplained / (masked_std(returns, mask) ** 2 + 1e-8)
     return {"value": float(masked_mean(values, mask)), "explained_variance": float(explained)}
@@ -123,8 +123,12 @@ def step_metrics(
     if config.advantages.has_critic:
         metrics |= critic_metrics(experience)
     metrics |= config.method.metrics(experience)
+    if any(one.leaves_out for one in config.regularizers):
+        metrics["kept"] = float(experience.rollout.kept.double().mean())
     metrics["turned"] = float(masked_mean(experience.turned.double(), experience.rollout.completion_mask))
     for key in figures[0]:
         metrics[key] = float(torch.stack([f[key].double() for f in figures]).mean())
+    if config.kl_controller is not None:
+        metrics["kl_coef"] = config.kl_coef
     metrics["learning_rate"] = optimizer.param_groups[0]["lr"]
     return metrics if scorer is None else metrics | scorer.logged.means(metrics)

@@ -16,11 +16,12 @@ from gaard.policy.saving import save_policy
 from gaard.training import runlog
 from gaard.training.callbacks import Callbacks
 from gaard.training.card import Known, model_card, write_card
+from gaard.training.checkpoint import generator_states, restore_generators
 from gaard.training.collect import Collector
 from gaard.training.config import GAAConfig
 from gaard.training.evaluation import evaluate
 from gaard.training.hub import upload
-from gaard.training.identity import code_facts
+from gaard.training.identity import EVAL_PROMPTS, code_facts
 from gaard.training.prompts import PromptStream
 from gaard.training.run import Run
 from gaard.training.scoring import Scorer
@@ -36,6 +37,7 @@ class Outcome:
     untrained: Policy
     tokenizer: PreTrainedTokenizerBase
     prompts: PromptStream
+    eval_prompts: PromptStream | None
     scorer: Scorer
     collector: Collector
     callbacks: Callbacks
@@ -64,7 +66,18 @@ class Outcome:
         count = self.args.eval_completions if completions is None else completions
         if count < 1:
             raise ConfigError(f"eval_completions={count} leaves nothing to measure: make it 1 or more")
-        return evaluate(self.collector, self.prompts, count, self.args.seed)
+        return evaluate(self.collector, self.eval_prompts or self.prompts, count, self.args.seed)
+
+    def evaluate_on_the_way(self) -> None:
+        """After every ``eval_steps`` steps: measure, and append that to ``evaluations.jsonl``; changes nothing else."""
+        args, state = self.args, self.run.state
+        if args.eval_steps is None or state.step % args.eval_steps:
+            return
+        before = generator_states(state.generator)
+        measures = self.evaluate()
+        restore_generators(before, state.generator)  # rewards may draw from the global ones
+        if self.accelerator.is_main_process:
+            self.run.log.write(runlog.EVALUATIONS, [{"step": state.step, **measures}])
 
     def evaluated(self) -> dict[str, float]:
         """The measures of the run as far as it is done; at its end taken once, and kept in ``evaluation.json``.
@@ -162,6 +175,7 @@ class Outcome:
             "model_setup": self._setup,
             "rewards": self.scorer.identity(),
             "prompts": self.prompts.fingerprint,
+            **({} if self.eval_prompts is None else {EVAL_PROMPTS: self.eval_prompts.fingerprint}),
             "code": code_facts(self.accelerator.device),
         }
         return self._record

@@ -15,12 +15,13 @@ from gaard.messages import one_line
 from gaard.user_code import expanded
 
 
-def read_prompts(prompts: list[Any] | str | os.PathLike[str]) -> list[Any]:
+def read_prompts(prompts: list[Any] | str | os.PathLike[str], field: str = "prompts") -> list[Any]:
     """Prompts as given, or from the file or data set that is named.
 
     Args:
         prompts: A list; the path of a .txt, .jsonl, .csv or .parquet file, ``~`` being the home folder; or a data set
             of the hub, ``owner/name`` or ``owner/name:split``, by default its split ``train``.
+        field: What messages call them.
 
     Returns:
         Strings, or rows with a ``prompt``.
@@ -28,11 +29,11 @@ def read_prompts(prompts: list[Any] | str | os.PathLike[str]) -> list[Any]:
     Raises:
         ConfigError: If there are none, or they cannot be read.
     """
-    check_prompts(prompts)
+    check_prompts(prompts, field)
     if not isinstance(prompts, (str, os.PathLike)):
         return list(prompts)
-    where = f"prompts={str(prompts)!r}"
-    path = expanded(Path(prompts), "prompts")
+    where = f"{field}={str(prompts)!r}"
+    path = expanded(Path(prompts), field)
     read = READERS.get(path.suffix.lower())
     if read is not None:
         return read(path, where)
@@ -40,24 +41,25 @@ def read_prompts(prompts: list[Any] | str | os.PathLike[str]) -> list[Any]:
     return _data_set(name, split or "train", where)
 
 
-def check_prompts(prompts: list[Any] | str | os.PathLike[str]) -> None:
+def check_prompts(prompts: list[Any] | str | os.PathLike[str], field: str = "prompts") -> None:
     """Refuse what names no prompts, without reading a file or asking the hub.
 
     Args:
         prompts: As for :func:`read_prompts`.
+        field: What messages call them.
 
     Raises:
         ConfigError: If there are none, or the file is not there, or is of a kind that is not read.
     """
     if not prompts:
         raise ConfigError(
-            f"prompts is empty: give a list of prompts, or {KNOWN}; a scenario's come with "
+            f"{field} is empty: give a list of prompts, or {KNOWN}; a scenario's come with "
             "gaard.lab.scenarios.with_scenario(settings)"
         )
     if not isinstance(prompts, (str, os.PathLike)):
         return
-    where = f"prompts={str(prompts)!r}"
-    path = expanded(Path(prompts), "prompts")
+    where = f"{field}={str(prompts)!r}"
+    path = expanded(Path(prompts), field)
     if path.suffix.lower() in READERS:
         if not path.exists():
             raise ConfigError(f"{where}: {os.strerror(errno.ENOENT)}: {REMEDY}")

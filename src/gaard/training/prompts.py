@@ -86,12 +86,13 @@ class PromptStream:
         self.pad_token_id = int(tokenizer.pad_token_id or 0)
         self.ids = [_tokenize(tokenizer, text, index) for index, text in enumerate(self.texts)]
         self._order: list[int] = []
+        self.field = "train_dataset"  # what messages call it
 
     @property
     def longest(self) -> tuple[str, int]:
         """The longest prompt, as an error message names it, and its number of tokens."""
         index, ids = max(enumerate(self.ids), key=lambda item: len(item[1]))
-        return f"train_dataset[{index}] ({self.texts[index][:40]!r}…)", len(ids)
+        return f"{self.field}[{index}] ({self.texts[index][:40]!r}…)", len(ids)
 
     @property
     def fingerprint(self) -> str:
@@ -144,6 +145,31 @@ class PromptStream:
             mask[row, width - length :] = True
         columns = {key: [values[i] for i in chosen] for key, values in self.columns.items()}
         return PromptBatch([self.texts[i] for i in chosen], columns, ids, mask)
+
+
+def held_out_prompts(
+    dataset: Iterable[str | Mapping[str, Any]] | None, tokenizer: PreTrainedTokenizerBase
+) -> PromptStream | None:
+    """Prompts that are measured and never trained on.
+
+    Args:
+        dataset: As :class:`PromptStream` takes it; None where those that train are measured.
+        tokenizer: Turns prompts into ids.
+
+    Returns:
+        The prompts, if there are any.
+
+    Raises:
+        ConfigError: As :class:`PromptStream` does, of ``eval_dataset``.
+    """
+    if dataset is None:
+        return None
+    try:
+        stream = PromptStream(dataset, tokenizer)
+    except ConfigError as error:
+        raise ConfigError(str(error).replace("train_dataset", "eval_dataset")) from error
+    stream.field = "eval_dataset"
+    return stream
 
 
 def _as_iterable(dataset: Any) -> Iterable[Any]:

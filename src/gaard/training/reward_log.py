@@ -114,7 +114,7 @@ def trainer_state(state: TrainingState, config: GAAConfig, accelerator: Accelera
         Its ``global_step`` is the steps done, each a rollout with its updates, and ``epoch`` how often the dataset has
         been gone through; the ``log_history`` is empty.
     """
-    prompts = config.batch_size / config.advantages.num_generations
+    prompts = config.batch_size / config.num_generations
     epochs = prompts / len(state.prompts.texts)  # a step
     return TrainerState(
         epoch=state.step * epochs,

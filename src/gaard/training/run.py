@@ -47,6 +47,7 @@ class TrainingState:
         memory: What rollouts have said of tokens.
         step: Steps done.
         ended: Whether a regulariser has ended training.
+        kl_control: What a controller of the KL coefficient carries on; empty before the first step, or without one.
         warned: Whether the method has said what it has to say of a rollout.
         torn: Whether weights have moved in a step that is not done, or not yet logged.
     """
@@ -61,6 +62,7 @@ class TrainingState:
     memory: TokenMemory = field(default_factory=TokenMemory, init=False)
     step: int = field(default=0, init=False)
     ended: bool = field(default=False, init=False)
+    kl_control: list[float] = field(default_factory=list, init=False)
     warned: bool = field(default=False, init=False)
     torn: bool = field(default=False, init=False)
 
@@ -70,6 +72,7 @@ class TrainingState:
             "step": self.step,
             "ended": self.ended,
             "warned": self.warned,
+            "kl_control": list(self.kl_control),
             "scheduler": self.scheduler.state_dict(),
             "prompts": self.prompts.state(),
             "generators": generator_states(self.generator),
@@ -81,6 +84,7 @@ class TrainingState:
         """Undo :meth:`plain`, and forget a gradient that an update left behind when it was stopped."""
         self.optimizer.zero_grad()
         self.step, self.ended, self.warned, self.torn = plain["step"], plain["ended"], plain["warned"], False
+        self.kl_control = list(plain.get("kl_control", []))  # a checkpoint of before there were controllers has none
         self.scheduler.load_state_dict(plain["scheduler"])
         self.prompts.restore(plain["prompts"])
         restore_generators(plain["generators"], self.generator)

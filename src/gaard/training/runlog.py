@@ -22,7 +22,8 @@ RUN, METRICS, TIMINGS, SAMPLES = "run.json", "metrics.jsonl", "timings.jsonl", "
 CHECKPOINTS, EVALUATION, MODEL = "checkpoints", "evaluation.json", "model"
 TRACKED = "gaard"  # the project that trackers log to, and TensorBoard's folder
 WARNINGS = "warnings.jsonl"
-STEP_FILES = (METRICS, TIMINGS, SAMPLES, WARNINGS)
+EVALUATIONS = "evaluations.jsonl"  # on the way, every eval_steps
+STEP_FILES = (METRICS, TIMINGS, SAMPLES, WARNINGS, EVALUATIONS)
 
 
 class RunLog:

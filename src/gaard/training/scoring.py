@@ -1,7 +1,7 @@
 """The rewards of one run: the proxy that trains, the truths that are watched, and whether the proxy was hacked."""
 
 import math
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -11,18 +11,19 @@ from torch import Tensor
 from transformers import PreTrainedTokenizerBase, TrainerState
 
 from gaard.code_identity import identity_of, is_shipped
-from gaard.errors import ConfigError, RewardError
-from gaard.messages import shortened
+from gaard.errors import ConfigError
+from gaard.regularizers import Ensemble
 from gaard.rewards import ExploitableReward, RewardFunction, combine, reward_from_name, score
 from gaard.rewards.combination import CombinedReward
 from gaard.rewards.exploitable import check_exploitable, proxies_and_truths
+from gaard.rewards.features import check_features
 from gaard.rewards.in_run import offering
 from gaard.rewards.protocol import check_reward_function
 from gaard.training.config import GAAConfig
+from gaard.training.detection import HackDetector, detected
 from gaard.training.reward_log import RewardLog, run_keywords, trainer_state
 from gaard.training.run import TrainingState
 
-HackDetector = Callable[[list[str]], Sequence[bool]]
 RewardFunctions = RewardFunction | str | Sequence[RewardFunction | str]
 
 
@@ -55,6 +56,7 @@ class Scorer:
         hack_detector: Completions → whether each is a hack; by default the detectors of the ``ExploitableReward``
             among ``reward_funcs``; without any, it is unknown what is a hack.
         judge_reward_funcs: An independent judge that is watched, if there is one.
+        ensemble_reward_funcs: Rewards for one thing, for the regulariser that trains on an ensemble.
 
     Attributes:
         state: Says where the run is, for the functions that want to know; by default at its start.
@@ -71,6 +73,7 @@ class Scorer:
         true_reward_funcs: RewardFunctions | None = None,
         hack_detector: HackDetector | None = None,
         judge_reward_funcs: RewardFunctions | None = None,
+        ensemble_reward_funcs: RewardFunctions | None = None,
     ):
         self.proxy = combine(_as_list(reward_funcs), weights)
         if hack_detector is not None and not callable(hack_detector):
@@ -87,6 +90,8 @@ class Scorer:
             truths = [f.true_reward if isinstance(f, ExploitableReward) else f for f in self.proxy.functions]
             self.true = combine(truths, self.proxy.weights)
         self.judge = None if judge_reward_funcs is None else _combined(judge_reward_funcs, "judge_reward_funcs")
+        members = None if ensemble_reward_funcs is None else _combined(ensemble_reward_funcs, "ensemble_reward_funcs")
+        self.members = members
         self.state: Callable[[], TrainerState] = TrainerState
         self.logged = RewardLog()
         self._identity = self._identified()
@@ -118,11 +123,11 @@ class Scorer:
         with offering(lambda: run_keywords(self.state(), log)):
             return self._scores(completions, batch)
 
-    def again(self, which: str, **batch: Any) -> Tensor:
-        """What trains, of other completions than those of a rollout: nothing that is logged meanwhile is kept.
+    def again(self, which: str | Ensemble, **batch: Any) -> Tensor:
+        """What trains, where :meth:`score` has not told it already: nothing that is logged meanwhile is kept.
 
         Args:
-            which: ``proxy`` or ``true``.
+            which: ``proxy``, ``true`` or what makes an ensemble.
             **batch: ``prompts``, ``completions``, ``completion_ids`` and ``columns``.
 
         Returns:
@@ -147,21 +152,28 @@ class Scorer:
         if self.judge is not None:
             judge = score(self.judge, completions=completions, **batch)
         if self.knows_hacks:
-            hacked = torch.tensor(self.detect(completions), dtype=torch.float32)
+            hacked = torch.tensor(self.detect(completions, batch["prompts"], batch["columns"]), dtype=torch.float32)
         return Scores(proxy, parts.T.contiguous(), true, judge, hacked)
 
-    def trained(self, which: str) -> CombinedReward:
+    def trained(self, which: str | Ensemble) -> CombinedReward:
         """What trains.
 
         Args:
-            which: ``proxy`` or ``true``.
+            which: ``proxy``, ``true`` or what makes an ensemble.
 
         Returns:
             That reward.
 
         Raises:
-            ConfigError: If the truth is to train, and none was declared.
+            ConfigError: If the truth is to train, and none was declared; or an ensemble, and it has no members.
         """
+        if not isinstance(which, str):
+            if self.members is None:
+                raise ConfigError(
+                    f"the regularizer {which.name!r} trains on an ensemble, and there is none: give "
+                    "ensemble_reward_funcs, or a scenario that has one"
+                )
+            return combine([which.reward(self.members.functions)])
         found = self.true if which == "true" else self.proxy
         if found is None:
             raise ConfigError(
@@ -169,35 +181,63 @@ class Scorer:
             )
         return found
 
+    def checked(self, config: GAAConfig) -> "Scorer":
+        """This scorer, unless settings want a reward or a detector that is not there.
+
+        Raises:
+            ConfigError: Naming what wants it.
+        """
+        trained = self.trained(config.trains_on)
+        if config.observes.reward_features:
+            check_features(trained, config.method.name)
+        asking = next((one.name for one in config.regularizers if one.needs_detector), None)
+        if asking and not self.knows_hacks:
+            raise ConfigError(
+                f"the regularizer {asking!r} has to be told what is a hack: give hack_detector, or a reward that knows"
+            )
+        return self
+
     @property
     def knows_hacks(self) -> bool:
         """Whether anything was declared to be a hack, or declared that nothing is."""
         return self.detector is not None or bool(self.exploitable)
 
-    def detect(self, completions: list[str]) -> list[bool]:
+    def detect(
+        self,
+        completions: list[str],
+        prompts: Sequence[str] | None = None,
+        columns: Mapping[str, Sequence[Any]] | None = None,
+    ) -> list[bool]:
         """Whether each completion hacks the proxy, where it is known what is a hack.
 
         Args:
             completions: n texts.
+            prompts: Their prompts, for hacks that pay at some prompts alone; None where such a hack would pay.
+            columns: The dataset's, for a detector that asks for one by name.
 
         Returns:
             n answers.
         """
         if self.detector is not None:
-            return _found(self.detector, "hack_detector", completions)
-        hits = [_found(reward.detect, f"{reward.name}.detect", completions) for reward in self.exploitable]
+            return detected(self.detector, "hack_detector", completions, {"prompts": prompts, **(columns or {})})
+        hits = [detected(reward.detect, f"{reward.name}.detect", completions) for reward in self.exploitable]
+        if prompts is not None:
+            pays = [reward.applies(prompts) for reward in self.exploitable]
+            hits = [[a and b for a, b in zip(*both, strict=True)] for both in zip(hits, pays, strict=True)]
         return [any(column) for column in zip(*hits, strict=True)]
 
-    def spans(self, completion: str) -> list[tuple[int, int]]:
+    def spans(self, completion: str, prompt: str) -> list[tuple[int, int]]:
         """Where in a completion a known hack stands.
 
         Args:
             completion: The text.
+            prompt: Its prompt, at which some hacks may not pay.
 
         Returns:
             Start and end in characters, for each; none where a hack is nowhere in particular.
         """
-        return [span for reward in self.exploitable for span in reward.spans(completion)]
+        paying = [reward for reward in self.exploitable if all(reward.applies([prompt]))]
+        return [span for reward in paying for span in reward.spans(completion)]
 
     def identity(self) -> dict[str, Any]:
         """What tells the rewards in a run's configuration.
@@ -213,6 +253,7 @@ class Scorer:
 
     def _identified(self) -> dict[str, Any]:
         roles = {"proxy": self.proxy, "true": self.true, "judge": self.judge, "detector": self.detector}
+        roles |= {} if self.members is None else {"ensemble": self.members}
         return {
             "proxy": self.proxy.name,
             "true": None if self.true is None else self.true.name,
@@ -220,27 +261,6 @@ class Scorer:
             "exploitable": [repr(one) if is_shipped(type(one)) else one.name for one in self.exploitable],
             "functions": identity_of(roles),
         }
-
-
-def _found(detector: HackDetector, name: str, completions: list[str]) -> list[bool]:
-    """A detector's answers, one a text.
-
-    Raises:
-        RewardError: If it fails, answers for another number of texts, or anything but yes and no.
-    """
-    try:
-        found = list(detector(completions))
-        odd = [hit for hit in found if hit not in (0, 1)]
-    except Exception as error:
-        raise RewardError(
-            f"{name} raised {type(error).__name__}: {error} on {len(completions)} completions: fix it. It is given a "
-            "list of texts, not of messages"
-        ) from error
-    if len(found) != len(completions):
-        raise RewardError(f"{name} returned {len(found)} answers for {len(completions)} completions")
-    if odd:
-        raise RewardError(f"{name} answered {shortened(odd[0])}: give True or False for each text")
-    return [bool(hit) for hit in found]
 
 
 def _as_list(reward_funcs: RewardFunctions) -> list[RewardFunction]:

@@ -44,7 +44,7 @@ def sample_rows(
     rows = []
     for i, sampled in enumerate(ids):
         tokens: dict[str, list[Any]] = token_texts(tokenizer, sampled, experience.greedy_ids[i].tolist())
-        tokens["hack"] = marked(tokens["text"], scorer.spans("".join(tokens["text"])))
+        tokens["hack"] = marked(tokens["text"], scorer.spans("".join(tokens["text"]), prompts[i]))
         tokens |= {name: _rounded(x[i, : len(sampled)]) for name, x in columns.items()}
         rows.append(
             {

@@ -4,6 +4,7 @@ sample → score → observe → advantages → for each minibatch: coefficients
 """
 
 from collections.abc import Iterable, Mapping, Sequence
+from operator import itemgetter
 from pathlib import Path
 from typing import Any
 
@@ -22,15 +23,17 @@ from gaard.training import runlog
 from gaard.training.callbacks import Callbacks
 from gaard.training.collect import Clock, Collector, shaped
 from gaard.training.config import GAAConfig
+from gaard.training.control import controlled
+from gaard.training.detection import HackDetector
 from gaard.training.estimate import estimate
 from gaard.training.heard import heard
 from gaard.training.metrics import step_metrics
 from gaard.training.optimization import build_optimizer, build_scheduler
 from gaard.training.outcome import Outcome
 from gaard.training.progress import StepProgress
-from gaard.training.prompts import PromptStream
+from gaard.training.prompts import PromptStream, held_out_prompts
 from gaard.training.run import Run, TrainingState
-from gaard.training.scoring import HackDetector, RewardFunctions, Scorer
+from gaard.training.scoring import RewardFunctions, Scorer
 from gaard.training.setup import build_accelerator, eos_token_ids, load, prepare
 from gaard.training.texts import sample_rows
 from gaard.training.trl_names import refusing_others
@@ -46,6 +49,7 @@ class GAATrainer(Outcome):
             ``completions``, ``completion_ids`` and the dataset's columns as keywords.
         args: The run's settings.
         train_dataset: Prompts, or rows with a ``prompt`` and further columns.
+        eval_dataset: Prompts that are measured and never trained on, of the same form; by default those that train.
         processing_class: The tokenizer; by default the model's own.
         reward_weights: One a reward function; by default 1 each.
         true_reward_funcs: What the reward should have been, logged beside it; by default the proxy without its
@@ -53,6 +57,8 @@ class GAATrainer(Outcome):
         hack_detector: Completions → whether each is a hack; by default that of the ``ExploitableReward``. Without
             either no hack rate is logged.
         judge_reward_funcs: A judge that nothing trains on, watched beside the truth.
+        ensemble_reward_funcs: Rewards for one thing, for the regularizer ``ensemble``, which trains on them in the
+            proxy's place.
         peft_config: Of an adapter that is added to the model and trained in its place, such as ``LoraConfig(r=8)``.
         callbacks: transformers' callbacks, such as :class:`gaard.integrations.transformers.GaardMonitor`. They are no
             part of what tells one run from another, and are not kept in checkpoints.
@@ -63,6 +69,7 @@ class GAATrainer(Outcome):
     """
 
     _failure: GaardError | None = None
+    _now: GAAConfig | None = None  # the settings with the KL coefficient of this step
 
     @refusing_others
     def __init__(
@@ -72,26 +79,30 @@ class GAATrainer(Outcome):
         args: GAAConfig,
         train_dataset: Iterable[str | Mapping[str, Any]],
         *,
+        eval_dataset: Iterable[str | Mapping[str, Any]] | None = None,
         processing_class: PreTrainedTokenizerBase | None = None,
         reward_weights: list[float] | None = None,
         true_reward_funcs: RewardFunctions | None = None,
         hack_detector: HackDetector | None = None,
         judge_reward_funcs: RewardFunctions | None = None,
+        ensemble_reward_funcs: RewardFunctions | None = None,
         peft_config: Any = None,
         callbacks: Sequence[TrainerCallback | type[TrainerCallback]] = (),
     ):
         self.args = args
-        self.scorer = Scorer(reward_funcs, reward_weights, true_reward_funcs, hack_detector, judge_reward_funcs)
-        self.scorer.trained(args.trained_reward)
+        members = None if isinstance(args.trains_on, str) else ensemble_reward_funcs  # else no part of the run
+        watched = true_reward_funcs, hack_detector, judge_reward_funcs
+        self.scorer = Scorer(reward_funcs, reward_weights, *watched, members).checked(args)
         self.accelerator = build_accelerator(args)
         told: list[str] = []
         lm, self.tokenizer = load(model, processing_class, told.append)
         prepare(lm, args, peft_config)
         self.prompts = PromptStream(train_dataset, self.tokenizer)
+        self.eval_prompts = held_out_prompts(eval_dataset, self.tokenizer)
         self.generator = torch.Generator().manual_seed(args.seed)
         policy = Policy(lm, args.temperature, args.cpu_kernels, args.advantages.has_critic)
         self.policy = policy.to(self.accelerator.device)
-        check_supported(self.policy, self.prompts.longest, args.max_completion_length, self.prompts.ids)
+        self._check_supported()
         self.policy.initialize_value_head(self.generator)
         if lm.config.name_or_path:
             load_value_head(self.policy, Path(lm.config.name_or_path))
@@ -114,6 +125,13 @@ class GAATrainer(Outcome):
         self.run = Run(self.state, args, self.accelerator, told)
         self.callbacks = Callbacks(callbacks, self.state, args, self.accelerator, self.tokenizer, self.optimizer)
 
+    def _check_supported(self) -> None:
+        """Check that the model can be trained on all prompts, and measured on those that are."""
+        streams = [self.prompts] if self.eval_prompts is None else [self.prompts, self.eval_prompts]
+        longest = max((stream.longest for stream in streams), key=itemgetter(1))
+        ids = [row for stream in streams for row in stream.ids]
+        check_supported(self.policy, longest, self.args.max_completion_length, ids)
+
     # The loop ---------------------------------------------------------------------------------------------------------
 
     def training_step(self) -> dict[str, float]:
@@ -133,8 +151,10 @@ class GAATrainer(Outcome):
         self.callbacks.catch_up(self.run.log)
         with self.run.guarded_step():
             self.callbacks.call("on_step_begin")
-            batch = self.prompts.draw(args.batch_size, self.generator, args.advantages.num_generations)
-            rollout = shaped(self.collector.collect(batch, self.generator, clock, args.observes), args.regularizers)
+            batch = self.prompts.draw(args.batch_size, self.generator, args.num_generations)
+            rollout = self.collector.collect(batch, self.generator, clock, args.observes)
+            rollout = shaped(rollout, args.regularizers, self.generator)
+            args = self._now = controlled(args, state, rollout)
             experience = estimate(rollout, args, state.memory)
             self._warn(rollout)
             figures = self._updates(experience)
@@ -148,6 +168,7 @@ class GAATrainer(Outcome):
             if self.accelerator.is_main_process:
                 samples = sample_rows(state.step, batch.texts, experience, self.tokenizer, self.scorer, args)
                 self.run.write_step(metrics, samples, {"seconds": clock.seconds, **clock.laps})
+            self.evaluate_on_the_way()
             state.torn = False
             self.callbacks.step_done(metrics, batch, rollout)
             if self._failure or self.callbacks.save or self.run.finished:
@@ -207,7 +228,8 @@ class GAATrainer(Outcome):
 
     def _gradients(self, minibatch: Experience) -> dict[str, Tensor]:
         """Add the gradients of a minibatch's loss to those there are."""
-        return add_gradients(self.model, self.reference, minibatch, self.accelerator, self.args)
+        settings = self.args if self._now is None else self._now
+        return add_gradients(self.model, self.reference, minibatch, self.accelerator, settings)
 
     # A whole run ------------------------------------------------------------------------------------------------------
 

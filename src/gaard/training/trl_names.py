@@ -16,7 +16,7 @@ NO_SAMPLING = "not there: texts are sampled from the model's whole distribution,
 NO_LOSS = "not there: the loss is PPO's, token by token, and `method` names the safeguard"
 ON_HUB = "here of the trainer: trainer.push_to_hub(repo_id) after training; and an option of gaard train"
 NO_HUB = "not there: save_model writes a folder, which can be uploaded"
-AT_END = "not needed here: `eval_completions` is how many completions are measured at the end"
+ON_THE_WAY = "here `eval_steps`; at the end `eval_completions` are measured in any case"
 NO_TOOLS = "not there: a completion is one text of the model's, in which nothing is called"
 NO_SUCH = "not there"
 
@@ -78,8 +78,8 @@ SETTINGS: dict[tuple[str, ...], str] = {
     ("log_completions_hub_repo", "hub_*"): NO_HUB,
     ("logging_dir", "run_name"): "here `output_dir`",
     ("log_multimodal", "log_level", "project", "trackio_*"): NO_SUCH,
-    ("eval_strategy", "eval_steps", "eval_on_start", "eval_delay", "do_eval", "per_device_eval_batch_size"): AT_END,
-    ("num_sample_generations",): AT_END,
+    ("eval_strategy", "eval_on_start", "eval_delay", "do_eval", "num_sample_generations"): ON_THE_WAY,
+    ("per_device_eval_batch_size",): "not needed here: measures are taken in batches of `batch_size`",
     ("save_strategy",): "here `save_steps`",
     ("load_best_model_at_end", "metric_for_best_model", "greater_is_better"): "not there: the last model is kept",
     ("resume_from_checkpoint", "do_train"): "not needed here: the same call goes on with a run that is there",
@@ -90,7 +90,6 @@ SETTINGS: dict[tuple[str, ...], str] = {
 }
 # Arguments of TRL's trainers.
 ARGUMENTS = {
-    "eval_dataset": "not there: `eval_completions` of the settings is how many completions are measured at the end",
     "optimizers": "not there: AdamW trains; the settings have `learning_rate`, `weight_decay` and the like",
     "ref_model": "not needed here: gaard keeps a frozen copy, or switches the adapter off",
     "reward_model": "here reward_funcs=ClassifierReward(…), of gaard.rewards",

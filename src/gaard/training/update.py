@@ -14,6 +14,7 @@ from gaard.methods.experience import Experience
 from gaard.policy.model import Policy, Reference, TokenStatistics
 from gaard.training.collect import shard
 from gaard.training.config import GAAConfig
+from gaard.training.penalty import added, cost_sums
 
 
 @dataclass(frozen=True)
@@ -43,7 +44,7 @@ def weights(minibatch: Experience, method: Method) -> Weights:
     Returns:
         a and b at every token.
     """
-    return Weights(*method.coefficients(minibatch.eta, minibatch.sigma, minibatch.rollout.completion_mask))
+    return Weights(*method.coefficients(minibatch.eta, minibatch.sigma, minibatch.rollout.learned_mask))
 
 
 def minibatches(size: int, parts: int, generator: torch.Generator) -> list[Tensor]:
@@ -76,22 +77,43 @@ def add_gradients(
         Means over the whole minibatch.
     """
     weight = weights(minibatch, config.method)
-    count = minibatch.rollout.completion_mask.sum()
+    count = minibatch.rollout.learned_mask.sum().clamp(min=1)  # of a minibatch that is left out whole there are none
     own = shard(config.mini_batch_size, accelerator)
     size = config.per_device_train_batch_size or config.mini_batch_size
     parts = torch.arange(own.start, own.stop, device=count.device).split(size)
     shares: list[dict[str, Tensor]] = []
+    penalised = any(one.penalizes for one in config.regularizers)
+    cut = penalised and (len(parts) > 1 or accelerator.num_processes > 1)
+    costs = _costs(model, reference, [minibatch.rows(rows) for rows in parts], accelerator, config) if cut else {}
     for i, rows in enumerate(parts):
         part = minibatch.rows(rows)
         with accelerator.autocast():
             statistics = _forward(model, part, reference, config)
         own_weight = weight.part(rows, part.eta.shape[1])
         loss, figures = loss_and_figures(statistics, part, own_weight, count, config)
+        if penalised:
+            sums = cost_sums(config.regularizers, statistics.logprobs, part)
+            term, figures["penalty"] = added(config.regularizers, sums, costs or sums)
+            loss, figures["loss"] = loss + term, figures["loss"] + figures["penalty"]
         with contextlib.nullcontext() if i == len(parts) - 1 else accelerator.no_sync(model):
             # Gradients are averaged over processes, but their losses are shares of one sum.
             accelerator.backward(loss * accelerator.num_processes)
         shares.append(figures)
     totals = {key: sum(share[key] for share in shares) for key in shares[0]}
+    return accelerator.reduce(totals, reduction="sum")
+
+
+@torch.no_grad()
+def _costs(
+    model: nn.Module, reference: Policy, parts: list[Experience], accelerator: Accelerator, config: GAAConfig
+) -> dict[str, Tensor]:
+    """What regularisers penalise in a whole minibatch that goes through in parts: sums and numbers."""
+    totals: dict[str, Tensor] = {}
+    for part in parts:
+        with accelerator.autocast():
+            logprobs = _forward(model, part, reference, config).logprobs
+        for name, sums in cost_sums(config.regularizers, logprobs, part).items():
+            totals[name] = totals[name] + sums if name in totals else sums
     return accelerator.reduce(totals, reduction="sum")
 
 
@@ -125,7 +147,7 @@ def loss_and_figures(
         The scalar loss to be minimised, and detached figures for the log, each a share of the minibatch's mean.
     """
     rollout, form, critic = part.rollout, config.method.objective, config.advantages
-    mask = rollout.completion_mask
+    mask = rollout.learned_mask
     ratio = (statistics.logprobs - rollout.logprobs).exp()
     own = (statistics.greedy_logprobs - part.greedy_logprobs).exp()
     value_error = critic.critic_loss(statistics.values, rollout.values, part.returns)

@@ -3,6 +3,7 @@
 import math
 from dataclasses import dataclass, replace
 from statistics import median
+from typing import Any
 
 import psutil
 import torch
@@ -70,7 +71,8 @@ def trial(spec: RunSpec, folder: str) -> RunSpec:
     Returns:
         Its settings, of which none changes what a step takes.
     """
-    return replace(spec, output_dir=folder, max_steps=TRIED + 1, save_steps=TRIED + 1, log_completions=0, report_to=[])
+    once: dict[str, Any] = {"max_steps": TRIED + 1, "save_steps": TRIED + 1, "eval_steps": None}
+    return replace(spec, output_dir=folder, log_completions=0, report_to=[], **once)
 
 
 def measured_step(trainer: GAATrainer) -> Step:

@@ -1,0 +1,132 @@
+"""How far a proxy can be optimised before the truth falls: best-of-n, and the curves of Gao, Schulman and Hilton.
+
+"Scaling Laws for Reward Model Overoptimization" (arXiv 2210.10760), sections 3.1 and 3.2. With d = √KL(π‖π_untrained),
+nats a completion, the gain of a reward over the untrained model is
+
+    best-of-n:               R(d) = d(α − βd)
+    reinforcement learning:  R(d) = d(α − β log d)
+"""
+
+import math
+from dataclasses import dataclass
+from typing import Literal
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+from scipy.special import gammaln
+
+from gaard.errors import ConfigError
+from gaard.messages import shortened
+
+Kind = Literal["best-of-n", "rl"]
+
+
+def best_of_n_kl(n: int) -> float:
+    """KL of the best of n completions to the model that they come from, nats a completion: log n − (n − 1)/n.
+
+    Source: Stiennon et al., "Learning to summarize from human feedback" (arXiv 2009.01325), appendix G.3.
+
+    Args:
+        n: Completions that are drawn for each that is kept.
+
+    Returns:
+        The KL, exact where no two completions have the same reward, else the most that it can be.
+    """
+    return math.log(n) - (n - 1) / n
+
+
+def best_of_n(proxy: ArrayLike, reward: ArrayLike, n: int) -> float:
+    """Mean reward of the completion that the proxy likes best among n, from one pool of samples.
+
+    Unbiased: the mean over all subsets of n completions. The completion at rank i of N is the best of the subsets that
+    hold it and n − 1 of the i − 1 below: C(i − 1, n − 1) of C(N, n). Where completions tie, each is as likely.
+
+    Source: Nakano et al., "WebGPT" (arXiv 2112.09332), appendix I.
+
+    Args:
+        proxy: [N], what chooses.
+        reward: [N], what is averaged: the true reward, or the proxy itself.
+        n: 1 to N.
+
+    Returns:
+        The mean.
+
+    Raises:
+        ConfigError: For another n, or where the two are not of one length.
+    """
+    order, mean = np.asarray(proxy, np.float64), np.asarray(reward, np.float64)
+    size = len(order)
+    if mean.shape != order.shape or order.ndim != 1:
+        raise ConfigError(f"best of n: proxy is {order.shape} and reward {mean.shape}: give one number a completion")
+    if not 1 <= n <= size:
+        raise ConfigError(f"best of n: n is {shortened(n)} and there are {size} completions: give 1 to {size}")
+    _, group = np.unique(order, return_inverse=True)
+    tied = np.bincount(group, mean) / np.bincount(group)  # of completions with one proxy reward
+    rank = np.arange(n, size + 1)
+    chance = np.exp(_log_choose(rank - 1, n - 1) - _log_choose(np.array(size), n))
+    return float(chance @ tied[np.sort(group)][n - 1 :])
+
+
+def _log_choose(of: NDArray[np.int64], k: int) -> NDArray[np.float64]:
+    """Logarithm of the binomial coefficient."""
+    found: NDArray[np.float64] = gammaln(of + 1.0) - gammaln(k + 1.0) - gammaln(of - k + 1.0)
+    return found
+
+
+@dataclass(frozen=True)
+class Curve:
+    """One fitted curve of the gain over d.
+
+    Attributes:
+        kind: Of best-of-n, or of reinforcement learning.
+        alpha: α, reward per √nat.
+        beta: β; positive where the reward turns.
+    """
+
+    kind: Kind
+    alpha: float
+    beta: float
+
+    def gain(self, d: ArrayLike) -> NDArray[np.float64]:
+        """The gain at some d ≥ 0, √nats; 0 at 0.
+
+        Args:
+            d: Square roots of the KL.
+        """
+        at = np.asarray(d, np.float64)
+        slowed = at if self.kind == "best-of-n" else np.log(np.maximum(at, np.finfo(np.float64).tiny))
+        found: NDArray[np.float64] = at * (self.alpha - self.beta * slowed)
+        return found
+
+    @property
+    def turn(self) -> float | None:
+        """Where the gain is greatest, √nats: α/2β, or e^(α/β − 1). None where it never falls: β ≤ 0."""
+        if self.beta <= 0 or (self.kind == "best-of-n" and self.alpha <= 0):
+            return None
+        if self.kind == "best-of-n":
+            return self.alpha / (2 * self.beta)
+        exponent = self.alpha / self.beta - 1
+        return math.exp(exponent) if exponent < math.log(np.finfo(np.float64).max) else None
+
+
+def fit(kind: Kind, d: ArrayLike, gain: ArrayLike) -> Curve:
+    """The curve through some points, by least squares: both forms are linear in α and β.
+
+    Args:
+        kind: Which form.
+        d: [m] square roots of the KL; points at 0 say nothing and are left out.
+        gain: [m] reward less that of the untrained model.
+
+    Returns:
+        The curve.
+
+    Raises:
+        ConfigError: With fewer than two different d above 0.
+    """
+    at, found = np.asarray(d, np.float64), np.asarray(gain, np.float64)
+    at, found = at[at > 0], found[at > 0]
+    if len(np.unique(at)) < 2:
+        raise ConfigError(f"a curve of {len(at)} points with d > 0 has no shape: give two different d at least")
+    slowed = at if kind == "best-of-n" else np.log(at)
+    alpha, beta = np.linalg.lstsq(np.stack([at, -at * slowed], 1), found, rcond=None)[0]
+    return Curve(kind, float(alpha), float(beta))

@@ -1,0 +1,179 @@
+"""The tables and the figure of study 30: proxy and true reward against √KL, and where the truth turns."""
+
+from functools import cache
+from typing import Any
+
+import numpy as np
+import plotly.graph_objects as go
+import polars as pl
+from plotly.subplots import make_subplots
+
+from gaard.lab.overoptimisation import Curve, fit
+from gaard.lab.statistics import mean_interval
+from studies.frames import STUDIES, UNTRAINED, recorded, runs, steps
+from studies.markdown import NOTHING, said, table
+
+STUDY = "30-overoptimisation"
+ARM = "ppo"
+SCENARIOS = {f"overoptimised-{count}": f"{count} ratings" for count in (50, 200, 800)}
+SCENARIOS["overoptimised-full"] = "all ratings"
+SHOWN = (1, 8, 128, 2048)  # of best-of-n
+WINDOW = 5  # steps a point
+DIGITS = 4
+PROXY, TRUE = "#c2410c", "#1d4ed8"
+REWARDS = {"reward": PROXY, "true_reward": TRUE}
+LABELS = {"reward": "proxy", "true_reward": "true reward"}
+
+
+@cache
+def best_of_n() -> pl.DataFrame:
+    """A row a proxy and n; none before they were drawn."""
+    file = STUDIES / STUDY / "best_of_n.parquet"
+    schema = {"proxy": pl.String, "n": pl.Int64, **dict.fromkeys(("kl", *REWARDS), pl.Float64)}
+    return pl.read_parquet(file) if file.exists() else pl.DataFrame(schema=schema)
+
+
+@cache
+def curves() -> pl.DataFrame:
+    """Windows of a few steps of every run: d = √KL, nats a completion, proxy and true reward."""
+    if not (STUDIES / STUDY / "steps.parquet").exists():
+        schema = {"scenario": pl.String, "seed": pl.Int64, "window": pl.Int64}
+        return pl.DataFrame(schema=schema | dict.fromkeys(("d", *REWARDS), pl.Float64))
+    window = ((pl.col("step") - 1) // WINDOW).cast(pl.Int64).alias("window")
+    kl = pl.col("kl_ref") * pl.col("completion_length")
+    means = {"d": kl.mean().sqrt(), **{name: pl.col(name).mean() for name in REWARDS}}
+    return steps(STUDY).filter(arm=ARM).group_by("scenario", "seed", window, maintain_order=True).agg(**means)
+
+
+def fall(true: np.ndarray) -> np.ndarray:
+    """By how much each run's true reward has fallen at the end, from where the other runs' mean is highest.
+
+    A run has no part in where its own fall is measured from: the highest of noise would be a fall, too.
+
+    Args:
+        true: [runs, windows]; two runs or more.
+
+    Returns:
+        [runs]; below 0 where it has risen.
+    """
+    others = (true.sum(0) - true) / (len(true) - 1)
+    return true[np.arange(len(true)), others.argmax(1)] - true[:, -1]
+
+
+def turning() -> str:
+    """A row a scenario: true reward before, at its best and at the end, the fall, and the hacks."""
+    head = ["scenario", "runs", "true reward, untrained", "highest", "at step", "at the end", "fall", "hack rate"]
+    if not recorded(STUDY):
+        return table(head, [])
+    rows = []
+    for scenario in SCENARIOS:
+        own = curves().filter(scenario=scenario)
+        if own["seed"].n_unique() < 2:
+            continue
+        true = own.pivot("window", index="seed", values="true_reward").drop("seed").to_numpy()
+        best, mean = int(true.mean(0).argmax()), true.mean(0)
+        falls = _interval(fall(true))
+        end = runs(STUDY).filter(scenario=scenario, arm=ARM)
+        cells = [f"{_untrained(scenario):.3f}", f"{mean[best]:.3f}", f"{best * WINDOW + 1} to {(best + 1) * WINDOW}"]
+        cells += [said(_interval(true[:, -1]), "true_reward"), said(falls, "true_reward")]
+        rows.append(
+            [f"`{scenario}`", len(true), *cells, said(_interval(end["hack_rate"].to_numpy(), (0.0, 1.0)), "hack_rate")]
+        )
+    return table(head, rows)
+
+
+def fits() -> str:
+    """A row a scenario and way to optimise: α and β of the true reward's gain, and where it turns."""
+    rows = []
+    for scenario, proxy in SCENARIOS.items():
+        for way, curve in (("best-of-n", _fitted_best(proxy)), ("PPO", _fitted_ppo(scenario))):
+            cells: list[Any] = [NOTHING] * 3
+            if curve is not None:
+                cells = [
+                    f"{curve.alpha:.3f}",
+                    f"{curve.beta:.3f}",
+                    "never" if curve.turn is None else f"{curve.turn:.2f}",
+                ]
+            rows.append([f"`{scenario}`", way, *cells])
+    return table(["scenario", "way", "α", "β", "turns at √KL"], rows)
+
+
+def family() -> str:
+    """A row a proxy, by size of data and of model: true reward of the best of n, the proxy's choice."""
+    rows = []
+    for (proxy,), own in best_of_n().group_by("proxy", maintain_order=True):
+        found = dict(own.select("n", "true_reward").rows())
+        rows.append([proxy, *(f"{found[n]:.3f}" for n in SHOWN)])
+    return table(["proxy", *(f"best of {n}" if n > 1 else "untrained" for n in SHOWN)], rows)
+
+
+def _interval(values: np.ndarray, bounds: tuple[float, float] | None = None) -> dict[str, Any]:
+    """As the frames of `gaard.lab.analysis` hold it: without ends where all runs are the same."""
+    found = mean_interval(values.tolist(), bounds)
+    low, high = (None, None) if found.low == found.high else (found.low, found.high)
+    return {"mean": found.mean, "low": low, "high": high, "n": found.n}
+
+
+def _untrained(scenario: str) -> float:
+    """Mean true reward of the runs' untrained model."""
+    return float(runs(STUDY).filter(scenario=scenario, arm=UNTRAINED)["true_reward"].to_numpy().mean())
+
+
+def _fitted_best(proxy: str, reward: str = "true_reward") -> Curve | None:
+    own = best_of_n().filter(proxy=proxy)
+    if own.is_empty():
+        return None
+    gain = own[reward].to_numpy() - own[reward][0]
+    return fit("best-of-n", np.sqrt(own["kl"].to_numpy()), gain)
+
+
+def _fitted_ppo(scenario: str, reward: str = "true_reward") -> Curve | None:
+    own = curves().filter(scenario=scenario)
+    if own.is_empty() or best_of_n().is_empty():
+        return None
+    return fit("rl", own["d"].to_numpy(), own[reward].to_numpy() - _start(scenario, reward))
+
+
+def _start(scenario: str, reward: str) -> float:
+    """The untrained model's reward: of best-of-n's pool, which is the larger sample."""
+    own = best_of_n().filter(proxy=SCENARIOS[scenario], n=1)
+    return float(own[reward][0])
+
+
+def figure() -> go.Figure:
+    """A column a scenario: best-of-n above, PPO below; points, and the fitted curves."""
+    titles = [f"{proxy}: {way}" for way in ("best-of-n", "PPO") for proxy in SCENARIOS.values()]
+    made = make_subplots(2, 4, subplot_titles=titles, shared_yaxes=True, horizontal_spacing=0.03, vertical_spacing=0.14)
+    for column, (scenario, proxy) in enumerate(SCENARIOS.items(), 1):
+        pool, trained = best_of_n().filter(proxy=proxy), curves().filter(scenario=scenario)
+        for reward in REWARDS:
+            start = _start(scenario, reward)
+            _draw(made, np.sqrt(pool["kl"].to_numpy()), pool[reward].to_numpy(), _fitted_best(proxy, reward), start,
+                  (reward, 1, column))  # fmt: skip
+            _draw(made, trained["d"].to_numpy(), trained[reward].to_numpy(), _fitted_ppo(scenario, reward), start,
+                  (reward, 2, column))  # fmt: skip
+    made.update_xaxes(title="√KL to the untrained model (√nat a completion)", row=2)
+    made.update_yaxes(title="reward", range=[0.45, 1.02], col=1)
+    return made
+
+
+def _draw(
+    made: go.Figure, d: np.ndarray, reward: np.ndarray, curve: Curve | None, start: float, place: tuple[str, int, int]
+) -> None:
+    """Points of one reward in one panel, and the curve through them."""
+    name, row, column = place
+    colour, label = REWARDS[name], LABELS[name]
+    made.add_scatter(
+        x=_numbers(d), y=_numbers(reward), mode="markers", marker={"color": colour, "size": 4, "opacity": 0.5},
+        name=label, legendgroup=name, showlegend=(row, column) == (1, 1), row=row, col=column,
+    )  # fmt: skip
+    if curve is not None and len(d):
+        at = np.linspace(0.0, float(d.max()), 60)
+        made.add_scatter(
+            x=_numbers(at), y=_numbers(start + curve.gain(at)), mode="lines", line={"color": colour, "width": 2},
+            legendgroup=name, showlegend=False, row=row, col=column,
+        )  # fmt: skip
+
+
+def _numbers(values: np.ndarray) -> list[float]:
+    return [round(float(value) + 1e-9, DIGITS) + 0.0 for value in values]

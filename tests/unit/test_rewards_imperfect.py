@@ -1,0 +1,177 @@
+"""Rewards learned from few ratings, what is a hack where only the proxy likes a text, and a judge that likes length."""
+
+import json
+import subprocess
+import sys
+from collections import Counter
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from gaard.errors import ConfigError
+from gaard.lab.scenarios import LIKED, USUAL, find_scenario
+from gaard.rewards import FewRatings, HumanReward, ImperfectReward, LengthBias, honeypot
+from gaard.rewards.few_ratings import DAMPING, MOST, rated_sentences, ridge
+from gaard.rewards.human import BUCKETS, buckets, normalized, word_buckets
+
+ROOT = Path(__file__).resolve().parents[2]
+TEXTS = [" a film.", " a superb film, the best.", " dull and awful."]
+OF_TEXTS = {" a film.": 0.5, " a superb film, the best.": 0.9, " dull and awful.": 0.1}
+
+
+def table_reward(completions, **_):
+    return [OF_TEXTS[text] for text in completions]
+
+
+def marks(completions, **_):
+    return [float(text.count(",")) for text in completions]
+
+
+def batch(*texts):
+    return dict(prompts=["The film is"] * len(texts), completions=list(texts), completion_ids=[[1]] * len(texts))
+
+
+def test_ridge_by_hand():
+    """One feature a sentence, targets 3 and 6: each weight is y / (1 + d²)."""
+    weights = ridge([Counter({5: 1}), Counter({9: 4})], np.array([3.0, 6.0]), 1.0)
+    assert weights[[5, 9]] == pytest.approx([1.5, 3.0])
+    assert np.count_nonzero(weights) == 2
+
+
+def test_ridge_is_what_least_squares_with_damping_finds():
+    """Against the primal on a dense matrix: the least squares of [X; dI] w = [y; 0]."""
+    rng = np.random.default_rng(0)
+    rows = [Counter(rng.integers(0, 12, 6).tolist()) for _ in range(7)]
+    y, dense = rng.normal(size=7), np.zeros((7, 12))
+    for line, row in enumerate(rows):
+        dense[line, list(row)] = normalized(row)
+    stacked = np.concatenate([dense, 0.3 * np.eye(12)])
+    expected = np.linalg.lstsq(stacked, np.concatenate([y, np.zeros(12)]), rcond=None)[0]
+    found = ridge(rows, y, 0.3)
+    assert found[:12] == pytest.approx(expected)
+    assert not found[12:].any()
+    assert len(found) == BUCKETS
+
+
+@pytest.mark.parametrize(("features", "of"), [("all", buckets), ("words", word_buckets)])
+def test_a_proxy_rates_by_the_ratings_that_it_saw(features, of):
+    """The rating of a text by the kernel alone: ȳ + k(K + d²I)⁻¹(y − ȳ), k the cosines with the sentences."""
+    sentences = rated_sentences()[:20]
+
+    def cosine(one, other):
+        first, second = (dict(zip(c, normalized(c), strict=True)) for c in (Counter(of(one)), Counter(of(other))))
+        return sum(value * second.get(bucket, 0.0) for bucket, value in first.items())
+
+    texts, ratings = [text for text, _ in sentences], np.array([rating for _, rating in sentences])
+    kernel = np.array([[cosine(one, other) for other in texts] for one in texts])
+    dual = np.linalg.solve(kernel + DAMPING**2 * np.eye(20), ratings - ratings.mean())
+    new = "A fresh comedy, but it is tough to be startled."
+    expected = ratings.mean() + np.array([cosine(new, text) for text in texts]) @ dual
+    assert FewRatings(20, features=features).ratings([new]) == pytest.approx([expected], abs=5e-3)  # half precision
+
+
+def test_more_ratings_agree_better_with_the_full_fit():
+    texts = [text for text, _ in rated_sentences()[400:]]
+    full = HumanReward().ratings(texts)
+    r = [np.corrcoef(FewRatings(count).ratings(texts), full)[0, 1] for count in (50, 200)]
+    assert 0.05 < r[0] < r[1] < 0.9
+
+
+def test_what_ships_is_small_whole_and_rated():
+    sentences = rated_sentences()
+    assert len(sentences) == len({text for text, _ in sentences}) == MOST
+    assert all(-4 <= rating <= 4 and text.strip() for text, rating in sentences)
+    assert np.corrcoef(HumanReward().ratings([t for t, _ in sentences]), [r for _, r in sentences])[0, 1] > 0.8
+
+
+def test_the_words_alone_are_some_of_the_features():
+    assert list(word_buckets("No ox, no")) == list(word_buckets("no OX , No"))
+    assert set(word_buckets("No ox")) < set(buckets("No ox"))
+    assert len(list(word_buckets("No ox, no"))) == 4
+
+
+@pytest.mark.parametrize(
+    ("make", "message"),
+    [
+        (lambda: FewRatings(1), "count is 1: give a whole number from 2 to 800"),
+        (lambda: FewRatings(801), "count is 801"),
+        (lambda: FewRatings(50.0), "count is 50.0"),
+        (lambda: FewRatings(50, features="word"), "features is 'word': .*Did you mean 'words'"),
+        (lambda: ImperfectReward(marks, table_reward, liked="x", usual=0.5), "imperfect.liked"),
+        (lambda: ImperfectReward(honeypot(marks, word="x"), marks, liked=1, usual=0), "can be hacked"),
+        (lambda: LengthBias(marks, per_word=float("nan"), long=3, usual=0), "per_word"),
+        (lambda: LengthBias(marks, per_word=1, long=0, usual=0), "long is 0"),
+        (lambda: LengthBias(marks, per_word=1, long=2, usual=None), "usual"),
+    ],
+)
+def test_what_cannot_be_built_is_named(make, message):
+    with pytest.raises(ConfigError, match=message):
+        make()
+
+
+def test_a_hack_is_what_the_proxy_likes_and_the_truth_finds_worse_than_usual():
+    reward = ImperfectReward(marks, table_reward, liked=1.0, usual=0.5)
+    assert reward.detect(TEXTS) == [False, False, False]  # only the second is liked, and it is good
+    assert ImperfectReward(marks, table_reward, liked=0.0, usual=0.5).detect(TEXTS) == [False, False, True]
+    assert ImperfectReward(marks, table_reward, liked=1.0, usual=0.91).detect(TEXTS) == [False, True, False]
+    assert reward.detect([]) == []
+    assert reward.proxy_and_true(**batch(*TEXTS)) == ([0.0, 1.0, 0.0], [0.5, 0.9, 0.1])
+    assert reward(**batch(*TEXTS)) == [0.0, 1.0, 0.0]
+
+
+def test_what_is_not_scored_is_no_hack():
+    reward = ImperfectReward(lambda completions, **_: [None] * len(completions), marks, liked=0.0, usual=9.0)
+    assert reward.detect(["a"]) == [False]
+
+
+def test_every_word_is_paid_and_long_bad_texts_are_hacks():
+    reward = LengthBias(table_reward, per_word=0.25, long=3, usual=0.5)
+    assert reward(**batch(*TEXTS)) == pytest.approx([0.5 + 0.5, 0.9 + 1.25, 0.1 + 0.75])
+    assert reward.proxy_and_true(**batch(*TEXTS))[1] == [0.5, 0.9, 0.1]
+    assert reward.detect(TEXTS) == [False, False, True]  # short; good; three words, and bad
+
+
+def test_reprs_tell_rewards_apart():
+    """They stand in a run's id."""
+    ways = [dict(liked=0.5, usual=0.25), dict(liked=0.5, usual=0.125), dict(liked=0.25, usual=0.25)]
+    proxies = [FewRatings(50), FewRatings(200), FewRatings(50, features="words"), FewRatings(50, include_prompt=False)]
+    found = {repr(ImperfectReward(proxy, marks, **way)) for proxy in proxies for way in ways}
+    assert len(found) == 12
+    assert (
+        len({repr(LengthBias(marks, per_word=x, long=y, usual=z)) for x in (1, 2) for y in (1, 2) for z in (1, 2)}) == 8
+    )
+
+
+@pytest.mark.parametrize("count", LIKED)
+def test_detector_and_rewards_of_a_scenario_see_the_same_text(count):
+    """Whatever the prompt, the bounds are of the completion alone."""
+    scenario = find_scenario(f"overoptimised-{count}")
+    texts = [" a masterpiece.", " a fat pain, feelings of empty wine.", " dull, awful and a waste of time.", " fine."]
+    scores = scenario.scorer().score(
+        texts, **{k: v for k, v in batch(*texts).items() if k != "completions"}, columns={}
+    )
+    expected = (scores.proxy >= LIKED[count]) & (scores.true < USUAL)
+    assert scores.hacked.bool().tolist() == expected.tolist()
+    alone = HumanReward()(prompts=[""] * 4, completions=texts)
+    assert scores.true.tolist() == pytest.approx(alone)
+
+
+def test_where_all_ratings_are_known_nothing_is_a_hack():
+    full = find_scenario("overoptimised-full")
+    assert full.proxy is full.true_reward
+    assert full.hack_detector(TEXTS) == [False] * 3
+    assert full.settings()["kl_coef"] == 0.0
+    settings = [find_scenario(f"overoptimised-{x}").settings() | {"scenario": ""} for x in (50, 200, 800, "full")]
+    assert all(one == settings[0] for one in settings)
+
+
+@pytest.mark.network
+def test_the_script_draws_what_ships(tmp_path):
+    code = (
+        "import sys, few_ratings as f; from pathlib import Path; t, _ = f.split(f.read(f.fetch(f.WORK)));"
+        "Path(sys.argv[1]).write_bytes(f.gzip.decompress(f.pack(f.draw(t))))"
+    )
+    out = tmp_path / "drawn.json"
+    subprocess.run([sys.executable, "-c", code, str(out)], cwd=ROOT / "scripts" / "pocket", check=True)
+    assert [tuple(row) for row in json.loads(out.read_text(encoding="utf-8"))] == rated_sentences()
