@@ -10,6 +10,7 @@ from gaard.training.progress import FIGURES
 from tiny import tiny_trainer, words_reward
 
 OF_A_STUDY = ("frontier_area", "seconds_per_step")  # which a single run's evaluation has not
+BROUGHT = {"kept": "policy-filtration", "penalty": "chi2", "kl_coef": "pid-kl"}  # by a regularizer alone
 LOOKING = ("sigma", "sigma_positive", "sigma_saturated", "greedy_raised", "greedy_advantage")
 
 
@@ -36,15 +37,18 @@ def test_every_key_that_is_logged_is_in_it_and_every_other_is_logged(tmp_path, m
     reward = honeypot(words_reward, word="w5")
     trainer = tiny_trainer(tmp_path, reward=reward, method=method, max_steps=1, judge=words_reward)
     logged = trainer.train()
-    assert set(logged) == OF_STEP.keys() - {"kept"} - (set(LOOKING) if method == "ppo" else set())
+    assert set(logged) == OF_STEP.keys() - BROUGHT.keys() - (set(LOOKING) if method == "ppo" else set())
     assert set(trainer.evaluate(32)) == OF_RUN.keys() - set(OF_A_STUDY)
     for name, number in logged.items():
         assert OF_STEP[name].low <= number <= OF_STEP[name].high, name
 
 
-def test_the_share_that_is_kept_is_logged_where_some_may_be_left_out(tmp_path):
-    trainer = tiny_trainer(tmp_path, method="ppo", regularizers="policy-filtration", max_steps=1)
-    assert trainer.train()["kept"] == 0.5
+@pytest.mark.parametrize("key", BROUGHT)
+def test_what_a_regularizer_brings_is_logged_with_it(tmp_path, key):
+    logged = tiny_trainer(tmp_path, method="ppo", regularizers=BROUGHT[key], max_steps=1).train()
+    assert logged.keys() & BROUGHT.keys() == {key}
+    assert OF_STEP[key].low <= logged[key] <= OF_STEP[key].high
+    assert key != "kept" or logged[key] == 0.5
 
 
 def test_a_sample_has_the_columns_in_it(tmp_path):

@@ -11,7 +11,7 @@ import torch
 from gaard import GAAConfig
 from gaard.errors import ConfigError
 from gaard.lab.arms import Arm
-from gaard.methods.experience import Observation
+from gaard.methods.experience import Observation, Rollout
 from gaard.regularizers import (
     PAR,
     PIDKL,
@@ -243,7 +243,9 @@ def test_without_hooks_nothing_is_changed():
     idle, scores = Idle(), torch.randn(4)
     assert idle.baseline_completions == 0
     assert torch.equal(idle.shape_scores(scores, torch.zeros(4, 0)), scores)
-    assert torch.equal(idle.shape(scores, torch.zeros(4, 0), torch.randn(4)), scores)
+    rollout = Rollout(**{field.name: torch.randn(4) for field in dataclasses.fields(Rollout)})
+    shaped = idle.shape(rollout, torch.Generator())
+    assert all(torch.equal(getattr(shaped, f.name), getattr(rollout, f.name)) for f in dataclasses.fields(rollout))
     assert [idle.penalizes, idle.controls_kl, idle.needs_kl] == [False] * 3
     for ask in (lambda: idle.costs(scores, scores, scores > 0), lambda: idle.control([1.0], 0.1)):
         with pytest.raises(NotImplementedError, match="'idle'"):

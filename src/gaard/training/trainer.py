@@ -100,12 +100,7 @@ class GAATrainer(Outcome):
         self.prompts = PromptStream(train_dataset, self.tokenizer)
         self.eval_prompts = held_out_prompts(eval_dataset, self.tokenizer)
         self.generator = torch.Generator().manual_seed(args.seed)
-        policy = Policy(lm, args.temperature, args.cpu_kernels, args.advantages.has_critic)
-        self.policy = policy.to(self.accelerator.device)
-        self._check_supported()
-        self.policy.initialize_value_head(self.generator)
-        if lm.config.name_or_path:
-            load_value_head(self.policy, Path(lm.config.name_or_path))
+        self.policy = self._policy(lm)
         self.untrained = frozen_reference(self.policy)
         moves = any(one.moves_reference for one in args.regularizers)
         self.reference = frozen_copy(self.policy) if moves else self.untrained
@@ -125,12 +120,17 @@ class GAATrainer(Outcome):
         self.run = Run(self.state, args, self.accelerator, told)
         self.callbacks = Callbacks(callbacks, self.state, args, self.accelerator, self.tokenizer, self.optimizer)
 
-    def _check_supported(self) -> None:
-        """Check that the model can be trained on all prompts, and measured on those that are."""
-        streams = [self.prompts] if self.eval_prompts is None else [self.prompts, self.eval_prompts]
+    def _policy(self, lm: PreTrainedModel) -> Policy:
+        """The policy on its device, checked against all prompts, with the value head that was saved or a new one."""
+        args = self.args
+        policy = Policy(lm, args.temperature, args.cpu_kernels, args.advantages.has_critic).to(self.accelerator.device)
+        streams = [stream for stream in (self.prompts, self.eval_prompts) if stream is not None]
         longest = max((stream.longest for stream in streams), key=itemgetter(1))
-        ids = [row for stream in streams for row in stream.ids]
-        check_supported(self.policy, longest, self.args.max_completion_length, ids)
+        check_supported(policy, longest, args.max_completion_length, [row for one in streams for row in one.ids])
+        policy.initialize_value_head(self.generator)
+        if lm.config.name_or_path:
+            load_value_head(policy, Path(lm.config.name_or_path))
+        return policy
 
     # The loop ---------------------------------------------------------------------------------------------------------
 
