@@ -14,10 +14,10 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-import few_ratings
 import human_reward
 import language_model
 import numpy as np
+import rated_sentences
 import torch
 from card import write_card
 from corpus import POSITIONS, Corpus, build_corpus, people, tokens, train_tokenizer
@@ -57,7 +57,7 @@ def build(seed: int, work: Path, assets: Path, progress: Progress) -> None:
     """Fetch, fit, write, train, measure."""
     training, held_out = split(read(fetch(work)))
     figures: dict[str, Any] = {"human_reward": human_reward.fit(training, held_out, assets)}
-    few_ratings.write(training, assets)
+    rated_sentences.write(training, assets)
     batches = write_reviews(work, training, seed, progress)
     corpus = build_corpus(training, held_out, batches, seed)
     folder = assets / "pocket"

@@ -16,7 +16,8 @@ from gaard.lab.scenarios import OPENINGS
 from gaard.models.loading import load_model_and_tokenizer
 from gaard.policy.model import Policy
 from gaard.policy.sampling import sample
-from gaard.rewards import FewRatings, HumanReward, RewardFunction
+from gaard.rewards import HumanReward, LearnedReward, RewardFunction
+from gaard.rewards.learned import shipped_ratings
 from gaard.rewards.shaping import words
 
 FILE = Path(__file__).with_name("best_of_n.parquet")
@@ -54,7 +55,8 @@ def rated(reward: RewardFunction, texts: list[str]) -> np.ndarray:
 def proxies() -> dict[str, RewardFunction]:
     """By size of data and of model."""
     kinds = [(count, features) for count in COUNTS for features in ("all", "words")]
-    found = [FewRatings(count, features=features, include_prompt=False) for count, features in kinds]
+    few = shipped_ratings().first
+    found = [LearnedReward(few(count), features=features, include_prompt=False) for count, features in kinds]
     return {one.name: one for one in found} | {"all ratings": HumanReward(include_prompt=False)}
 
 
@@ -97,7 +99,7 @@ def main() -> None:
         ]  # fmt: skip
     pl.DataFrame(rows).write_parquet(FILE, compression="zstd", compression_level=19)
     print(f"{FILE}: {len(rows)} rows of {len(texts)} completions")
-    longer = completions(32, 2048)
+    longer = completions(32)
     longer_bounds(longer, rated(HumanReward(include_prompt=False), longer))
 
 

@@ -7,7 +7,6 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from scipy.sparse.linalg import lsqr
 
 from gaard.errors import ConfigError
 from gaard.lab.agreement import check_agreement
@@ -16,7 +15,7 @@ from gaard.lab.spec import RunSpec
 from gaard.lab.spec_rewards import all_rewards
 from gaard.lab.study import RunKey
 from gaard.rewards import EnsembleReward, Honeypot, LearnedReward, score
-from gaard.rewards.learned import Ratings, learned_ensemble, ridge_weights, shipped_ratings
+from gaard.rewards.learned import Ratings, learned_ensemble, shipped_ratings
 from gaard.training.scoring import Scorer
 from tiny import bait_reward, tiny_trainer, words_reward
 
@@ -77,21 +76,6 @@ def test_what_is_no_ensemble_is_refused(members, options, words):
 # Learned members ------------------------------------------------------------------------------------------------------
 
 FEW = Ratings(("a great film", "a dull film", "a film", "not great, dull"), (3.0, -2.0, 0.5, -1.0))
-
-
-def test_the_fit_is_that_of_damped_least_squares():
-    from collections import Counter
-
-    from gaard.rewards.human import BUCKETS, buckets, normalized
-
-    x = np.zeros((4, BUCKETS))
-    for row, text in zip(x, FEW.texts, strict=True):
-        counts = Counter(buckets(text))
-        row[list(counts)] = normalized(counts)
-    y = np.array(FEW.values)
-    weights, intercept = ridge_weights(FEW, 0.5)
-    assert intercept == pytest.approx(0.125)
-    assert np.allclose(weights, lsqr(x, y - y.mean(), damp=0.5, atol=1e-14, btol=1e-14)[0], atol=1e-9)
 
 
 def test_little_damping_gives_back_what_was_rated_and_much_the_mean():

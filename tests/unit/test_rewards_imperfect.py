@@ -1,5 +1,6 @@
 """Rewards learned from few ratings, what is a hack where only the proxy likes a text, and a judge that likes length."""
 
+import gzip
 import json
 import subprocess
 import sys
@@ -11,10 +12,11 @@ import pytest
 
 from gaard.errors import ConfigError
 from gaard.lab.scenarios import LIKED, USUAL, find_scenario
-from gaard.rewards import FewRatings, HumanReward, ImperfectReward, LengthBias, honeypot
-from gaard.rewards.few_ratings import DAMPING, MOST, rated_sentences, ridge
+from gaard.rewards import HumanReward, ImperfectReward, LearnedReward, LengthBias, honeypot
 from gaard.rewards.human import BUCKETS, buckets, normalized, word_buckets
+from gaard.rewards.learned import ASSET, DAMPING, ridge, shipped_ratings
 
+FEW = shipped_ratings().first
 ROOT = Path(__file__).resolve().parents[2]
 TEXTS = [" a film.", " a superb film, the best.", " dull and awful."]
 OF_TEXTS = {" a film.": 0.5, " a superb film, the best.": 0.9, " dull and awful.": 0.1}
@@ -57,32 +59,33 @@ def test_ridge_is_what_least_squares_with_damping_finds():
 @pytest.mark.parametrize(("features", "of"), [("all", buckets), ("words", word_buckets)])
 def test_a_proxy_rates_by_the_ratings_that_it_saw(features, of):
     """The rating of a text by the kernel alone: ȳ + k(K + d²I)⁻¹(y − ȳ), k the cosines with the sentences."""
-    sentences = rated_sentences()[:20]
+    sentences = FEW(20)
 
     def cosine(one, other):
         first, second = (dict(zip(c, normalized(c), strict=True)) for c in (Counter(of(one)), Counter(of(other))))
         return sum(value * second.get(bucket, 0.0) for bucket, value in first.items())
 
-    texts, ratings = [text for text, _ in sentences], np.array([rating for _, rating in sentences])
+    texts, ratings = sentences.texts, np.array(sentences.values)
     kernel = np.array([[cosine(one, other) for other in texts] for one in texts])
     dual = np.linalg.solve(kernel + DAMPING**2 * np.eye(20), ratings - ratings.mean())
     new = "A fresh comedy, but it is tough to be startled."
     expected = ratings.mean() + np.array([cosine(new, text) for text in texts]) @ dual
-    assert FewRatings(20, features=features).ratings([new]) == pytest.approx([expected], abs=5e-3)  # half precision
+    assert LearnedReward(sentences, features=features).ratings([new]) == pytest.approx([expected], abs=1e-5)
 
 
 def test_more_ratings_agree_better_with_the_full_fit():
-    texts = [text for text, _ in rated_sentences()[400:]]
+    texts = shipped_ratings().texts[400:]
     full = HumanReward().ratings(texts)
-    r = [np.corrcoef(FewRatings(count).ratings(texts), full)[0, 1] for count in (50, 200)]
+    r = [np.corrcoef(LearnedReward(FEW(count)).ratings(texts), full)[0, 1] for count in (50, 200)]
     assert 0.05 < r[0] < r[1] < 0.9
 
 
-def test_what_ships_is_small_whole_and_rated():
-    sentences = rated_sentences()
-    assert len(sentences) == len({text for text, _ in sentences}) == MOST
-    assert all(-4 <= rating <= 4 and text.strip() for text, rating in sentences)
-    assert np.corrcoef(HumanReward().ratings([t for t, _ in sentences]), [r for _, r in sentences])[0, 1] > 0.8
+def test_what_ships_is_whole_and_rated():
+    sentences = shipped_ratings()
+    assert len(sentences.texts) == len(set(sentences.texts)) == len(sentences.values) == 2000
+    assert all(-4 <= rating <= 4 for rating in sentences.values)
+    assert all(text.strip() for text in sentences.texts)
+    assert np.corrcoef(HumanReward().ratings(sentences.texts), sentences.values)[0, 1] > 0.8
 
 
 def test_the_words_alone_are_some_of_the_features():
@@ -94,10 +97,10 @@ def test_the_words_alone_are_some_of_the_features():
 @pytest.mark.parametrize(
     ("make", "message"),
     [
-        (lambda: FewRatings(1), "count is 1: give a whole number from 2 to 800"),
-        (lambda: FewRatings(801), "count is 801"),
-        (lambda: FewRatings(50.0), "count is 50.0"),
-        (lambda: FewRatings(50, features="word"), "features is 'word': .*Did you mean 'words'"),
+        (lambda: FEW(2001), "the first 2001 are asked for: give a number from 0 to 2000"),
+        (lambda: FEW(-1), "the first -1"),
+        (lambda: LearnedReward(FEW(1)), "1 rating.s.*give two"),
+        (lambda: LearnedReward(FEW(50), features="word"), "features is 'word': .*Did you mean 'words'"),
         (lambda: ImperfectReward(marks, table_reward, liked="x", usual=0.5), "imperfect.liked"),
         (lambda: ImperfectReward(honeypot(marks, word="x"), marks, liked=1, usual=0), "can be hacked"),
         (lambda: LengthBias(marks, per_word=float("nan"), long=3, usual=0), "per_word"),
@@ -135,7 +138,8 @@ def test_every_word_is_paid_and_long_bad_texts_are_hacks():
 def test_reprs_tell_rewards_apart():
     """They stand in a run's id."""
     ways = [dict(liked=0.5, usual=0.25), dict(liked=0.5, usual=0.125), dict(liked=0.25, usual=0.25)]
-    proxies = [FewRatings(50), FewRatings(200), FewRatings(50, features="words"), FewRatings(50, include_prompt=False)]
+    ways_to_learn = [(50, {}), (200, {}), (50, {"features": "words"}), (50, {"include_prompt": False})]
+    proxies = [LearnedReward(FEW(count), **way) for count, way in ways_to_learn]
     found = {repr(ImperfectReward(proxy, marks, **way)) for proxy in proxies for way in ways}
     assert len(found) == 12
     assert (
@@ -169,9 +173,9 @@ def test_where_all_ratings_are_known_nothing_is_a_hack():
 @pytest.mark.network
 def test_the_script_draws_what_ships(tmp_path):
     code = (
-        "import sys, few_ratings as f; from pathlib import Path; t, _ = f.split(f.read(f.fetch(f.WORK)));"
-        "Path(sys.argv[1]).write_bytes(f.gzip.decompress(f.pack(f.draw(t))))"
+        "import sys, pathlib, ratings, rated_sentences; folder = pathlib.Path(sys.argv[1]);"
+        "rated_sentences.write(ratings.split(ratings.read(ratings.fetch(folder)))[0], folder)"
     )
-    out = tmp_path / "drawn.json"
-    subprocess.run([sys.executable, "-c", code, str(out)], cwd=ROOT / "scripts" / "pocket", check=True)
-    assert [tuple(row) for row in json.loads(out.read_text(encoding="utf-8"))] == rated_sentences()
+    subprocess.run([sys.executable, "-c", code, str(tmp_path)], cwd=ROOT / "scripts" / "pocket", check=True)
+    drawn = json.loads(gzip.decompress((tmp_path / ASSET).read_bytes()))
+    assert [tuple(row) for row in drawn] == list(zip(*vars(shipped_ratings()).values(), strict=True))

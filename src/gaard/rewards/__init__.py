@@ -4,7 +4,6 @@ from gaard.rewards.classifier import ClassifierReward
 from gaard.rewards.combination import CombinedReward, combine
 from gaard.rewards.ensemble import EnsembleReward
 from gaard.rewards.exploitable import ExploitableReward
-from gaard.rewards.few_ratings import FewRatings
 from gaard.rewards.honeypot import Honeypot, honeypot
 from gaard.rewards.human import HumanReward
 from gaard.rewards.imperfect import ImperfectReward, LengthBias
@@ -22,7 +21,6 @@ __all__ = [
     "CombinedReward",
     "EnsembleReward",
     "ExploitableReward",
-    "FewRatings",
     "GroupHoneypot",
     "Honeypot",
     "HumanReward",
