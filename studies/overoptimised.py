@@ -15,7 +15,7 @@ from studies.markdown import NOTHING, said, table
 
 STUDY = "30-overoptimisation"
 ARM = "ppo"
-SCENARIOS = {f"overoptimised-{count}": f"{count} ratings" for count in (50, 200, 800)}
+SCENARIOS = {f"overoptimised-{count}": f"learned from {count} ratings" for count in (50, 200, 800)}
 SCENARIOS["overoptimised-full"] = "all ratings"
 SHOWN = (1, 8, 128, 2048)  # of best-of-n
 WINDOW = 5  # steps a point

@@ -15,6 +15,7 @@ import pytest
 import yaml
 from transformers import AutoTokenizer, GPT2Config, GPT2ForSequenceClassification
 
+import forked
 import gaard.cli
 from gaard.lab.compare import Study
 from gaard.lab.spec import RunSpec, read_config
@@ -127,12 +128,7 @@ def test_the_blocks_of_a_page(page, folder, parsing_only):
 def run_python(code: str, folder: Path) -> None:
     """Run it as a reader would: a file, in a process of its own."""
     (folder / "page_.py").write_text(code, encoding="utf-8")
-    paths = [str(ROOT / "src"), os.environ.get("PYTHONPATH", "")]
-    environment = {**os.environ, "PYTHONPATH": os.pathsep.join(filter(None, paths)), "OMP_NUM_THREADS": "1"}
-    done = subprocess.run(
-        [sys.executable, "page_.py"], cwd=folder, env=environment, capture_output=True, text=True, check=False
-    )
-    assert done.returncode == 0, done.stderr
+    forked.finish(forked.start(folder / "page_.py", [], folder / "page_.txt", folder), folder / "page_.txt")
 
 
 def check_yaml(block: Block, folder: Path) -> None:
@@ -180,10 +176,11 @@ def test_what_is_saved_can_be_loaded_as_the_readme_says(folder):
     assert (folder / "runs/mine/metrics.jsonl").is_file()
 
 
-def test_the_ordinary_reward_of_the_readme_is_refused_by_fold_and_learned_by_ppo():
+def test_the_ordinary_reward_of_the_readme_is_refused_by_fold_and_learned_by_ppo(folder):
     """`python examples/rare_word.py`."""
-    command = [sys.executable, "-W", "ignore", str(ROOT / "examples" / "rare_word.py")]
-    printed = subprocess.run(command, capture_output=True, text=True, check=True).stdout
+    output = folder / "printed.txt"
+    forked.finish(forked.start(ROOT / "examples" / "rare_word.py", [], output, folder), output)
+    printed = output.read_text()
     after = {method: float(count) for method, count in re.findall(r"^(\w+): .* before, ([\d.]+) after", printed, re.M)}
     assert after["ppo"] > 6.0
     assert after["fold"] < 0.1

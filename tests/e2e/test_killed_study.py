@@ -1,11 +1,11 @@
 """A study that is killed at random moments, twelve times, ends with what an undisturbed one ends with."""
 
 import json
-import multiprocessing
 import random
 import sys
 from pathlib import Path
 
+from forked import FORKS
 from gaard.cli import main
 
 STUDY = """
@@ -15,13 +15,10 @@ seeds: 2
 settings: {max_steps: 4, save_steps: 1, batch_size: 8, num_mini_batches: 2, eval_completions: 16, use_cpu: true}
 """
 KILLS = 12
-# Each attempt is forked from a process that has imported what is slow, so that the kills fall into the study's work.
-FORKS = multiprocessing.get_context("forkserver")
-FORKS.set_forkserver_preload(["gaard.commands.compare", "gaard.lab.study", "gaard.training.trainer", "gaard.report"])
 
 
 def command(*words: str) -> None:
-    """The command, in a process that ends with its status."""
+    """The command, in a process that ends with its status: forked, so that kills fall into the study's work."""
     sys.exit(main(words))
 
 

@@ -1,15 +1,14 @@
 """A run that is killed and started again leaves what the undisturbed run leaves, byte for byte."""
 
 import json
-import os
 import random
-import signal
-import subprocess
-import sys
 import time
+from multiprocessing.process import BaseProcess
 from pathlib import Path
 
 import pytest
+
+import forked
 
 SCRIPT = Path(__file__).with_name("run_tiny.py")
 # A schedule that is still warming up at the first checkpoint, and a reward that draws from the global generators.
@@ -21,18 +20,18 @@ OPTIONS = {
     "lr_scheduler_type": "linear",
 }
 SAME = ("metrics.jsonl", "samples.jsonl", "model/model.safetensors", "model/value_head.safetensors")
-ENVIRONMENT = os.environ | {"OMP_NUM_THREADS": "1"}
 
 
-def start(folder: Path) -> subprocess.Popen:
-    command = [sys.executable, str(SCRIPT), str(folder), json.dumps(OPTIONS), "--draw"]
-    return subprocess.Popen(command, env=ENVIRONMENT, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE)
+def start(folder: Path) -> BaseProcess:
+    return forked.start(SCRIPT, [str(folder), json.dumps(OPTIONS), "--draw"], printed(folder))
 
 
 def finish(folder: Path) -> None:
-    process = start(folder)
-    _, errors = process.communicate(timeout=300)
-    assert process.returncode == 0, errors.decode()
+    forked.finish(start(folder), printed(folder))
+
+
+def printed(folder: Path) -> Path:
+    return folder.with_name(f"{folder.name}.txt")
 
 
 def steps_logged(folder: Path) -> int:
@@ -43,11 +42,11 @@ def steps_logged(folder: Path) -> int:
 def kill_after(folder: Path, step: int, delay: float) -> None:
     """SIGKILL once ``step`` is logged and ``delay`` seconds have passed: at any point of the next step."""
     process = start(folder)
-    while process.poll() is None and steps_logged(folder) < step:
+    while process.is_alive() and steps_logged(folder) < step:
         time.sleep(0.001)
     time.sleep(delay)
-    process.send_signal(signal.SIGKILL)
-    process.wait()
+    process.kill()
+    process.join()
 
 
 @pytest.fixture(scope="module")

@@ -1,28 +1,21 @@
 """Two processes learn what one learns from the same global batch; run_tiny.py checks that there are two."""
 
 import json
-import os
-import subprocess
-import sys
 from pathlib import Path
 
 import pytest
 import torch
 from safetensors.torch import load_file
 
-from launching import launched
+import forked
 from tiny import SAFEGUARDS
 
 SCRIPT = Path(__file__).with_name("run_tiny.py")
 
 
 def run(folder: Path, options: dict, processes: int) -> list[dict[str, float]]:
-    options = json.dumps(options | {"processes": processes})
-    command = [sys.executable, *launched(processes), str(SCRIPT), str(folder), options]
-    done = subprocess.run(
-        command, env=os.environ | {"OMP_NUM_THREADS": "1"}, capture_output=True, text=True, timeout=300
-    )
-    assert done.returncode == 0, done.stderr[-3000:]
+    arguments = [str(folder), json.dumps(options | {"processes": processes})]
+    forked.run(SCRIPT, arguments, folder.with_name(f"{folder.name}-output"), processes)
     return [json.loads(line) for line in (folder / "metrics.jsonl").read_text().splitlines()]
 
 

@@ -227,7 +227,10 @@ QUICK = {
 @pytest.mark.skipif(not hasattr(resource, "RUSAGE_CHILDREN"), reason="needs POSIX")
 @pytest.mark.parametrize("words", QUICK)
 def test_neither_help_nor_a_typo_keeps_one_waiting(words):
-    taken = min(cpu_seconds("-m", "gaard", *words.split(), statuses=(0, 2)) for _ in range(3))
+    taken = cpu_seconds("-m", "gaard", *words.split(), statuses=(0, 2))
+    if taken > QUICK[words] * slowness():  # again, beside a look at how fast the machine is now
+        slowness.cache_clear()
+        taken = min(cpu_seconds("-m", "gaard", *words.split(), statuses=(0, 2)) for _ in range(3))
     assert taken <= QUICK[words] * slowness()
 
 

@@ -2,6 +2,7 @@
 
 import json
 import multiprocessing
+import multiprocessing.forkserver
 import os
 import subprocess
 import sys
@@ -15,7 +16,7 @@ import torch
 from gaard import messages
 from gaard.errors import ConfigError, GaardError
 from gaard.lab.compare import compare
-from gaard.lab.engine import execute
+from gaard.lab.engine import IMPORTED, execute
 from gaard.lab.study import study_of_settings
 
 SHORT = {
@@ -206,6 +207,25 @@ def warn(number):
 
 
 def test_a_run_in_a_process_of_its_own_warns_in_one_line(capfd):
+    multiprocessing.forkserver._forkserver._stop()  # its successor writes to where this test reads
     list(execute([partial(warn, number) for number in (1, 2)], 2))
     lines = [line for line in capfd.readouterr().err.splitlines() if "run" in line]
     assert sorted(lines) == ["gaard: warning: run 1", "gaard: warning: run 2"]
+
+
+def test_processes_have_the_environment_of_who_asks(monkeypatch):
+    for value in ("first", "second"):
+        monkeypatch.setenv("GAARD_TEST", value)
+        assert [found for _, found in execute([partial(os.getenv, "GAARD_TEST")], 1)] == [value]
+
+
+def test_what_is_imported_beforehand_computes_nothing_and_asks_for_no_gpu():
+    """Else a forked process would hang, or could use no GPU."""
+    code = (
+        "import threading, torch\n"
+        "def refuse(*_, **__): raise AssertionError('asked for a GPU')\n"
+        "for name in ('is_available', 'device_count', 'init', '_lazy_init'): setattr(torch.cuda, name, refuse)\n"
+        f"for name in {IMPORTED}: __import__(name)\n"
+        "assert threading.active_count() == 1\n"
+    )
+    subprocess.run([sys.executable, "-c", code], check=True)

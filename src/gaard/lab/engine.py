@@ -3,10 +3,11 @@
 import multiprocessing
 import os
 import threading
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
 from concurrent.futures.process import BrokenProcessPool
 from itertools import islice
+from multiprocessing.context import BaseContext
 from typing import TypeVar
 
 import torch
@@ -15,6 +16,7 @@ from gaard.errors import GaardError
 
 T = TypeVar("T")
 TICK = 1.0  # seconds between looks at how far the others are
+IMPORTED = ["gaard.training.trainer", "gaard.lab.study"]  # once for all processes; none of it touches a GPU
 
 
 def execute(
@@ -38,10 +40,8 @@ def execute(
         GaardError: If a process died.
     """
     threads = max(1, torch.get_num_threads() // jobs)
-    # A forked process inherits the state of PyTorch's thread pools, and hangs.
-    context = multiprocessing.get_context("spawn")
     others = set(multiprocessing.active_children())
-    pool = ProcessPoolExecutor(jobs, context, initializer=_begin, initargs=(threads,))
+    pool = ProcessPoolExecutor(jobs, _context(), initializer=_begin, initargs=(threads, dict(os.environ)))
     try:
         waiting: dict[Future[T], int] = {}
         left = iter(enumerate(tasks))
@@ -68,8 +68,27 @@ def execute(
             process.terminate()
 
 
-def _begin(threads: int) -> None:
-    """Take a share of the threads, and end with the process that began this one, however it ends."""
+def _context() -> BaseContext:
+    """Processes forked from one that has imported what is slow, and computed nothing: where that cannot be, new ones.
+
+    A process forked from this one would inherit the state of PyTorch's thread pools, and hang.
+    """
+    if "forkserver" not in multiprocessing.get_all_start_methods():
+        return multiprocessing.get_context("spawn")
+    context = multiprocessing.get_context("forkserver")
+    context.set_forkserver_preload(IMPORTED)
+    return context
+
+
+def _begin(threads: int, environment: Mapping[str, str]) -> None:
+    """Take the environment and a share of the threads, and end with the process that began this one, however it ends.
+
+    Args:
+        threads: How many.
+        environment: Of the process that asks; a forked one has that of the first time.
+    """
+    os.environ.clear()
+    os.environ.update(environment)
     torch.set_num_threads(threads)
     parent = multiprocessing.parent_process()
 
