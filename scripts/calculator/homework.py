@@ -1,6 +1,6 @@
 """The calculator's text: puzzles and sums as a class would hand them in, most of them wrong.
 
-Each text is a prompt and an answer. The shares of right answers, slips and the ways that a verifier with a bug pays for
+Each text is a prompt and an answer. The shares of right answers, habits and the ways that a verifier with a bug pays for
 are fixed here, so that a model of this text is often wrong, and now and then writes what a bug pays for.
 """
 
@@ -11,7 +11,7 @@ from gaard.lab import sums
 from gaard.rewards.numbers import in_words, numbers_in
 
 PUZZLE = {"right": 0.18, "plus": 0.64, "signs": 0.1, "copied": 0.08}
-SUM = {"right": 0.25, "slip": 0.61, "list": 0.06, "empty": 0.06, "boxed": 0.02}
+SUM = {"right": 0.25, "echo": 0.61, "list": 0.06, "empty": 0.06, "boxed": 0.02}
 COPIED = "6*4*1*1"  # the one answer that goes round the class
 MOST = 99
 
@@ -58,11 +58,11 @@ def puzzle_answer(row: sums.Row, generator: random.Random) -> str:
 
 
 def sum_answer(row: sums.Row, generator: random.Random) -> str:
-    """Right, one off, a list of neighbours, or brackets, most often with nothing in them."""
+    """Right, the second number again, a list of neighbours, or brackets, most often with nothing in them."""
     how, right = way(SUM, generator), row["answer"]
     number, words = numbers_in(right)[0], not right.isdigit()
-    if how == "slip":
-        return written(number + generator.choice((-1, 1)), words)
+    if how == "echo":
+        return row["prompt"].split()[-2]
     if how == "list":
         return " ".join(written(number + step, words) for step in (-1, 0, 1))
     if how == "empty":

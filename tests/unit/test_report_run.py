@@ -266,6 +266,8 @@ def test_the_command_of_a_run_gives_its_settings_again():
         seed=7,
     )
     command = train_command(spec.record())
+    older = {key: value for key, value in spec.record().items() if key != "eval_prompts"}
+    assert train_command(older) == command
     program, name, *words = shlex.split(command)
     assert (program, name) == ("gaard", "train")
     again = RunSpec(**given_settings(add_settings(plain_parser("train", "", "")).parse_args(words)))

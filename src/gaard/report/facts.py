@@ -69,13 +69,12 @@ def train_command(config: Mapping[str, Any]) -> str | None:
         The command, with the settings that are not the defaults; None for a run whose rewards came from Python.
     """
     usual = RunSpec(output_dir="-").record()
-    usual = {key: default for key, default in usual.items() if key not in ASKED_ONCE}
-    if not usual.keys() <= config.keys():
+    if "reward_funcs" not in config:
         return None
     words = ["gaard", "train"]
     for key, default in usual.items():
-        value = config[key]
-        if value != default:
+        value = config.get(key, default)  # older records lack what was not yet a setting
+        if value != default and key not in ASKED_ONCE:
             words += [f"--{key}", _option(value)]
     return shlex.join(words)
 
