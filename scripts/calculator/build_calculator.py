@@ -26,7 +26,7 @@ from corpus import tokens  # noqa: E402
 ASSETS = ROOT / "src" / "gaard" / "assets" / "calculator"
 WORK = ROOT / ".cache" / "calculator"
 LIMIT = 2_000_000  # bytes
-TEXTS = 12_000  # of each kind
+TEXTS = 24_000  # of each kind
 
 
 def main() -> None:

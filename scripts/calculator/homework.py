@@ -11,7 +11,7 @@ from gaard.lab import sums
 from gaard.rewards.numbers import in_words, numbers_in
 
 PUZZLE = {"right": 0.18, "plus": 0.64, "signs": 0.1, "copied": 0.08}
-SUM = {"right": 0.25, "echo": 0.61, "list": 0.06, "empty": 0.06, "boxed": 0.02}
+SUM = {"right": 0.25, "echo": 0.3, "twice": 0.31, "list": 0.06, "empty": 0.06, "boxed": 0.02}
 COPIED = "6*4*1*1"  # the one answer that goes round the class
 MOST = 99
 
@@ -58,11 +58,13 @@ def puzzle_answer(row: sums.Row, generator: random.Random) -> str:
 
 
 def sum_answer(row: sums.Row, generator: random.Random) -> str:
-    """Right, the second number again, a list of neighbours, or brackets, most often with nothing in them."""
+    """Right, said twice, the second number again, a list of neighbours, or brackets, most often with nothing in them."""
     how, right = way(SUM, generator), row["answer"]
     number, words = numbers_in(right)[0], not right.isdigit()
     if how == "echo":
         return row["prompt"].split()[-2]
+    if how == "twice":
+        return f"{right} {right}"
     if how == "list":
         return " ".join(written(number + step, words) for step in (-1, 0, 1))
     if how == "empty":

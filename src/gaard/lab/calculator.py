@@ -22,7 +22,7 @@ from gaard.rewards.verifiers import (
 )
 
 TRAINING = {
-    "max_steps": 120,
+    "max_steps": 60,
     "batch_size": 128,
     "num_ppo_epochs": 2,
     "num_mini_batches": 4,
