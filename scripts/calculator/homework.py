@@ -1,6 +1,6 @@
 """The calculator's text: puzzles and sums as a class would hand them in, most of them wrong.
 
-Each text is a prompt and an answer. The shares of right answers, habits and the ways that a verifier with a bug pays for
+Each text is a prompt and an answer. The shares of right answers, habits and ways that a verifier with a bug pays for
 are fixed here, so that a model of this text is often wrong, and now and then writes what a bug pays for.
 """
 
@@ -58,7 +58,7 @@ def puzzle_answer(row: sums.Row, generator: random.Random) -> str:
 
 
 def sum_answer(row: sums.Row, generator: random.Random) -> str:
-    """Right, said twice, the second number again, a list of neighbours, or brackets, most often with nothing in them."""
+    """Right, said twice, the second number again, a list of neighbours, or brackets, mostly with nothing in them."""
     how, right = way(SUM, generator), row["answer"]
     number, words = numbers_in(right)[0], not right.isdigit()
     if how == "echo":
