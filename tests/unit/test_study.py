@@ -212,7 +212,7 @@ def test_a_study_names_its_baseline_among_its_arms(tmp_path):
         ({"settings": {"max_step": 3}}, "unknown key 'max_step': did you mean 'max_steps'"),
         (
             {"settings": {"threshold": 2}},
-            r"'threshold' is no field of a run: give it as method: \{name: fold, thr",
+            r"'threshold' is no field of a run: give it as method: \{name: fold or drop or clip, thr",
         ),
         ({"settings": {"method": "fold"}}, "method='fold' is given to every run, and each arm states its whole method"),
         ({"settings": {"method": {"name": "fold"}}}, r"method=\{'name': 'fold'\} is given to every run"),
