@@ -80,7 +80,7 @@ def experienced(folder, **options):
             weight.add_(0.05 * torch.randn(weight.shape, generator=generator, dtype=weight.dtype))
     batch = trainer.prompts.draw(trainer.args.batch_size, trainer.generator)
     rollout = trainer.collector.collect(batch, trainer.generator, Clock(), trainer.args.observes)
-    return trainer, estimate(shaped(rollout, trainer.args.regularizers), trainer.args)
+    return trainer, estimate(shaped(rollout, trainer.args.regularizers, trainer.generator), trainer.args)
 
 
 def stepped(trainer, experience, monkeypatch):
