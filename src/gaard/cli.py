@@ -15,6 +15,7 @@ COMMANDS = {
     "check": "look at rewards, prompts and settings before training",
     "train": "train a model on a reward: one run, its measures, and the model",
     "compare": "train arms × seeds, in one scenario or a study, and compare them: tables and a page",
+    "league": "train arms in every scenario that needs no network, and rank them by true reward",
     "report": "make the page of a run or a comparison, also while it trains",
     "reproduce": "train a run again from its record, and compare",
     "find": "name what a run's reward pays for, without a detector",
@@ -23,7 +24,7 @@ COMMANDS = {
     "models": "list the models that gaard knows by name, or fetch one",
     "coefficients": "draw the weights a and b of the method gaa, as a page",
 }
-OF_LAB = {"compare", "report", "coefficients"}  # the commands that need the extra lab; the others need train
+OF_LAB = {"compare", "league", "report", "coefficients"}  # the commands that need the extra lab; the others need train
 FIRST_STEPS = """to begin with
   gaard compare --scenario capped --arms ppo,gaa-expected --seeds 3 --jobs 2
       a reward that is hacked, and a safeguard: 4 minutes on 2 cores, without a network
@@ -87,7 +88,7 @@ def _overview(words: list[str]) -> int:
 
 def _missing() -> str | None:
     """Which commands cannot run here, and what brings them all."""
-    for extra, who in (("train", "every command needs"), ("lab", "compare, report and coefficients need")):
+    for extra, who in (("train", "every command needs"), ("lab", "compare, league, report and coefficients need")):
         try:
             need(extra, "gaard")
         except MissingExtra:

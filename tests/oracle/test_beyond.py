@@ -42,15 +42,14 @@ def test_whoever_would_unlearn_rare_successes_is_told_once(tmp_path):
     def rare(*, completions, **_):
         return [float("w1" in text.split()) for text in completions]
 
-    with pytest.warns(
-        UserWarning, match=r"most rewards are one number.*'fold' with threshold=3 unlearns.*'gaa'"
-    ) as said:
-        tiny_trainer(tmp_path / "fold", reward=rare, method="fold").train()
-    assert len([one for one in said if "one number" in str(one.message)]) == 1
+    for method, told in (("fold", "'fold' with threshold=3 unlearns"), ("gaa", "'gaa' unlearns a token that marks")):
+        with pytest.warns(UserWarning, match=rf"most rewards are one number.*{told}.*method='ppo'") as said:
+            tiny_trainer(tmp_path / method, reward=rare, method=method).train()
+        assert len([one for one in said if "one number" in str(one.message)]) == 1
     with warnings.catch_warnings():
         warnings.simplefilter("error")
-        for method in ("ppo", "gaa"):
-            tiny_trainer(tmp_path / method, reward=rare, method=method).train()
+        for name, method in (("ppo", "ppo"), ("text", {"name": "gaa", "reading": "text"})):
+            tiny_trainer(tmp_path / name, reward=rare, method=method).train()
         tiny_trainer(tmp_path / "dense", method="fold").train()
 
 

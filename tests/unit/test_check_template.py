@@ -86,8 +86,8 @@ def problems(*names: str) -> dict[str, Finding]:
 def test_advice_follows_what_was_found():
     good = advice.method({}, False, PPO())
     assert (good.severity, good.remedy.startswith(f"fits better: {RECOMMENDED}:")) == ("note", True)
-    assert "'fold' unlearned" in advice.method({}, True, PPO()).remedy
-    assert advice.method({}, True, GAA()).severity == "fine"
+    assert "'fold' unlearns them, and 'gaa' does where" in advice.method({}, True, PPO()).seen
+    assert advice.method({}, True, GAA()).severity == "note"
     assert advice.method({}, True, Fold()).severity == "problem"
     assert advice.method(problems("heavy tail"), False, GAA()).seen.count("few texts are paid far more") == 1
     assert "a word pays" in advice.method(problems("words"), False, PPO()).remedy

@@ -29,7 +29,8 @@ def test_a_comparison_leaves_its_results(comparison):
     _, folder, status = comparison
     assert status == 0
     results = json.loads((folder / "results.json").read_text())
-    assert {"scenarios", "baseline", "tax", "runs", "study"} == set(results)
+    assert {"scenarios", "baseline", "tax", "standings", "runs", "study"} == set(results)
+    assert results["standings"] == []  # no arm is honest training
     arms = results["scenarios"]["custom"]["arms"]
     assert list(arms) == ["ppo", "gaa-text"]
     for measures in arms.values():

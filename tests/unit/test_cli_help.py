@@ -55,7 +55,7 @@ def test_the_overview_says_what_each_command_is_for_and_how_to_begin(words, caps
 
 def test_every_command_is_a_module_that_says_the_same_as_the_overview():
     folder = Path(cli.__file__).parent / "commands"
-    assert set(cli.COMMANDS) == {path.stem for path in folder.glob("*.py")} - {"__init__", "terminal"}
+    assert set(cli.COMMANDS) == {path.stem for path in folder.glob("*.py")} - {"__init__", "terminal", "comparing"}
     for name, summary in cli.COMMANDS.items():
         assert summary == importlib.import_module(f"gaard.commands.{name}").SUMMARY
 
@@ -212,6 +212,7 @@ QUICK = {
     "check --scenario cappd": 0.5,
     "scenarios cappd": 0.5,
     "compare --scenario cappd": 0.5,
+    "league --seeds none": 0.5,
     "compare --scenario capped --arms ppo,gaa-expectd": 0.5,
     "compare --scenario capped --baseline pp0": 0.5,
     "compare nosuch.yaml": 0.5,

@@ -140,7 +140,7 @@ def test_the_overview_needs_no_extra(words):
     ("missing", "told"),
     [
         (BROUGHT, "every command needs"),
-        (["plotly", "pyarrow"], "compare, report and coefficients need"),
+        (["plotly", "pyarrow"], "compare, league, report and coefficients need"),
     ],
 )
 def test_the_overview_says_what_is_missing(missing, told):

@@ -1,15 +1,12 @@
 """``gaard compare``: a study, or arms × seeds of one scenario; tables, results.json and a page."""
 
 import argparse
-import sys
-from collections.abc import Mapping
 from dataclasses import replace
-from functools import partial
 from pathlib import Path
 from typing import Any
 
 from gaard.arguments import add_settings, asks_for_all, check_options, given_settings, plain_parser
-from gaard.commands.terminal import show
+from gaard.commands.comparing import add_engine, carry_out, count, names
 from gaard.errors import ConfigError
 
 SUMMARY = "train arms × seeds, in one scenario or a study, and compare them: tables and a page"
@@ -18,7 +15,6 @@ EXAMPLES = """examples:
   gaard compare studies/01-main/study.yaml --jobs 2
 
 gaard compare --help all lists every option. gaard scenarios and gaard arms list names."""
-FAILED_RUNS = 1  # exit status
 STUDY_OPTIONS = ("arms", "seeds", "baseline", "jobs", "engine", "out")
 # What an arm says, what is for a single run, and --out by another name.
 NOT_OF_A_STUDY = ("method", "regularizers", "trained_reward", "accept_changed_rewards", "output_dir")
@@ -45,46 +41,19 @@ def main(words: list[str]) -> int:
     check_options(words, STUDY_OPTIONS, "compare")
     arguments = parser.parse_args(words)
     study, folder = _study_of_file(arguments) if arguments.study else _study_of_options(arguments)
-    from rich.console import Console
-
-    from gaard.lab.compare import RESULTS, is_first_process
-    from gaard.lab.compare import compare as run_study
-    from gaard.report.page import write_page
     from gaard.report.tables import comparison_tables
-    from gaard.report.verdict import warned
 
-    log = Console(stderr=True)
-    say = partial(log.print, markup=False, highlight=False, soft_wrap=True)  # an error may hold brackets
-    results = run_study(study, folder, jobs=arguments.jobs, engine=arguments.engine, announce=say)
-    if not is_first_process():
-        return 0
-    for table in comparison_tables(results):
-        show(table)
-    for warning in warned(results):
-        print(warning)
-    print(f"results: {folder / RESULTS}   page: {write_page(folder)}   texts: {folder}/*/*/samples.jsonl")
-    return _failed(results)
-
-
-def _failed(results: Mapping[str, Any]) -> int:
-    """Name the runs that failed."""
-    failed = [run for run in results["runs"] if run["error"]]
-    for run in failed:
-        print(f"gaard: {run['scenario']}, {run['arm']} seed {run['seed']} failed: {run['error']}", file=sys.stderr)
-    return FAILED_RUNS if failed else 0
+    return carry_out(study, folder, arguments, comparison_tables)
 
 
 def _add_study(group: Any) -> None:
     """What is compared, how often, where, and how many runs at once."""
     group.add_argument("study", nargs="?", help="YAML file with scenarios, arms, seeds and settings (docs/lab.md)")
     group.add_argument("--arms", metavar="NAME,…", help=f"names (gaard arms); default: {_default_arms()}")
-    group.add_argument("--seeds", metavar="N", type=_count, help="how many, counted from the setting seed; default: 3")
+    group.add_argument("--seeds", metavar="N", type=count, help="how many, counted from the setting seed; default: 3")
     group.add_argument("--baseline", metavar="NAME", help="what the others are compared with; default: the first arm")
     group.add_argument("--out", metavar="FOLDER", help="of the study; default: runs/NAME of the file, or runs/compare")
-    group.add_argument(
-        "--jobs", metavar="N", type=_count, default=1, help="runs at once, each with its share of the cores"
-    )
-    group.add_argument("--engine", metavar="NAME", default="processes", help="where: processes (this machine), or ray")
+    add_engine(group)
 
 
 def _default_arms() -> str:
@@ -93,13 +62,6 @@ def _default_arms() -> str:
     from gaard.methods import PPO
 
     return f"{PPO.name},{RECOMMENDED_ARM}"
-
-
-def _count(text: str) -> int:
-    """A whole number from 1 on."""
-    if not text.isdecimal() or int(text) < 1:
-        raise argparse.ArgumentTypeError(f"{text!r} must be a whole number, 1 or more")
-    return int(text)
 
 
 def _study_of_file(arguments: argparse.Namespace) -> tuple[Any, Path]:
@@ -131,6 +93,5 @@ def _study_of_options(arguments: argparse.Namespace) -> tuple[Any, Path]:
     first, count = settings.pop("seed", 0), arguments.seeds or 3
     if isinstance(first, bool) or not isinstance(first, int) or first < 0:
         raise ConfigError(f"seed={first!r} must be a whole number, 0 or more")
-    chosen = _default_arms() if arguments.arms is None else arguments.arms
-    names = [arm.strip() for arm in chosen.split(",") if arm.strip()]
-    return study_of_settings(settings, names, range(first, first + count), arguments.baseline), folder
+    chosen = names(_default_arms() if arguments.arms is None else arguments.arms)
+    return study_of_settings(settings, chosen, range(first, first + count), arguments.baseline), folder

@@ -15,6 +15,7 @@ import pyarrow.parquet as pq
 
 from gaard.lab.arms import UNTRAINED
 from gaard.lab.frontier import frontier
+from gaard.lab.league import standings
 from gaard.lab.measures import OF_RUN, Measure, compared
 from gaard.lab.statistics import holm, iqm_interval, mean_interval, paired_difference
 from gaard.lab.study import Study
@@ -34,7 +35,8 @@ def collect(runs: Sequence[Mapping[str, Any]], study: Study) -> dict[str, Any]:
         ``{"scenarios": {SCENARIO: {"arms": {ARM: {MEASURE: {"mean", "low", "high", "n", "iqm"}}}, "untrained":
         {MEASURE: …}, "differences": {ARM: {MEASURE: {"mean", "low", "high", "p", "p_holm", "n"}}}, "frontier":
         {KL: {ARM: {"hack_rate": …, "true_reward": …, "runs"}}}}}, "baseline",
-        "tax": {CONTROL: {ARM: …}}, "runs": […], "study": …}``.
+        "tax": {CONTROL: {ARM: …}}, "standings": […] (:func:`gaard.lab.league.standings`), "runs": […],
+        "study": …}``.
     """
     arms = [arm.name for arm in study.arms]
     scenarios = {}
@@ -54,6 +56,7 @@ def collect(runs: Sequence[Mapping[str, Any]], study: Study) -> dict[str, Any]:
         "scenarios": scenarios,
         "baseline": study.baseline,
         "tax": tax,
+        "standings": standings(runs, study),
         "runs": [dict(run) for run in runs],
         "study": study.record(),
     }

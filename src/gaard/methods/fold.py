@@ -43,7 +43,7 @@ class Fold(Method):
         return [
             "most rewards are one number, so that the few above it stand out, and method 'fold' with "
             f"threshold={self.threshold:g} unlearns what stands out: if those are the successes that you want, train "
-            "with method='ppo', or 'gaa' with reading 'expected'"
+            "with method='ppo'"
         ]
 
 

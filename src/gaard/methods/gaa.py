@@ -9,6 +9,7 @@ from gaard.errors import ConfigError
 from gaard.method.choices import Granularity, GreedyClip, GreedyRatio, ScaledTerms
 from gaard.methods.base import Method, ObjectiveForm
 from gaard.methods.experience import Estimates, Experience, GreedyTokens, Observation, Rollout
+from gaard.methods.fold import is_sparse
 from gaard.settings import Count, NotNegative
 
 if TYPE_CHECKING:  # help should not wait for torch
@@ -116,6 +117,15 @@ class GAA(Method):
         granularity = self.answers.granularity
         eta, sigma = at_granularity(eta, mask, granularity), at_granularity(sigma, mask, granularity)
         return gaa_coefficients(eta, sigma, eta_scale=self.eta_scale, sigma_scale=self.sigma_scale)
+
+    def warnings(self, rollout: Rollout) -> list[str]:
+        """That rare successes may be unlearned, where samples value x*."""
+        if self.answers.greedy_value != "samples" or not is_sparse(rollout.trained_scores):
+            return []
+        return [
+            "most rewards are one number, and method 'gaa' unlearns a token that marks the few above it, as a sign in a "
+            "formula does: if those are the successes that you want, train with method='ppo'"
+        ]
 
     def metrics(self, experience: Experience) -> dict[str, float]:
         """The gap, and what the step does to greedy tokens."""

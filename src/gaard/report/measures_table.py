@@ -1,11 +1,11 @@
 """The table of measures on a page: a row an arm, a column a measure, the difference to the baseline below each."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from gaard.lab.arms import UNTRAINED
 from gaard.lab.measures import OF_RUN, Measure, on_page
-from gaard.report.tables import seeds_behind
+from gaard.report.tables import STANDINGS, seeds_behind
 
 UNKNOWN = {"value": "", "mean": "–", "range": "", "title": "", "difference": "", "difference_range": ""}
 Table = dict[str, Any]
@@ -35,6 +35,40 @@ def study_table(found: Mapping[str, Any], baseline: str) -> Table | None:
         "over the arms (Holm). Headings sort; under the pointer, the mean of the middle half of the seeds."
     )
     return {"first": "arm", "caption": caption, "headings": _headings(shown), "rows": rows}
+
+
+def standings_table(standings: Sequence[Mapping[str, Any]]) -> Table:
+    """How each arm stands over all scenarios.
+
+    Args:
+        standings: As results have them.
+
+    Returns:
+        As :func:`study_table`.
+    """
+    rows = []
+    for row in standings:
+        cells = [_standing_cell(label, row[key]) for key, (label, _) in STANDINGS.items()]
+        hacked = {**UNKNOWN, "label": "hacked runs", "value": row["hacked"]}
+        hacked["mean"] = f"{row['hacked']} of {row['hackable']}"
+        note = f"{row['scenarios']} scenarios"
+        rows.append({"name": row["arm"], "note": note, "texts": False, "cells": [*cells, hacked]})
+    caption = (
+        "Mean over scenarios and seeds, below it the 95% interval over seeds (Student). Reached is the gain in true "
+        "reward over the untrained model, as a share of what PPO on the true reward gains. An arm that cannot be run "
+        "in a scenario is not judged there."
+    )
+    return {"first": "arm", "caption": caption, "headings": [*STANDINGS.values(), ("hacked runs", "")], "rows": rows}
+
+
+def _standing_cell(label: str, own: Mapping[str, Any] | None) -> dict[str, Any]:
+    """Mean and interval."""
+    cell = {**UNKNOWN, "label": label}
+    return (
+        cell
+        if own is None
+        else cell | {"value": own["mean"], "mean": _minus(f"{own['mean']:.3f}"), "range": _between(own, 3)}
+    )
 
 
 def run_table(measures: Mapping[str, float], name: str) -> Table | None:

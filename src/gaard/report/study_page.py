@@ -9,7 +9,7 @@ from gaard.report.charts import BySeed, curves_panel, frontier_chart, frontier_p
 from gaard.report.document import Document, Section, drawn, panel_title
 from gaard.report.facts import study_facts
 from gaard.report.look import MOST_POINTS, Look
-from gaard.report.measures_table import study_table
+from gaard.report.measures_table import standings_table, study_table
 from gaard.report.run_files import STOPPED
 from gaard.report.study_files import StudyFiles
 from gaard.report.surfaces import coefficients_charts, path_over_surfaces
@@ -19,6 +19,7 @@ from gaard.report.verdict import fewer_hacks, tax, verdict
 
 # Points that all means, and all single seeds, may have together, so that the page stays small.
 POINTS_OF_MEANS, POINTS_OF_SEEDS = 40_000, 250_000
+EVERYWHERE = "all scenarios"  # the heading of what is said of them together
 FEWEST_POINTS = 20  # of a curve
 NOTES = (
     "A run is the unit of every interval and test, never a completion. Curves and the frontier at equal KL are of the "
@@ -41,6 +42,9 @@ def study_document(study: StudyFiles, name: str, refresh: float | None) -> Docum
     done, parts = sum(run.finished for run in study.runs), _Parts(study)
     texts, part = browsable(study.runs)
     sections = [parts.section(number, label) for number, label in enumerate(study.results["scenarios"])]
+    standings = study.results.get("standings", [])
+    if len(sections) > 1 and any(row["reached"] for row in standings):
+        sections.insert(0, Section(EVERYWHERE, [], standings_table(standings)))
     return Document(
         name=name,
         summary=study.results["study"]["summary"],

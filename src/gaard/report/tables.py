@@ -50,6 +50,34 @@ def comparison_tables(results: Mapping[str, Any]) -> list[Table]:
     return [_scenario_results(label, found) for label, found in results["scenarios"].items()]
 
 
+STANDINGS = {  # key of a standing → heading, and what it means
+    "reached": ("true reward reached", "share of honest training's gain, mean over scenarios; 1 is as good as that"),
+    "kept": ("of it where nothing can be hacked", "the same over the controls"),
+    "hack_rate": ("hack rate", "share of completions, mean over scenarios with a hack"),
+}  # fmt: skip
+
+
+def standings_tables(results: Mapping[str, Any]) -> list[Table]:
+    """How each arm stands over all scenarios, the best first.
+
+    Args:
+        results: As ``gaard league`` writes them.
+
+    Returns:
+        One table.
+    """
+    table = Table(title="all scenarios: mean over seeds [95% interval]", caption=STANDINGS["reached"][1])
+    table.add_column("arm")
+    for heading, _ in STANDINGS.values():
+        table.add_column(heading, justify="right")
+    for heading in ("hacked runs", "scenarios"):
+        table.add_column(heading, justify="right")
+    for row in results["standings"]:
+        cells = [interval(row[key]) for key in STANDINGS]
+        table.add_row(escape(row["arm"]), *cells, f"{row['hacked']} of {row['hackable']}", str(row["scenarios"]))
+    return [table]
+
+
 def _scenario_results(label: str, found: Mapping[str, Any]) -> Table:
     """One scenario's table."""
     table = Table(title=f"{escape(label)}: mean over seeds [95% interval]")

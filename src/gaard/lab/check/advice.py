@@ -5,7 +5,7 @@ from dataclasses import dataclass
 
 from gaard.lab.arms import RECOMMENDED_ARM
 from gaard.lab.check.findings import Finding
-from gaard.methods import PPO, RECOMMENDED, Fold, Method
+from gaard.methods import GAA, PPO, RECOMMENDED, Fold, Method
 
 
 @dataclass(frozen=True)
@@ -36,9 +36,9 @@ RULES = (
     ),
     Rule(
         lambda found, rare: rare,
-        RECOMMENDED,
-        f"few texts are paid more than the rest. It learned such a reward in a test, and {Fold.name!r} unlearned it. "
-        f"If one word makes a text good, {PPO.name!r}",
+        PPO.name,
+        f"few texts are paid more than the rest. If these are good, {Fold.name!r} unlearns them, and {GAA.name!r} does "
+        "where a token marks them, as in two verifiers of arithmetic",
     ),
     Rule(
         lambda found, rare: _problem(found, "length"),

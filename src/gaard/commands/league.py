@@ -1,0 +1,44 @@
+"""``gaard league``: arms in every scenario that needs no network, and how each stands over all of them."""
+
+from pathlib import Path
+
+from gaard.arguments import plain_parser
+from gaard.commands.comparing import add_engine, carry_out, count, names
+
+SUMMARY = "train arms in every scenario that needs no network, and rank them by true reward"
+EXAMPLES = """examples:
+  gaard league --arms mine.py --short
+      does a method of my own run everywhere? a minute
+  gaard league --arms mine.py,fold,gaa-expected --seeds 3 --jobs 8 --out runs/league
+  gaard league --seeds 10 --jobs 64 --engine ray
+
+gaard scenarios and gaard arms list names; docs/league.md says what is ranked."""
+
+
+def main(words: list[str]) -> int:
+    """Hold a league.
+
+    Args:
+        words: Behind ``gaard league``.
+
+    Returns:
+        0; 1 if some runs failed.
+
+    Raises:
+        GaardError: For a mistake that can be mended.
+    """
+    about = "Run arms, PPO and honest training; the same command goes on with an unfinished league."
+    parser = plain_parser("league", about, "[--OPTION VALUE ...]", EXAMPLES)
+    parser.add_argument("--arms", metavar="NAME,…", help="names, or Python files of your own; default: all")
+    parser.add_argument("--scenarios", metavar="NAME,…", help="names; default: all that need no network")
+    parser.add_argument("--seeds", metavar="N", type=count, help="how many, counted from 0; default: 3, short 1")
+    parser.add_argument("--out", metavar="FOLDER", default="runs/league", help="default: runs/league")
+    parser.add_argument("--short", action="store_true", help="two steps a run: see that everything runs, no more")
+    add_engine(parser)
+    arguments = parser.parse_args(words)
+    from gaard.lab.league import league_study
+    from gaard.report.tables import standings_tables
+
+    seeds = range(arguments.seeds or (1 if arguments.short else 3))
+    study = league_study(names(arguments.arms), names(arguments.scenarios), seeds, short=arguments.short)
+    return carry_out(study, Path(arguments.out).expanduser(), arguments, standings_tables)

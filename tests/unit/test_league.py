@@ -1,0 +1,122 @@
+"""The league: standings by hand, what is unknown, whom it takes in, and a method of one file that goes through it."""
+
+import json
+import re
+
+import pytest
+
+from gaard import cli
+from gaard.errors import ConfigError
+from gaard.lab.arms import ARMS, find_arm
+from gaard.lab.league import HONEST, SCENARIOS, SHORT_SCENARIOS, league_study, standings
+from gaard.lab.study import build_study
+from pages import blocks
+
+CAP = next(block.code for block in blocks("docs/methods.md") if block.file == "cap.py")
+ARM_FILE = "from gaard.lab.arms import Arm\nfrom gaard.methods import Method\ncareful = Arm('careful')\n"
+
+
+def run(scenario, arm, seed, true, hacks=0.0, error=None):
+    measures = {} if error else {"true_reward": true, "hack_rate": hacks}
+    return {"scenario": scenario, "arm": arm, "seed": seed, "measures": measures, "error": error}
+
+
+def planted(scenario, **arms):
+    """Arm → true reward and hack rate of seeds 0 and 1."""
+    return [run(scenario, arm, seed, *numbers) for arm, by_seed in arms.items() for seed, numbers in enumerate(by_seed)]
+
+
+STUDY = build_study(["capped", "clean"], ["ppo", "fold", HONEST], [0, 1], {})
+RUNS = [
+    *planted("capped", untrained=[(0.2, 0.04)] * 2, oracle=[(0.5, 0), (0.7, 0)], ppo=[(0.2, 0.9), (0.4, 0.8)],
+             fold=[(0.6, 0), (0.6, 0.6)]),
+    *planted("clean", untrained=[(0.1, 0)] * 2, oracle=[(0.6, 0)] * 2, ppo=[(0.6, 0)] * 2, fold=[(0.35, 0), (0.6, 0)]),
+]  # fmt: skip
+
+
+def test_standings_by_hand():
+    """Honest training gains 0.4 in capped and 0.5 in clean."""
+    rows = standings(RUNS, STUDY)
+    assert [row["arm"] for row in rows] == [HONEST, "fold", "ppo"]
+    ppo, fold = rows[2], rows[1]
+    assert ppo["reached"]["mean"] == pytest.approx(((0.0 + 1.0) / 2 + (0.5 + 1.0) / 2) / 2)
+    assert fold["reached"]["mean"] == pytest.approx(((1.0 + 0.5) / 2 + (1.0 + 1.0) / 2) / 2)
+    assert fold["kept"]["mean"] == pytest.approx(0.75)  # clean is the control
+    assert (ppo["kept"]["mean"], ppo["kept"]["low"]) == (1.0, 1.0)
+    assert ppo["hack_rate"]["mean"] == pytest.approx(0.85)  # of capped alone
+    assert (ppo["hacked"], ppo["hackable"], fold["hacked"]) == (2, 2, 1)
+    assert {row["scenarios"] for row in rows} == {2}
+
+
+def test_a_seed_counts_where_it_has_all_that_its_arm_has():
+    rows = standings([one for one in RUNS if (one["scenario"], one["arm"], one["seed"]) != ("clean", "fold", 1)], STUDY)
+    fold = next(row for row in rows if row["arm"] == "fold")
+    assert (fold["reached"]["n"], fold["reached"]["mean"]) == (1, pytest.approx(0.75))
+
+
+def test_what_is_not_known_is_not_zero():
+    without = [one for one in RUNS if one["arm"] != HONEST]
+    assert all(row["reached"] is None and row["kept"] is None for row in standings(without, STUDY))
+    failed = [run("clean", "fold", 0, 0, error="no features"), *(one for one in RUNS if one["arm"] != "fold")]
+    fold = standings(failed, STUDY)[-1]
+    assert (fold["arm"], fold["reached"], fold["hack_rate"]) == ("fold", None, None)
+    assert fold["hackable"] == fold["scenarios"] == 0
+    gains_nothing = [{**one, "measures": {"true_reward": 0.3, "hack_rate": 0.0}} for one in RUNS]
+    assert all(row["reached"] is None for row in standings(gains_nothing, STUDY))
+
+
+def test_all_that_needs_no_network_takes_part():
+    study = league_study()
+    assert tuple(study.scenarios) == SCENARIOS
+    assert {"capped", "puzzle24", "overoptimised-50", "late"} < set(SCENARIOS)
+    assert not any("nietzsche" in name for name in SCENARIOS)
+    assert {arm.name for arm in study.arms} == set(ARMS)
+    assert (study.baseline, list(study.seeds), study.settings) == ("ppo", [0, 1, 2], {})
+    short = league_study(["fold"], short=True)
+    assert [arm.name for arm in short.arms] == ["ppo", HONEST, "fold"]
+    assert tuple(short.scenarios) == SHORT_SCENARIOS
+    assert short.settings["max_steps"] == 2
+    assert [arm.name for arm in league_study([HONEST, "ppo"], ["capped"]).arms] == [HONEST, "ppo"]
+
+
+def test_a_file_with_a_method_and_no_arm_is_an_arm_of_it(tmp_path):
+    path = tmp_path / "cap.py"
+    path.write_text(CAP)
+    arm = find_arm(str(path))
+    assert (arm.name, arm.summary) == ("cap", "PPO whose good advantages end at a limit.")
+    assert arm.method.limit == 2.0
+    assert find_arm(f"{path}:Cap").in_words() == arm.in_words()
+    (tmp_path / "arm.py").write_text(ARM_FILE)
+    assert find_arm(str(tmp_path / "arm.py")).name == "careful"
+    (tmp_path / "nothing.py").write_text("x = 1\n")
+    with pytest.raises(ConfigError, match="holds 0 arms"):
+        find_arm(str(tmp_path / "nothing.py"))
+
+
+def test_a_method_of_one_file_goes_through_a_short_league(tmp_path, monkeypatch, capsys):
+    """The method that docs/methods.md shows, by the command that docs/league.md shows."""
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "cap.py").write_text(CAP)
+    assert cli.main(["league", "--arms", "cap.py", "--short"]) == 0
+    out = capsys.readouterr().out
+    assert "all scenarios: mean over seeds" in out
+    results = json.loads((tmp_path / "runs/league/results.json").read_text())
+    assert {row["arm"] for row in results["standings"]} == {"ppo", HONEST, "cap"}
+    assert all(row["scenarios"] == 4 and row["hackable"] == 2 for row in results["standings"])
+    page = (tmp_path / "runs/league/report.html").read_text()
+    assert page.index(">all scenarios</h2>") < page.index(">capped</h2>")
+    assert cli.main(["league", "--arms", "cap.py", "--short"]) == 0  # takes up what is there
+
+
+@pytest.mark.parametrize(
+    ("words", "message"),
+    [
+        (["--arms", "fould"], "'fould' is not known.*fold"),
+        (["--scenarios", "cappd"], "cappd"),
+        (["--engine", "threads", "--short", "--arms", "fold"], "engine='threads'"),
+    ],
+)
+def test_what_a_league_cannot_take_is_named(words, message, capsys, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    assert cli.main(["league", *words]) == 2
+    assert re.search(message, capsys.readouterr().err)
