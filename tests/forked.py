@@ -10,6 +10,8 @@ from collections.abc import Mapping, Sequence
 from multiprocessing.process import BaseProcess
 from pathlib import Path
 
+import torch
+
 FORKS = multiprocessing.get_context("forkserver")
 FORKS.set_forkserver_preload(["gaard.commands.compare", "gaard.lab.study", "gaard.training.trainer", "gaard.report"])
 
@@ -60,6 +62,7 @@ def _run(script: str, arguments: list[str], output: str, cwd: str, environment: 
     for descriptor in (1, 2):
         os.dup2(file, descriptor)
     os.chdir(cwd)
+    torch.set_num_threads(1)  # libgomp has read the variable already
     sys.argv = [script, *arguments]
     sys.path.insert(0, str(Path(script).parent))
     runpy.run_path(script, run_name="__main__")

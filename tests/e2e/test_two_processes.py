@@ -1,6 +1,9 @@
 """Two processes learn what one learns from the same global batch; run_tiny.py checks that there are two."""
 
 import json
+import os
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -8,9 +11,18 @@ import torch
 from safetensors.torch import load_file
 
 import forked
+from launching import launched
 from tiny import SAFEGUARDS
 
 SCRIPT = Path(__file__).with_name("run_tiny.py")
+
+
+def launch(folder: Path, options: dict) -> None:
+    """By ``accelerate launch``, as a user would."""
+    arguments = [str(SCRIPT), str(folder), json.dumps(options | {"processes": 2})]
+    environment = os.environ | {"OMP_NUM_THREADS": "1"}
+    done = subprocess.run([sys.executable, *launched(2), *arguments], env=environment, capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr[-3000:]
 
 
 def run(folder: Path, options: dict, processes: int) -> list[dict[str, float]]:
@@ -54,7 +66,7 @@ def test_callbacks_are_called_in_each_process_and_see_the_whole_batch(tmp_path):
     """They stop the run at step 2; with the same command again they go on from what was logged."""
     folder = tmp_path / "run"
     options = {"method": "ppo", "max_steps": 4, "save_steps": 2, "watched": True}
-    run(folder, options, 2)
+    launch(folder, options)
     told = [
         [json.loads(line) for line in Path(f"{folder}-events-{rank}.jsonl").read_text().splitlines()] for rank in (0, 1)
     ]

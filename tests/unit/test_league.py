@@ -28,7 +28,7 @@ def planted(scenario, **arms):
 
 STUDY = build_study(["capped", "clean"], ["ppo", "fold", HONEST], [0, 1], {})
 RUNS = [
-    *planted("capped", untrained=[(0.2, 0.04)] * 2, oracle=[(0.5, 0), (0.7, 0)], ppo=[(0.2, 0.9), (0.4, 0.8)],
+    *planted("capped", untrained=[(0.2, 0.04)] * 2, oracle=[(0.6, 0)] * 2, ppo=[(0.2, 0.9), (0.4, 0.8)],
              fold=[(0.6, 0), (0.6, 0.6)]),
     *planted("clean", untrained=[(0.1, 0)] * 2, oracle=[(0.6, 0)] * 2, ppo=[(0.6, 0)] * 2, fold=[(0.35, 0), (0.6, 0)]),
 ]  # fmt: skip
@@ -54,6 +54,19 @@ def test_a_seed_counts_where_it_has_all_that_its_arm_has():
     assert (fold["reached"]["n"], fold["reached"]["mean"]) == (1, pytest.approx(0.75))
 
 
+def test_an_arm_that_is_not_everywhere_stands_last():
+    """It might have run where it is easy alone."""
+    rows = standings([one for one in RUNS if (one["scenario"], one["arm"]) != ("capped", "fold")], STUDY)
+    assert [(row["arm"], row["scenarios"]) for row in rows] == [(HONEST, 2), ("ppo", 2), ("fold", 1)]
+
+
+def test_what_honest_training_may_have_gained_by_chance_is_no_measure():
+    untrained, oracle = [(0.3, 0), (0.1, 0)], [(0.31, 0), (0.15, 0)]
+    chance = [*RUNS, *planted("length", untrained=untrained, oracle=oracle, ppo=[(9, 0)] * 2)]
+    wider = build_study([*STUDY.scenarios, "length"], ["ppo", HONEST], [0, 1], {})
+    assert [(row["arm"], row["scenarios"]) for row in standings(chance, wider)] == [(HONEST, 2), ("ppo", 2)]
+
+
 def test_what_is_not_known_is_not_zero():
     without = [one for one in RUNS if one["arm"] != HONEST]
     assert all(row["reached"] is None and row["kept"] is None for row in standings(without, STUDY))
@@ -61,13 +74,16 @@ def test_what_is_not_known_is_not_zero():
     fold = standings(failed, STUDY)[-1]
     assert (fold["arm"], fold["reached"], fold["hack_rate"]) == ("fold", None, None)
     assert fold["hackable"] == fold["scenarios"] == 0
+    missing = [one for one in RUNS if (one["scenario"], one["arm"]) != ("capped", HONEST)]
+    assert {row["scenarios"] for row in standings(missing, STUDY)} == {1}  # capped has no measure
     gains_nothing = [{**one, "measures": {"true_reward": 0.3, "hack_rate": 0.0}} for one in RUNS]
     assert all(row["reached"] is None for row in standings(gains_nothing, STUDY))
 
 
-def test_all_that_needs_no_network_takes_part():
+def test_all_that_needs_no_network_takes_part(tmp_path):
     study = league_study()
     assert tuple(study.scenarios) == SCENARIOS
+    assert len(study.specs(tmp_path)) == len(SCENARIOS) * (len(ARMS) + 1) * 3
     assert {"capped", "puzzle24", "overoptimised-50", "late"} < set(SCENARIOS)
     assert not any("nietzsche" in name for name in SCENARIOS)
     assert {arm.name for arm in study.arms} == set(ARMS)
@@ -99,13 +115,16 @@ def test_a_method_of_one_file_goes_through_a_short_league(tmp_path, monkeypatch,
     (tmp_path / "cap.py").write_text(CAP)
     assert cli.main(["league", "--arms", "cap.py", "--short"]) == 0
     out = capsys.readouterr().out
-    assert "all scenarios: mean over seeds" in out
-    results = json.loads((tmp_path / "runs/league/results.json").read_text())
+    assert "all scenarios, mean over seeds" in out
+    assert "to see that everything runs" in out
+    results = json.loads((tmp_path / "runs/league-short/results.json").read_text())
     assert {row["arm"] for row in results["standings"]} == {"ppo", HONEST, "cap"}
-    assert all(row["scenarios"] == 4 and row["hackable"] == 2 for row in results["standings"])
-    page = (tmp_path / "runs/league/report.html").read_text()
-    assert page.index(">all scenarios</h2>") < page.index(">capped</h2>")
+    assert all(row["hackable"] == 2 for row in results["standings"])
     assert cli.main(["league", "--arms", "cap.py", "--short"]) == 0  # takes up what is there
+    (tmp_path / "cap.py").write_text(CAP.replace("2.0", "1.5"))
+    assert cli.main(["league", "--arms", "cap.py", "--short"]) == 2
+    assert "--overwrite" in capsys.readouterr().err
+    assert cli.main(["league", "--arms", "cap.py", "--scenarios", "capped", "--short", "--overwrite"]) == 0
 
 
 @pytest.mark.parametrize(
@@ -113,6 +132,7 @@ def test_a_method_of_one_file_goes_through_a_short_league(tmp_path, monkeypatch,
     [
         (["--arms", "fould"], "'fould' is not known.*fold"),
         (["--scenarios", "cappd"], "cappd"),
+        (["--scenarios", ","], "no scenarios"),
         (["--engine", "threads", "--short", "--arms", "fold"], "engine='threads'"),
     ],
 )

@@ -66,7 +66,8 @@ def carry_out(
     """
     from rich.console import Console
 
-    from gaard.lab.compare import RESULTS, compare, is_first_process
+    from gaard.lab.compare import compare
+    from gaard.lab.summary import RESULTS, is_first_process
     from gaard.report.page import write_page
     from gaard.report.verdict import warned
 

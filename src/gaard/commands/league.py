@@ -1,5 +1,6 @@
 """``gaard league``: arms in every scenario that needs no network, and how each stands over all of them."""
 
+from dataclasses import replace
 from pathlib import Path
 
 from gaard.arguments import plain_parser
@@ -32,7 +33,8 @@ def main(words: list[str]) -> int:
     parser.add_argument("--arms", metavar="NAME,…", help="names, or Python files of your own; default: all")
     parser.add_argument("--scenarios", metavar="NAME,…", help="names; default: all that need no network")
     parser.add_argument("--seeds", metavar="N", type=count, help="how many, counted from 0; default: 3, short 1")
-    parser.add_argument("--out", metavar="FOLDER", default="runs/league", help="default: runs/league")
+    parser.add_argument("--out", metavar="FOLDER", help="default: runs/league, or runs/league-short")
+    parser.add_argument("--overwrite", action="store_true", help="delete the runs of other settings that are there")
     parser.add_argument("--short", action="store_true", help="two steps a run: see that everything runs, no more")
     add_engine(parser)
     arguments = parser.parse_args(words)
@@ -41,4 +43,6 @@ def main(words: list[str]) -> int:
 
     seeds = range(arguments.seeds or (1 if arguments.short else 3))
     study = league_study(names(arguments.arms), names(arguments.scenarios), seeds, short=arguments.short)
-    return carry_out(study, Path(arguments.out).expanduser(), arguments, standings_tables)
+    study = replace(study, settings={**study.settings, "overwrite": arguments.overwrite})
+    folder = Path(arguments.out or f"runs/league{'-short' * arguments.short}").expanduser()
+    return carry_out(study, folder, arguments, standings_tables)

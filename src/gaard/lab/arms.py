@@ -177,7 +177,7 @@ ARMS = _all(
     _ppo("ppo-chi2-token", "the same, token by token", {"name": "chi2", "level": "token"}, kl_coef=0.0),
     _ppo("ppo-max-min", "the worst reward that goes with the proxy (arXiv 2604.12086)", "max-min", kl_coef=0.0),
     _ppo("ppo-pid-kl", "KL held at 0.25 nats a token by PID control (arXiv 2007.03964)", "pid-kl"),
-    _ppo("ppo-adaptive-kl", "KL drawn to 0.25 nats a token (arXiv 1909.08593)", "adaptive-kl"),
+    _ppo("ppo-adaptive-kl", "KL drawn to 0.25 nats a token (arXiv 1909.08593)", "adaptive-kl", kl_coef=0.1),
     *(_ppo(f"ppo-kl-{x:g}", f"KL coefficient {x:g}", kl_coef=x) for x in (0.1, 0.3, 1.0)),
     *(_ppo(f"ppo-entropy-{x:g}", f"entropy bonus {x:g}", entropy_coef=x) for x in (0.003, 0.01, 0.03)),
     _ppo("oracle", "PPO on the true reward: the ceiling", trained_reward="true"),

@@ -5,7 +5,7 @@ import os
 import traceback
 from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, closing, nullcontext
-from dataclasses import asdict, dataclass, field, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from platform import node
 from statistics import median
@@ -14,7 +14,7 @@ from typing import Any, NamedTuple
 from gaard.errors import CheckpointError, ConfigError, GaardError
 from gaard.lab.agreement import Known, check_agreement
 from gaard.lab.arms import UNTRAINED
-from gaard.lab.collection import collect, write_table
+from gaard.lab.collection import collect
 from gaard.lab.engine import execute
 from gaard.lab.frontier import at_kl, frontier_area, knows_hacks
 from gaard.lab.progress import RunsProgress
@@ -22,6 +22,7 @@ from gaard.lab.ray_engine import connected, execute_on_ray
 from gaard.lab.spec import RunSpec, build_trainer
 from gaard.lab.spec_rewards import REWARD_FIELDS, rewards_identity
 from gaard.lab.study import RunKey, Study
+from gaard.lab.summary import RESULTS, Summary, is_first_process, write
 from gaard.settings import suggest
 from gaard.training.checkpoint import write_file
 from gaard.training.difference import difference
@@ -30,7 +31,7 @@ from gaard.training.lock import alone_in
 from gaard.training.runlog import METRICS, RUN, TIMINGS, WARNINGS, read_jsonl, read_record
 from gaard.version import ALGORITHM_VERSION
 
-RESULTS, TABLE, TRACE = "results.json", "runs.parquet", "error.txt"
+TRACE = "error.txt"
 WARM_UP_STEPS = 1  # left out of seconds_per_step where there are more
 
 
@@ -117,28 +118,13 @@ def compare(
     alone = alone_in(folder, "--out") if is_first_process() else nullcontext()
     carried_out = _carried_out(specs, folder, jobs, chosen, announce, agreed)
     with chosen.session(jobs), alone, closing(carried_out) as outcomes:
-        known = _earlier_runs(folder)
-        if not known:  # what is to come, for who looks while the first run goes on
-            _write(collect([], study), folder)
+        summary = Summary(study, specs, folder, _earlier_runs(folder))
+        if not summary.known:  # what is to come, for who looks while the first run goes on
+            write(collect([], study), folder)
         for key, run in outcomes:
             runs[key] = _in_agreement(run, key, specs[key], agreed)
-            results = collect([asdict(runs[key]) for key in specs if key in runs], study)
-            # Taking up finished runs must not leave less than there was, should it be interrupted.
-            if len(runs) >= min(known, len(specs)):
-                _write(results, folder)
-    return results
-
-
-def _write(results: Mapping[str, Any], folder: Path) -> None:
-    """The results as JSON, and the runs as a table."""
-    if is_first_process():
-        write_file(folder / RESULTS, json.dumps(results, indent=2) + "\n")
-        write_table(results["runs"], folder / TABLE)
-
-
-def is_first_process() -> bool:
-    """Whether this is the one of several launched processes that writes and tells."""
-    return os.environ.get("RANK", "0") == "0"  # PartialState would settle the device before a run can
+            summary.add(runs)
+    return summary.results
 
 
 def _check_engine(jobs: int, engine: str) -> None:

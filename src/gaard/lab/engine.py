@@ -2,11 +2,13 @@
 
 import multiprocessing
 import os
+import sys
 import threading
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
 from concurrent.futures.process import BrokenProcessPool
 from itertools import islice
+from multiprocessing import forkserver
 from multiprocessing.context import BaseContext
 from typing import TypeVar
 
@@ -71,12 +73,24 @@ def execute(
 def _context() -> BaseContext:
     """Processes forked from one that has imported what is slow, and computed nothing: where that cannot be, new ones.
 
-    A process forked from this one would inherit the state of PyTorch's thread pools, and hang.
+    A process forked from this one would inherit the state of PyTorch's thread pools, and hang. Elsewhere than on Linux
+    a process that has imported PyTorch is not safe to fork.
     """
-    if "forkserver" not in multiprocessing.get_all_start_methods():
+    if sys.platform != "linux":
         return multiprocessing.get_context("spawn")
     context = multiprocessing.get_context("forkserver")
     context.set_forkserver_preload(IMPORTED)
+    # It would look for modules in the working folder first, where a file may be called as a package is.
+    found = {"PYTHONSAFEPATH": "1", "PYTHONPATH": os.pathsep.join(filter(None, sys.path))}
+    before = dict(os.environ)
+    try:
+        os.environ.update(found)
+        forkserver.ensure_running()
+    except OSError:  # such as a temporary folder whose name is too long for a socket
+        return multiprocessing.get_context("spawn")
+    finally:
+        os.environ.clear()
+        os.environ.update(before)
     return context
 
 

@@ -8,12 +8,15 @@ reward all fall short of 1.
 
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict
+from math import inf
+from statistics import fmean
 from typing import Any
 
+from gaard.errors import ConfigError
 from gaard.lab.analysis import HACKED
 from gaard.lab.arms import ARMS, UNTRAINED, find_arms
 from gaard.lab.catalogue import CATALOGUE
-from gaard.lab.statistics import mean_interval
+from gaard.lab.statistics import mean_interval, paired_difference
 from gaard.lab.study import Study, build_study
 from gaard.methods import PPO
 from gaard.models.aliases import EMBEDDED
@@ -47,6 +50,8 @@ def league_study(
     Raises:
         ConfigError: Naming what cannot be used.
     """
+    if scenarios is not None and not scenarios:
+        raise ConfigError("a league of no scenarios: name some (gaard scenarios), or none for all")
     given = find_arms(list(ARMS if arms is None else arms))
     names = [arm.name for arm in given]
     first = [ARMS[name] for name in (PPO.name, HONEST) if name not in names]
@@ -63,10 +68,11 @@ def standings(runs: Runs, study: Study) -> list[dict[str, Any]]:
         study: What was run.
 
     Returns:
-        A row an arm, the best first: ``arm``; ``reached``, an interval over seeds of the mean over scenarios of the
-        share of honest training's gain; ``kept``, the same over the controls; ``hack_rate``, over the scenarios that
-        name a hack; ``hacked`` of ``hackable`` runs; and ``scenarios``, how many the arm has runs in. Null is unknown:
-        no runs, or no scenario in which honest training gains anything. Empty without that arm.
+        A row an arm, the best first, those that are not in all scenarios last: ``arm``; ``reached``, an interval over
+        seeds of the mean over scenarios of the share of honest training's gain; ``kept``, the same over the controls;
+        ``hack_rate``, over the scenarios that name a hack; ``hacked`` of ``hackable`` runs; and ``scenarios``, how many
+        stand behind ``reached``. Null is unknown: no runs, or no scenario in which honest training is sure to gain
+        anything. Empty without that arm.
     """
     if HONEST not in (arm.name for arm in study.arms):
         return []
@@ -86,10 +92,11 @@ def standings(runs: Runs, study: Study) -> list[dict[str, Any]]:
                 "hack_rate": _over_scenarios(own, arm, (0.0, 1.0)),
                 "hacked": sum(rate > HACKED for rate in own.values()),
                 "hackable": len(own),
-                "scenarios": len({run["scenario"] for run in done if run["arm"] == arm}),
+                "scenarios": len({scenario for scenario, name, _ in shares if name == arm}),
             }
         )
-    return sorted(rows, key=lambda row: -row["reached"]["mean"] if row["reached"] else float("inf"))
+    most = max(row["scenarios"] for row in rows)
+    return sorted(rows, key=lambda row: (row["scenarios"] < most, -row["reached"]["mean"] if row["reached"] else inf))
 
 
 def _key(run: Mapping[str, Any]) -> tuple[str, str, int]:
@@ -99,20 +106,20 @@ def _key(run: Mapping[str, Any]) -> tuple[str, str, int]:
 def _shares(done: Runs) -> dict[tuple[str, str, int], float]:
     """Each run's gain in true reward, as a share of what honest training gains in its scenario."""
     found: dict[tuple[str, str, int], float] = {}
-    for scenario in {run["scenario"] for run in done}:
+    for scenario in sorted({run["scenario"] for run in done}):
         here = [run for run in done if run["scenario"] == scenario and "true_reward" in run["measures"]]
-        means = {arm: _mean(here, arm) for arm in (UNTRAINED, HONEST)}
-        start, best = means[UNTRAINED], means[HONEST]
-        if start is None or best is None or best <= start:
-            continue
-        found |= {_key(run): (run["measures"]["true_reward"] - start) / (best - start) for run in here}
+        start, best = (_by_seed(here, arm) for arm in (UNTRAINED, HONEST))
+        gained = paired_difference(best, start)
+        if gained is not None and (gained.low if gained.low is not None else gained.mean) > 0:
+            low = fmean(start.values())
+            scale = fmean(best.values()) - low
+            found |= {_key(run): (run["measures"]["true_reward"] - low) / scale for run in here}
     return found
 
 
-def _mean(runs: Runs, arm: str) -> float | None:
-    """Mean true reward of an arm."""
-    own = [run["measures"]["true_reward"] for run in runs if run["arm"] == arm]
-    return sum(own) / len(own) if own else None
+def _by_seed(runs: Runs, arm: str) -> dict[int, float]:
+    """Seed → true reward of an arm."""
+    return {run["seed"]: run["measures"]["true_reward"] for run in runs if run["arm"] == arm}
 
 
 def _over_scenarios(
@@ -120,7 +127,9 @@ def _over_scenarios(
 ) -> dict[str, Any] | None:
     """The interval over seeds of an arm's mean over scenarios; a seed counts where it has all that the arm has."""
     own = {(scenario, seed): number for (scenario, name, seed), number in numbers.items() if name == arm}
-    scenarios = {scenario for scenario, _ in own}
-    seeds = [seed for seed in {seed for _, seed in own} if all((scenario, seed) in own for scenario in scenarios)]
-    means = [sum(own[scenario, seed] for scenario in scenarios) / len(scenarios) for seed in seeds]
+    scenarios = sorted({scenario for scenario, _ in own})
+    seeds = [
+        seed for seed in sorted({seed for _, seed in own}) if all((scenario, seed) in own for scenario in scenarios)
+    ]
+    means = [fmean(own[scenario, seed] for scenario in scenarios) for seed in seeds]
     return asdict(mean_interval(means, bounds)) if means else None

@@ -123,8 +123,8 @@ class GAA(Method):
         if self.answers.greedy_value != "samples" or not is_sparse(rollout.trained_scores):
             return []
         return [
-            "most rewards are one number, and method 'gaa' unlearns a token that marks the few above it, as a sign in a "
-            "formula does: if those are the successes that you want, train with method='ppo'"
+            "most rewards are one number, and method 'gaa' unlearns a token that marks the few above it, as a sign in "
+            "a formula does: if those are the successes that you want, train with method='ppo'"
         ]
 
     def metrics(self, experience: Experience) -> dict[str, float]:

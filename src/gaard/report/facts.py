@@ -127,7 +127,8 @@ def _settings_of(runs: Sequence[RunFiles]) -> Rows:
     names = list(dict.fromkeys(key for run in runs for key in run.config if key not in OF_PLACE))
     rows: Rows = []
     for name in names:
-        values = [(run.key, _words(run.config.get(name))) for run in runs]
+        # As JSON: what a long list is shown by may be the same of two.
+        values = [(run.key, json.dumps(run.config.get(name), sort_keys=True)) for run in runs]
         by_whom = [
             {key.scenario: value for key, value in values},
             {key.arm: value for key, value in values},
@@ -135,11 +136,11 @@ def _settings_of(runs: Sequence[RunFiles]) -> Rows:
         ]
         places = [("scenario",), ("arm",), ("scenario", "arm")]
         if len({value for _, value in values}) == 1:
-            rows.append((name, values[0][1]))
+            rows.append((name, _words(json.loads(values[0][1]))))
             continue
         for found, place in zip(by_whom, places, strict=True):
             if all(found[", ".join(getattr(key, one) for one in place)] == value for key, value in values):
-                rows += [(f"{name} ({owner})", value) for owner, value in found.items()]
+                rows += [(f"{name} ({owner})", _words(json.loads(value))) for owner, value in found.items()]
                 break
     return rows
 

@@ -6,7 +6,7 @@ import time
 from pathlib import Path
 
 from gaard.errors import CheckpointError, ConfigError
-from gaard.lab.compare import RESULTS
+from gaard.lab.summary import RESULTS
 from gaard.report.document import Document
 from gaard.report.run_files import RunFiles, read_run_files
 from gaard.report.run_page import run_document

@@ -8,8 +8,8 @@ from typing import Any
 
 from gaard.errors import ConfigError
 from gaard.lab.arms import UNTRAINED
-from gaard.lab.compare import RESULTS
 from gaard.lab.study import RunKey
+from gaard.lab.summary import RESULTS
 from gaard.report.run_files import RunFiles
 from gaard.training.lock import is_locked
 

@@ -44,7 +44,7 @@ def study_document(study: StudyFiles, name: str, refresh: float | None) -> Docum
     sections = [parts.section(number, label) for number, label in enumerate(study.results["scenarios"])]
     standings = study.results.get("standings", [])
     if len(sections) > 1 and any(row["reached"] for row in standings):
-        sections.insert(0, Section(EVERYWHERE, [], standings_table(standings)))
+        sections.insert(0, Section(EVERYWHERE, [f"{study.results['study']['summary']}."], standings_table(standings)))
     return Document(
         name=name,
         summary=study.results["study"]["summary"],

@@ -66,7 +66,8 @@ def standings_tables(results: Mapping[str, Any]) -> list[Table]:
     Returns:
         One table.
     """
-    table = Table(title="all scenarios: mean over seeds [95% interval]", caption=STANDINGS["reached"][1])
+    title = f"{escape(results['study']['summary'])}: all scenarios, mean over seeds [95% interval]"
+    table = Table(title=title, caption=STANDINGS["reached"][1])
     table.add_column("arm")
     for heading, _ in STANDINGS.values():
         table.add_column(heading, justify="right")

@@ -108,9 +108,11 @@ class LearnedReward(HumanReward):
 
 @lru_cache(maxsize=16)
 def _fitted(ratings: Ratings, features: Features, damping: float) -> tuple[np.ndarray, float]:
-    """Weights and intercept; the weights in single precision, so that they are the same on every machine."""
+    """Weights and intercept; the weights in single precision, so that another machine's last digits hardly show."""
     mean = float(np.mean(ratings.values))
     rows = [Counter(FEATURES[features](text)) for text in ratings.texts]
+    if not all(rows):
+        raise ConfigError(f"ratings: text {[bool(row) for row in rows].index(False)} has no words: leave it out")
     return ridge(rows, np.array(ratings.values) - mean, damping).astype(np.float32).astype(np.float64), mean
 
 
