@@ -2,12 +2,12 @@
 
 import polars as pl
 
+from gaard.lab.measures import HACKED
 from studies.frames import STUDIES
 from studies.markdown import NOTHING, table
 
 RECORD = STUDIES / "22-finder" / "finds.parquet"
 DEFAULT = 8  # completions that a run keeps of a step, unless it is told otherwise
-HACKED = 0.5
 SUMS = {
     "the eight words, of tuning": ("tuning", "words"),
     "the eight words": ("test", "words"),

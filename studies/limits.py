@@ -5,6 +5,7 @@ from typing import Any
 import polars as pl
 
 from gaard.lab import analysis
+from gaard.lab.measures import HACKED
 from studies.frames import FOLD, NORM, ONE_TEXT, STUDIES, UNTRAINED, arms_of, counted, of, only, recorded, runs
 from studies.markdown import NOTHING, said, table
 
@@ -52,7 +53,7 @@ def untuned_strengths() -> str:
     rows = []
     for arm in ("fold-2", FOLD, "fold-4", NORM, "gradient-norm-0.07", "gradient-norm-0.1"):
         own, here = frame.filter(arm=arm), of(mean, arm=arm)
-        caught = own.filter(pl.col("hack_rate") > analysis.HACKED)["scenario"].value_counts(sort=True)
+        caught = own.filter(pl.col("hack_rate") > HACKED)["scenario"].value_counts(sort=True)
         where = ", ".join(f"`{name}` {count}" for name, count in sorted(caught.rows())) or NOTHING
         one = f"{own.filter(pl.col('entropy') < ONE_TEXT).height} of {own.height}"
         gap = said(of(less, arm=arm).get("true_reward"), "true_reward", signed=True)

@@ -5,6 +5,7 @@
 """
 
 import argparse
+from collections.abc import Mapping
 from pathlib import Path
 
 import numpy as np
@@ -60,12 +61,11 @@ def proxies() -> dict[str, RewardFunction]:
     return {one.name: one for one in found} | {"all ratings": HumanReward(include_prompt=False)}
 
 
-def bounds(texts: list[str], true: np.ndarray) -> None:
+def bounds(proxy: Mapping[str, np.ndarray], true: np.ndarray) -> None:
     """Print what a scenario states of each proxy, and how the untrained model stands."""
     usual = round(float(np.median(true)), 3)
     print(f"truth: mean {true.mean():.4f}, median {usual}")
-    for name, proxy in proxies().items():
-        paid = rated(proxy, texts)
+    for name, paid in proxy.items():
         liked = round(float(np.quantile(paid, 0.9)), 3)
         hacks = float(((paid >= liked) & (true < usual)).mean())
         r = float(np.corrcoef(paid, true)[0, 1])
@@ -88,10 +88,10 @@ def main() -> None:
     argparse.ArgumentParser(description=__doc__).parse_args()
     texts = completions(16)
     true = rated(HumanReward(include_prompt=False), texts)
-    bounds(texts, true)
+    paid_by = {name: rated(proxy, texts) for name, proxy in proxies().items()}
+    bounds(paid_by, true)
     rows = []
-    for name, proxy in proxies().items():
-        paid = rated(proxy, texts)
+    for name, paid in paid_by.items():
         rows += [
             {"proxy": name, "n": n, "kl": best_of_n_kl(n), "reward": best_of_n(paid, paid, n),
              "true_reward": best_of_n(paid, true, n)}

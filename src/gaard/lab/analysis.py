@@ -16,10 +16,9 @@ from gaard.errors import ConfigError
 from gaard.lab import frontier
 from gaard.lab.arms import UNTRAINED
 from gaard.lab.frontier import KL_LEVELS, SMOOTHING
-from gaard.lab.measures import OF_RUN
+from gaard.lab.measures import HACKED, OF_RUN
 from gaard.lab.statistics import Difference, Interval, mean_interval, paired_difference
 
-HACKED = 0.5  # a run is hacked if more than this share of its completions hack
 GOOD_SHARE = 0.95  # of what the baseline gains: as good as it
 WHICH = ("scenario", "arm", "seed")
 INTERVAL = pl.Struct({"mean": pl.Float64, "low": pl.Float64, "high": pl.Float64, "n": pl.Int64})

@@ -12,7 +12,7 @@ from gaard.methods import GAA, METHODS, PPO, RECOMMENDED, Method, find_method
 from gaard.regularizers import Regularizer, find_regularizers
 from gaard.settings import Named, Options, suggest
 from gaard.training.config import GAAConfig
-from gaard.user_code import import_file, named_file
+from gaard.user_code import file_of
 
 RUN_CONTROLS = ("output_dir", "overwrite", "accept_changed_rewards", "seed", "progress", "report_to")
 WHOLE_METHOD = ("method", "regularizers")  # what an arm states of itself, and no study for it
@@ -234,7 +234,7 @@ def _found(given: Any) -> Arm:
             f"arms: {given!r} is a method with several readings: choose from "
             f"{', '.join(name for name, arm in ARMS.items() if arm.method.name == given)}"
         )
-    found = _of_method_file(given) or in_python_file(given, Arm, f"arms: {given!r}")
+    found = in_python_file(given, Arm, f"arms: {given!r}", _of_method)
     if found is None:
         raise ConfigError(
             f"arms: {given!r} is not known: {suggest(given, ARMS, '`gaard arms`')}; a Python file of your own is named "
@@ -243,18 +243,11 @@ def _found(given: Any) -> Arm:
     return found
 
 
-def _of_method_file(given: str) -> Arm | None:
-    """An arm of the method that a user's file holds, where it holds a method and no arm."""
-    file = named_file(given)
-    if file is None:
+def _of_method(held: Any) -> Arm | None:
+    """An arm of what a user's file holds, if that is a method of the user's own."""
+    if not isinstance(held, type) or not issubclass(held, Method) or file_of(held) is None:
         return None
-    module = import_file(file[0], f"arms: {given!r}")
-    held = list(vars(module).values()) if file[1] is None else [getattr(module, file[1], None)]
-    methods = [one for one in held if isinstance(one, type) and issubclass(one, Method)]
-    if not any(one.__module__ == module.__name__ for one in methods) or any(isinstance(one, Arm) for one in held):
-        return None
-    method = find_method(given)
-    return Arm(method.name, (type(method).__doc__ or "").strip().partition("\n")[0], given)
+    return Arm(held.name, (held.__doc__ or "").strip().partition("\n")[0], f"{file_of(held)}:{held.__qualname__}")
 
 
 def _stated(given: Mapping[str, Any]) -> Arm:

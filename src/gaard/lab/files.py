@@ -1,6 +1,7 @@
 """What a user wrote into files: objects in Python files that are named by their path."""
 
-from typing import TypeVar
+from collections.abc import Callable
+from typing import Any, TypeVar
 
 from gaard.errors import ConfigError, did_you_mean
 from gaard.messages import one_line
@@ -9,13 +10,16 @@ from gaard.user_code import import_file, named_file
 T = TypeVar("T")
 
 
-def in_python_file(name: str, kind: type[T], where: str) -> T | None:
+def in_python_file(
+    name: str, kind: type[T], where: str, made_of: Callable[[Any], T | None] = lambda held: None
+) -> T | None:
     """The object that ``path/to/file.py``, where it is the only one of its kind, or ``path/to/file.py:variable`` names.
 
     Args:
         name: As given; the variable may be a function without arguments that returns the object.
         kind: The object's class.
         where: What an error calls the name.
+        made_of: Makes the object of another that the file holds in its place; None for what it cannot be made of.
 
     Returns:
         The object; None if the name is not that of a Python file.
@@ -29,6 +33,9 @@ def in_python_file(name: str, kind: type[T], where: str) -> T | None:
     (path, variable), noun = file, kind.__name__
     module = import_file(path, where)
     own = {key: value for key, value in vars(module).items() if isinstance(value, kind)}
+    if variable is None and not own:
+        made = {key: made_of(value) for key, value in vars(module).items()}
+        own = {key: value for key, value in made.items() if value is not None}
     if variable is None and len(own) == 1:
         return next(iter(own.values()))
     if variable is None:
@@ -37,6 +44,8 @@ def in_python_file(name: str, kind: type[T], where: str) -> T | None:
             f"{kind.__module__}.{noun} to a variable, or say which with path/to/file.py:variable"
         )
     found = getattr(module, variable, None)
+    if (instead := made_of(found)) is not None:
+        return instead
     try:
         found = found() if callable(found) else found
     except Exception as error:

@@ -13,9 +13,9 @@ from statistics import fmean
 from typing import Any
 
 from gaard.errors import ConfigError
-from gaard.lab.analysis import HACKED
 from gaard.lab.arms import ARMS, UNTRAINED, find_arms
 from gaard.lab.catalogue import CATALOGUE
+from gaard.lab.measures import HACKED
 from gaard.lab.statistics import mean_interval, paired_difference
 from gaard.lab.study import Study, build_study
 from gaard.methods import PPO

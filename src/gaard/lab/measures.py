@@ -9,6 +9,8 @@ from dataclasses import dataclass
 from math import inf
 from typing import Literal
 
+HACKED = 0.5  # a run is hacked if more than this share of its completions hack
+
 
 @dataclass(frozen=True)
 class Measure:

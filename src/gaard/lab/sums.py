@@ -10,9 +10,8 @@ from functools import cache
 from typing import Any
 
 from gaard.rewards.numbers import in_words
+from gaard.rewards.verifiers import LARGEST, TARGET
 
-TARGET = 24
-LARGEST = 9  # of a puzzle's numbers
 SIGNS = tuple(("*", *others) for others in itertools.product("+-", repeat=2))  # of the answers that a puzzle may have
 ADDENDS = range(1, 21)  # of a sum in digits or in words
 SEED = 24  # of what is held out

@@ -62,11 +62,7 @@ class Regularizer(Options):
             The rollout with other ``trained_scores``, ``greedy_scores`` or ``kept``; by default with both scores as
             :meth:`shape_scores` has them.
         """
-        scores = {
-            name: self.shape_scores(getattr(rollout, name), rollout.baseline_scores)
-            for name in ("trained_scores", "greedy_scores")
-        }
-        return replace(rollout, **scores)
+        return with_scores(rollout, lambda scores: self.shape_scores(scores, rollout.baseline_scores))
 
     def shape_scores(self, scores: Tensor, baseline_scores: Tensor) -> Tensor:
         """The rewards that train.
@@ -138,3 +134,17 @@ class Regularizer(Options):
     def ends(self, metrics: Mapping[str, float]) -> bool:
         """Whether training ends after a step with these metrics."""
         return False
+
+
+def with_scores(rollout: Rollout, change: Callable[[Tensor], Tensor]) -> Rollout:
+    """A rollout whose rewards that train are changed, of sampled and of greedy-ended texts alike.
+
+    Args:
+        rollout: The whole batch.
+        change: [B] → [B].
+
+    Returns:
+        The rollout with other ``trained_scores`` and ``greedy_scores``.
+    """
+    changed = {name: change(getattr(rollout, name)) for name in ("trained_scores", "greedy_scores")}
+    return replace(rollout, **changed)

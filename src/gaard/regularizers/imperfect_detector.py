@@ -6,7 +6,7 @@ import hashlib
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Literal
 
-from gaard.regularizers.base import Regularizer
+from gaard.regularizers.base import Regularizer, with_scores
 from gaard.settings import Fraction, NotNegative, Whole
 
 if TYPE_CHECKING:  # help should not wait for torch
@@ -50,9 +50,7 @@ class ImperfectDetector(Regularizer):
         if self.action == "screening":
             return replace(rollout, kept=rollout.kept & ~flagged)
         less = self.penalty * flagged.to(rollout.trained_scores.dtype)
-        return replace(
-            rollout, trained_scores=rollout.trained_scores - less, greedy_scores=rollout.greedy_scores - less
-        )
+        return with_scores(rollout, lambda scores: scores - less)
 
     def flagged(self, rollout: Rollout) -> Tensor:
         """Which completions the detector flags; bool [B]."""

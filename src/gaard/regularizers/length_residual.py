@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from gaard.regularizers.base import Regularizer
+from gaard.regularizers.base import Regularizer, with_scores
 from gaard.settings import NotNegative, PositiveShare
 
 if TYPE_CHECKING:  # help should not wait for torch
@@ -38,6 +38,4 @@ class LengthResidual(Regularizer):
 
         lengths = rollout.completion_mask.sum(-1)
         less = self.coef * lowess(lengths, rollout.trained_scores, self.fraction)
-        return replace(
-            rollout, trained_scores=rollout.trained_scores - less, greedy_scores=rollout.greedy_scores - less
-        )
+        return with_scores(rollout, lambda scores: scores - less)

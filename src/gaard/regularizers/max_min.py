@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from gaard.regularizers.base import Regularizer
+from gaard.regularizers.base import Regularizer, with_scores
 from gaard.settings import Count, PositiveShare
 
 if TYPE_CHECKING:  # help should not wait for torch
@@ -44,8 +44,4 @@ class MaxMin(Regularizer):
 
         ratio = torch.where(rollout.completion_mask, rollout.logprobs - rollout.ref_logprobs, 0.0).sum(-1)
         baseline = rollout.baseline_scores.flatten()
-        scores = {
-            name: worst_case_rewards(getattr(rollout, name), baseline, ratio, self.correlation)
-            for name in ("trained_scores", "greedy_scores")
-        }
-        return replace(rollout, **scores)
+        return with_scores(rollout, lambda scores: worst_case_rewards(scores, baseline, ratio, self.correlation))

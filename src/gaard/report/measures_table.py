@@ -64,11 +64,9 @@ def standings_table(standings: Sequence[Mapping[str, Any]]) -> Table:
 def _standing_cell(label: str, own: Mapping[str, Any] | None) -> dict[str, Any]:
     """Mean and interval."""
     cell = {**UNKNOWN, "label": label}
-    return (
-        cell
-        if own is None
-        else cell | {"value": own["mean"], "mean": _minus(f"{own['mean']:.3f}"), "range": _between(own, 3)}
-    )
+    if own is None:
+        return cell
+    return cell | {"value": own["mean"], "mean": _minus(f"{own['mean']:.3f}"), "range": _between(own, 3)}
 
 
 def run_table(measures: Mapping[str, float], name: str) -> Table | None:

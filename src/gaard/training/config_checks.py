@@ -23,10 +23,9 @@ def check_together(config: GAAConfig) -> None:
     Raises:
         ConfigError: Naming the fields, the values and the remedy.
     """
-    for check in (_check_batches, _check_critic, _check_evaluation, _check_trained, _check_precision):
+    batches, rewards = (_check_batches, _check_critic, _check_evaluation), (_check_trained, _check_precision)
+    for check in (*batches, *rewards, _check_controlled, _check_centred):
         check(config)
-    _check_controlled(config)
-    _check_centred(config)
 
 
 def check_output_dir(config: GAAConfig) -> None:

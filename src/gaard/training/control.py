@@ -2,10 +2,9 @@
 
 import dataclasses
 
-from gaard.method.masking import masked_mean
-from gaard.method.objective import estimated_kl
 from gaard.methods.experience import Rollout
 from gaard.training.config import GAAConfig
+from gaard.training.metrics import reference_kl
 from gaard.training.run import TrainingState
 
 
@@ -23,11 +22,6 @@ def controlled(config: GAAConfig, state: TrainingState, rollout: Rollout) -> GAA
     one = config.kl_controller
     if one is None:
         return config
-    coefficient, memory = one.control(state.kl_control or [config.kl_coef], reference_kl(rollout))
+    coefficient, memory = one.control(state.kl_control or [config.kl_coef], float(reference_kl(rollout)))
     state.kl_control = [float(number) for number in memory]
     return dataclasses.replace(config, kl_coef=float(coefficient))
-
-
-def reference_kl(rollout: Rollout) -> float:
-    """KL(π_old‖π_ref) at the sampled tokens by k3, nats a token: the metric ``kl_ref``."""
-    return float(masked_mean(estimated_kl(rollout.logprobs, rollout.ref_logprobs, "k3"), rollout.completion_mask))

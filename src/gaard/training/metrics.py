@@ -13,6 +13,11 @@ from gaard.training.config import GAAConfig
 from gaard.training.scoring import Scorer
 
 
+def reference_kl(rollout: Rollout) -> Tensor:
+    """KL(π_old‖π_ref) at the sampled tokens by k3, nats a token; a scalar."""
+    return masked_mean(estimated_kl(rollout.logprobs, rollout.ref_logprobs, "k3"), rollout.completion_mask)
+
+
 def rollout_metrics(rollout: Rollout) -> dict[str, float]:
     """What the samples alone say.
 
@@ -28,7 +33,7 @@ def rollout_metrics(rollout: Rollout) -> dict[str, float]:
         "reward_std": proxy.std(correction=0),
         "trained_reward": rollout.trained_scores.double().mean(),
         **_known(rollout),
-        "kl_ref": masked_mean(estimated_kl(rollout.logprobs, rollout.ref_logprobs, "k3"), mask),
+        "kl_ref": reference_kl(rollout),
         "entropy": masked_mean(rollout.entropy, mask),
         "completion_length": mask.sum(-1).double().mean(),
     }

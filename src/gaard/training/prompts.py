@@ -63,30 +63,35 @@ class PromptStream:
             prompt is a text or a conversation, a list of messages with ``role`` and ``content``, which the
             tokenizer's chat template renders. A stream, which does not tell its length, is read to its end.
         tokenizer: Turns prompts into ids; special tokens as it adds them by default.
+        field: What messages call the dataset.
 
     Raises:
         ConfigError: For no prompts, an empty one, something that is not a string, naming its index, a column with the
             name of another keyword of rewards, or a stream of more than ``LONGEST_STREAM`` rows.
     """
 
-    def __init__(self, dataset: Iterable[str | Mapping[str, Any]], tokenizer: PreTrainedTokenizerBase):
-        rows = [row if isinstance(row, Mapping) else {"prompt": row} for row in _read(_as_iterable(dataset))]
+    def __init__(
+        self,
+        dataset: Iterable[str | Mapping[str, Any]],
+        tokenizer: PreTrainedTokenizerBase,
+        field: str = "train_dataset",
+    ):
+        given = _read(_as_iterable(dataset, field), field)
+        rows = [row if isinstance(row, Mapping) else {"prompt": row} for row in given]
         if not rows:
-            raise ConfigError("train_dataset is empty: give at least one prompt")
+            raise ConfigError(f"{field} is empty: give at least one prompt")
         if reserved := [name for name in (*TEXT_KEYWORDS, *RUN_KEYWORDS, MESSAGES) if any(name in row for row in rows)]:
-            raise ConfigError(
-                f"train_dataset has a column {reserved[0]!r}, a name that gaard gives to rewards: rename it"
-            )
-        rows = _rendered(rows, tokenizer)
-        self.texts = [_checked_prompt(row, index) for index, row in enumerate(rows)]
+            raise ConfigError(f"{field} has a column {reserved[0]!r}, a name that gaard gives to rewards: rename it")
+        rows = _rendered(rows, tokenizer, field)
+        self.texts = [_checked_prompt(row, f"{field}[{index}]") for index, row in enumerate(rows)]
         for index, row in enumerate(rows):
-            _check_columns(row, index)
+            _check_columns(row, f"{field}[{index}]")
         names = dict.fromkeys(key for row in rows for key in row if key != "prompt")
         self.columns = {name: [row.get(name) for row in rows] for name in names}
         self.pad_token_id = int(tokenizer.pad_token_id or 0)
-        self.ids = [_tokenize(tokenizer, text, index) for index, text in enumerate(self.texts)]
+        self.ids = [_tokenize(tokenizer, text, f"{field}[{index}]") for index, text in enumerate(self.texts)]
         self._order: list[int] = []
-        self.field = "train_dataset"  # what messages call it
+        self.field = field
 
     @property
     def longest(self) -> tuple[str, int]:
@@ -147,123 +152,93 @@ class PromptStream:
         return PromptBatch([self.texts[i] for i in chosen], columns, ids, mask)
 
 
-def held_out_prompts(
-    dataset: Iterable[str | Mapping[str, Any]] | None, tokenizer: PreTrainedTokenizerBase
-) -> PromptStream | None:
-    """Prompts that are measured and never trained on.
-
-    Args:
-        dataset: As :class:`PromptStream` takes it; None where those that train are measured.
-        tokenizer: Turns prompts into ids.
-
-    Returns:
-        The prompts, if there are any.
-
-    Raises:
-        ConfigError: As :class:`PromptStream` does, of ``eval_dataset``.
-    """
-    if dataset is None:
-        return None
-    try:
-        stream = PromptStream(dataset, tokenizer)
-    except ConfigError as error:
-        raise ConfigError(str(error).replace("train_dataset", "eval_dataset")) from error
-    stream.field = "eval_dataset"
-    return stream
-
-
-def _as_iterable(dataset: Any) -> Iterable[Any]:
+def _as_iterable(dataset: Any, field: str) -> Iterable[Any]:
     # Going over a mapping gives its keys, and over a set another order in every process.
     if isinstance(dataset, (str, bytes, Mapping, Set)) or not isinstance(dataset, Iterable):
         kind = type(dataset).__name__
         given = f"a {kind} of {', '.join(map(repr, dataset))}" if isinstance(dataset, (Mapping, Set)) else repr(dataset)
-        raise ConfigError(f"train_dataset is {given}: give a list of prompts, or of rows with a 'prompt' column")
+        raise ConfigError(f"{field} is {given}: give a list of prompts, or of rows with a 'prompt' column")
     return dataset
 
 
-def _read(dataset: Iterable[Any]) -> list[Any]:
+def _read(dataset: Iterable[Any], field: str) -> list[Any]:
     """All rows; of what does not tell how many it has, no more than can be held."""
     if isinstance(dataset, Sized):
         return list(dataset)
     rows = list(itertools.islice(dataset, LONGEST_STREAM + 1))
     if len(rows) > LONGEST_STREAM:
         raise ConfigError(
-            f"train_dataset is a stream of more than {LONGEST_STREAM:,} rows, and prompts are held in memory: give as "
-            "many as the run will draw, at most max_steps × batch_size, such as list(train_dataset.take(10_000))"
+            f"{field} is a stream of more than {LONGEST_STREAM:,} rows, and prompts are held in memory: give as "
+            f"many as the run will draw, at most max_steps × batch_size, such as list({field}.take(10_000))"
         )
     return rows
 
 
-def _rendered(rows: list[Mapping[str, Any]], tokenizer: PreTrainedTokenizerBase) -> list[Mapping[str, Any]]:
+def _rendered(rows: list[Mapping[str, Any]], tokenizer: PreTrainedTokenizerBase, field: str) -> list[Mapping[str, Any]]:
     """Rows whose conversations are texts, with the messages in a column of their own; as they are without any."""
     spoken = [isinstance(row.get("prompt"), list) for row in rows]
     if not any(spoken):
         return rows
     if not all(spoken):
         odd = spoken.index(False)
-        raise ConfigError(f"train_dataset[{odd}]['prompt'] is no conversation, and others are: make all of one kind")
+        raise ConfigError(f"{field}[{odd}]['prompt'] is no conversation, and others are: make all of one kind")
     if not tokenizer.chat_template:
         raise ConfigError(
-            "train_dataset[0]['prompt'] is a list of messages, and the tokenizer has no chat template: take a chat "
+            f"{field}[0]['prompt'] is a list of messages, and the tokenizer has no chat template: take a chat "
             "model, set tokenizer.chat_template, or give the prompts as text"
         )
     return [
-        {**row, "prompt": _as_text(row["prompt"], index, tokenizer), MESSAGES: row["prompt"]}
+        {**row, "prompt": _as_text(row["prompt"], f"{field}[{index}]", tokenizer), MESSAGES: row["prompt"]}
         for index, row in enumerate(rows)
     ]
 
 
-def _as_text(messages: list[Any], index: int, tokenizer: PreTrainedTokenizerBase) -> str:
+def _as_text(messages: list[Any], where: str, tokenizer: PreTrainedTokenizerBase) -> str:
     """A conversation up to where the assistant speaks, or goes on with what it has begun to say."""
     if not messages or not all(isinstance(one, Mapping) and {"role", "content"} <= one.keys() for one in messages):
         raise ConfigError(
-            f"train_dataset[{index}]['prompt']={shortened(messages)} must be a list of messages, each with 'role' and "
-            "'content'"
+            f"{where}['prompt']={shortened(messages)} must be a list of messages, each with 'role' and 'content'"
         )
     begun = messages[-1]["role"] == "assistant"
     how = {"tokenize": False, "add_generation_prompt": not begun, "continue_final_message": begun}
     try:
         return str(tokenizer.apply_chat_template(messages, **how))
     except Exception as error:  # a template refuses in its own words: roles in another order, no system message
-        raise ConfigError(f"train_dataset[{index}]['prompt']: the chat template refuses it: {error}") from error
+        raise ConfigError(f"{where}['prompt']: the chat template refuses it: {error}") from error
 
 
-def _checked_prompt(row: Mapping[str, Any], index: int) -> str:
+def _checked_prompt(row: Mapping[str, Any], where: str) -> str:
     """The prompt of one row, a non-empty string."""
     if "prompt" not in row:
-        raise ConfigError(
-            f"train_dataset[{index}] has no 'prompt' column, only {', '.join(map(str, row)) or 'nothing'}"
-        )
+        raise ConfigError(f"{where} has no 'prompt' column, only {', '.join(map(str, row)) or 'nothing'}")
     prompt = row["prompt"]
     if not isinstance(prompt, str):
-        raise ConfigError(f"train_dataset[{index}]['prompt']={prompt!r} must be a string")
+        raise ConfigError(f"{where}['prompt']={prompt!r} must be a string")
     try:
         prompt.encode()
     except UnicodeEncodeError as error:
         raise ConfigError(
-            f"train_dataset[{index}]['prompt'] is not text: its character {error.start} is {prompt[error.start]!r}, "
+            f"{where}['prompt'] is not text: its character {error.start} is {prompt[error.start]!r}, "
             "half of a pair in UTF-16 (a surrogate): read the prompts as UTF-8, or take it out"
         ) from None
     if not prompt.strip():
-        raise ConfigError(f"train_dataset[{index}]['prompt']={prompt!r} is empty: remove it or write something")
+        raise ConfigError(f"{where}['prompt']={prompt!r} is empty: remove it or write something")
     return prompt
 
 
-def _check_columns(row: Mapping[Any, Any], index: int) -> None:
+def _check_columns(row: Mapping[Any, Any], where: str) -> None:
     """Rewards get columns as keywords, whose names are text."""
     for name in row:
         if not isinstance(name, str):
-            raise ConfigError(
-                f"train_dataset[{index}] has the column {name!r}, named by {type(name).__name__}: name it by a text"
-            )
+            raise ConfigError(f"{where} has the column {name!r}, named by {type(name).__name__}: name it by a text")
 
 
-def _tokenize(tokenizer: PreTrainedTokenizerBase, text: str, index: int) -> list[int]:
+def _tokenize(tokenizer: PreTrainedTokenizerBase, text: str, where: str) -> list[int]:
     """Ids of one prompt. A rendered chat template brings its own special tokens, which must not come twice."""
     rendered = bool(tokenizer.bos_token) and text.lstrip().startswith(tokenizer.bos_token)
     ids = list(tokenizer(text, add_special_tokens=not rendered)["input_ids"])
     while ids and ids[-1] == tokenizer.eos_token_id != tokenizer.bos_token_id:
         ids.pop()  # some tokenizers close every text; a prompt is to be gone on with
     if not ids:
-        raise ConfigError(f"train_dataset[{index}]['prompt']={text!r} has no token for this tokenizer")
+        raise ConfigError(f"{where}['prompt']={text!r} has no token for this tokenizer")
     return ids

@@ -31,7 +31,7 @@ from gaard.training.metrics import step_metrics
 from gaard.training.optimization import build_optimizer, build_scheduler
 from gaard.training.outcome import Outcome
 from gaard.training.progress import StepProgress
-from gaard.training.prompts import PromptStream, held_out_prompts
+from gaard.training.prompts import PromptStream
 from gaard.training.run import Run, TrainingState
 from gaard.training.scoring import RewardFunctions, Scorer
 from gaard.training.setup import build_accelerator, eos_token_ids, load, prepare
@@ -98,7 +98,8 @@ class GAATrainer(Outcome):
         lm, self.tokenizer = load(model, processing_class, told.append)
         prepare(lm, args, peft_config)
         self.prompts = PromptStream(train_dataset, self.tokenizer)
-        self.eval_prompts = held_out_prompts(eval_dataset, self.tokenizer)
+        held_out = eval_dataset if eval_dataset is None else PromptStream(eval_dataset, self.tokenizer, "eval_dataset")
+        self.eval_prompts = held_out
         self.generator = torch.Generator().manual_seed(args.seed)
         self.policy = self._policy(lm)
         self.untrained = frozen_reference(self.policy)
