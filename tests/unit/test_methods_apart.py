@@ -221,11 +221,17 @@ def test_fold_says_once_that_rare_successes_are_unlearned(tmp_path):
     assert again.state.step == 4
 
 
-@pytest.mark.parametrize("method", ["ppo", "gaa", {"name": "gaa", "reading": "code"}])
+@pytest.mark.parametrize("method", ["ppo", {"name": "gaa", "reading": "text"}, {"name": "gaa", "reading": "code"}])
 def test_others_turn_nothing_and_say_nothing(method, tmp_path):
     with warnings.catch_warnings():
         warnings.simplefilter("error")
         rows = short_run(tmp_path, reward=rare, method=method)
+    assert [row["turned"] for row in rows] == [0.0] * 3
+
+
+def test_gaa_says_that_rare_successes_are_unlearned_where_samples_value_the_likeliest_token(tmp_path):
+    with pytest.warns(GaardWarning, match=r"step 1: most rewards are one number, and method 'gaa' unlearns"):
+        rows = short_run(tmp_path, reward=rare, method="gaa")
     assert [row["turned"] for row in rows] == [0.0] * 3
 
 
