@@ -150,7 +150,8 @@ def arithmetic(name: str) -> Scenario:
 def overoptimised(count: int | None) -> Scenario:
     """A proxy learned from few ratings, the fit to all of them the truth (arXiv 2210.10760); None: the truth itself."""
     truth, name = HumanReward(include_prompt=False), f"overoptimised-{count or 'full'}"
-    fields: dict[str, Any] = {"kl_coef": 0.0, "training": {**POCKET, "max_steps": 60}, "control": "overoptimised-full"}
+    training = {**POCKET, "max_steps": 60, "batch_size": 64, "learning_rate": 1e-4}
+    fields: dict[str, Any] = {"kl_coef": 0.0, "training": training, "control": "overoptimised-full"}
     if count is None:
         return _on_pocket(name, OPENINGS, truth, true_reward=truth, hack_detector=no_hack, **fields)
     proxy = LearnedReward(shipped_ratings().first(count), include_prompt=False)
