@@ -8,7 +8,7 @@ import pytest
 from gaard import cli
 from gaard.errors import ConfigError
 from gaard.lab.arms import ARMS, find_arm
-from gaard.lab.league import HONEST, SCENARIOS, SHORT_SCENARIOS, league_study, standings
+from gaard.lab.league import HONEST, SCENARIOS, SHORT_ARMS, SHORT_SCENARIOS, league_study, standings
 from gaard.lab.study import build_study
 from pages import blocks
 
@@ -91,7 +91,11 @@ def test_all_that_needs_no_network_takes_part(tmp_path):
     short = league_study(["fold"], short=True)
     assert [arm.name for arm in short.arms] == ["ppo", HONEST, "fold"]
     assert tuple(short.scenarios) == SHORT_SCENARIOS
-    assert short.settings["max_steps"] == 2
+    assert len(SHORT_SCENARIOS) == 6
+    assert set(SHORT_SCENARIOS) < set(SCENARIOS)
+    assert short.settings == {}  # whole runs, whose figures count
+    assert [arm.name for arm in league_study(short=True).arms] == ["ppo", HONEST, *SHORT_ARMS]
+    assert league_study(["fold"], steps=2).settings == {"max_steps": 2}
     assert [arm.name for arm in league_study([HONEST, "ppo"], ["capped"]).arms] == [HONEST, "ppo"]
 
 
@@ -110,21 +114,23 @@ def test_a_file_with_a_method_and_no_arm_is_an_arm_of_it(tmp_path):
 
 
 def test_a_method_of_one_file_goes_through_a_short_league(tmp_path, monkeypatch, capsys):
-    """The method that docs/methods.md shows, by the command that docs/league.md shows."""
+    """The method that docs/methods.md shows, by the command that docs/league.md shows, cut short."""
     monkeypatch.chdir(tmp_path)
     (tmp_path / "cap.py").write_text(CAP)
-    assert cli.main(["league", "--arms", "cap.py", "--short"]) == 0
+    few = ["--scenarios", "puzzle24,puzzle24-uncompared", "--steps", "2", "--seeds", "1"]
+    command = ["league", "--arms", "cap.py", "--short", *few]
+    assert cli.main(command) == 0
     out = capsys.readouterr().out
     assert "all scenarios, mean over seeds" in out
-    assert "to see that everything runs" in out
+    assert "cut to 2 steps a run" in out
     results = json.loads((tmp_path / "runs/league-short/results.json").read_text())
     assert {row["arm"] for row in results["standings"]} == {"ppo", HONEST, "cap"}
-    assert all(row["hackable"] == 2 for row in results["standings"])
-    assert cli.main(["league", "--arms", "cap.py", "--short"]) == 0  # takes up what is there
+    assert all(row["hackable"] == 1 for row in results["standings"])
+    assert cli.main(command) == 0  # takes up what is there
     (tmp_path / "cap.py").write_text(CAP.replace("2.0", "1.5"))
-    assert cli.main(["league", "--arms", "cap.py", "--short"]) == 2
+    assert cli.main(command) == 2
     assert "--overwrite" in capsys.readouterr().err
-    assert cli.main(["league", "--arms", "cap.py", "--scenarios", "capped", "--short", "--overwrite"]) == 0
+    assert cli.main([*command, "--overwrite"]) == 0
 
 
 @pytest.mark.parametrize(

@@ -8,8 +8,10 @@ from gaard.commands.comparing import add_engine, carry_out, count, names
 
 SUMMARY = "train arms in every scenario that needs no network, and rank them by true reward"
 EXAMPLES = """examples:
+  gaard league --arms mine.py --short --steps 2 --seeds 1
+      does a method of my own run everywhere? a minute or two
   gaard league --arms mine.py --short
-      does a method of my own run everywhere? a minute
+      how does it stand? six scenarios, three seeds, half an hour
   gaard league --arms mine.py,fold,gaa-expected --seeds 3 --jobs 8 --out runs/league
   gaard league --seeds 10 --jobs 64 --engine ray
 
@@ -30,19 +32,20 @@ def main(words: list[str]) -> int:
     """
     about = "Run arms, PPO and honest training; the same command goes on with an unfinished league."
     parser = plain_parser("league", about, "[--OPTION VALUE ...]", EXAMPLES)
-    parser.add_argument("--arms", metavar="NAME,…", help="names, or Python files of your own; default: all")
-    parser.add_argument("--scenarios", metavar="NAME,…", help="names; default: all that need no network")
-    parser.add_argument("--seeds", metavar="N", type=count, help="how many, counted from 0; default: 3, short 1")
+    parser.add_argument("--arms", metavar="NAME,…", help="names, or Python files of your own; default: all, short 3")
+    parser.add_argument("--scenarios", metavar="NAME,…", help="default: all that need no network, short 6")
+    parser.add_argument("--seeds", metavar="N", type=count, help="how many, counted from 0; default: 3")
     parser.add_argument("--out", metavar="FOLDER", help="default: runs/league, or runs/league-short")
     parser.add_argument("--overwrite", action="store_true", help="delete the runs of other settings that are there")
-    parser.add_argument("--short", action="store_true", help="two steps a run: see that everything runs, no more")
+    parser.add_argument("--short", action="store_true", help="three arms in six scenarios, where none are named")
+    parser.add_argument("--steps", metavar="N", type=count, help="of each run; default: the scenario's")
     add_engine(parser)
     arguments = parser.parse_args(words)
     from gaard.lab.league import league_study
     from gaard.report.tables import standings_tables
 
-    seeds = range(arguments.seeds or (1 if arguments.short else 3))
-    study = league_study(names(arguments.arms), names(arguments.scenarios), seeds, short=arguments.short)
+    arms, scenarios, seeds = names(arguments.arms), names(arguments.scenarios), range(arguments.seeds or 3)
+    study = league_study(arms, scenarios, seeds, short=arguments.short, steps=arguments.steps)
     study = replace(study, settings={**study.settings, "overwrite": arguments.overwrite})
     folder = Path(arguments.out or f"runs/league{'-short' * arguments.short}").expanduser()
     return carry_out(study, folder, arguments, standings_tables)

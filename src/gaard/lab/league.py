@@ -23,9 +23,9 @@ from gaard.models.aliases import EMBEDDED
 
 HONEST = "oracle"
 SCENARIOS = tuple(name for name, entry in CATALOGUE.items() if entry.model in EMBEDDED)
-# Enough to see that a method runs, with either model, where there is a hack and where there is none.
-SHORT_SCENARIOS = ("capped", "clean", "puzzle24-uncompared", "puzzle24")
-SHORT = {"max_steps": 2, "batch_size": 16, "num_mini_batches": 2, "eval_completions": 32}
+# With either model, where there is a hack and where there is none: a word, a length, a learned proxy, a verifier's bug.
+SHORT_SCENARIOS = ("capped", "clean", "length", "overoptimised-50", "puzzle24", "puzzle24-uncompared")
+SHORT_ARMS = ("fold", "gaa-expected", "ppo-gradient-norm")
 Runs = Sequence[Mapping[str, Any]]
 
 
@@ -35,14 +35,16 @@ def league_study(
     seeds: Sequence[int] = range(3),
     *,
     short: bool = False,
+    steps: int | None = None,
 ) -> Study:
     """The study of a league: the arms, PPO to compare them with, and honest training.
 
     Args:
-        arms: What :func:`gaard.lab.arms.find_arms` takes; by default all that have a name.
-        scenarios: Names or files; by default all whose model comes with gaard.
+        arms: What :func:`gaard.lab.arms.find_arms` takes; by default all that have a name, in a short league three.
+        scenarios: Names or files; by default all whose model comes with gaard, in a short league six.
         seeds: Distinct whole numbers.
-        short: Two steps a run in four scenarios, to see that everything runs; its figures say nothing.
+        short: Fewer arms and scenarios, where none are named.
+        steps: Of each run; by default the scenario's.
 
     Returns:
         The study.
@@ -52,12 +54,14 @@ def league_study(
     """
     if scenarios is not None and not scenarios:
         raise ConfigError("a league of no scenarios: name some (gaard scenarios), or none for all")
-    given = find_arms(list(ARMS if arms is None else arms))
+    usual_arms = SHORT_ARMS if short else ARMS
+    given = find_arms(list(usual_arms if arms is None else arms))
     names = [arm.name for arm in given]
     first = [ARMS[name] for name in (PPO.name, HONEST) if name not in names]
     usual = SHORT_SCENARIOS if short else SCENARIOS
-    summary = "a short league: two steps a run, to see that everything runs" if short else "a league"
-    return build_study(scenarios or usual, [*first, *given], seeds, SHORT if short else {}, summary, PPO.name)
+    settings = {} if steps is None else {"max_steps": steps}
+    summary = f"a {'short ' * short}league{'' if steps is None else f', cut to {steps} steps a run'}"
+    return build_study(scenarios or usual, [*first, *given], seeds, settings, summary, PPO.name)
 
 
 def standings(runs: Runs, study: Study) -> list[dict[str, Any]]:
