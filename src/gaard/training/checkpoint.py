@@ -208,7 +208,7 @@ def _verified_state(path: Path) -> dict[str, Any]:
         raise ValueError(f"{STATE} is not what was written")
     if state["format"] != FORMAT:
         raise ValueError(f"format {state['format']}, this version of gaard reads {FORMAT}")
-    if state.pop("sha256") != _digest(state):
+    if state.pop("sha256") != _digest(state) or state["step"] != _step(path):
         raise ValueError(f"{STATE} is not what was written")
     for name, expected in state["hashes"].items():
         if _sha256(path / name) != expected:

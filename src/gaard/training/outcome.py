@@ -25,7 +25,7 @@ from gaard.training.identity import EVAL_PROMPTS, code_facts
 from gaard.training.prompts import PromptStream
 from gaard.training.run import Run
 from gaard.training.scoring import Scorer
-from gaard.training.stopping import memory_told
+from gaard.training.stopping import stops_told
 from gaard.version import ALGORITHM_VERSION
 
 
@@ -68,7 +68,7 @@ class Outcome:
         count = self.args.eval_completions if completions is None else completions
         if count < 1:
             raise ConfigError(f"eval_completions={count} leaves nothing to measure: make it 1 or more")
-        with memory_told(self.args, "the evaluation"):
+        with stops_told(self.args, self.accelerator, "the evaluation"):
             return evaluate(self.collector, self.eval_prompts or self.prompts, count, self.args.seed)
 
     def evaluate_on_the_way(self) -> None:

@@ -29,7 +29,7 @@ from gaard.training.checkpoint import (
 from gaard.training.config import GAAConfig
 from gaard.training.lock import lock_folder, unlock_folder
 from gaard.training.prompts import PromptStream
-from gaard.training.stopping import memory_told
+from gaard.training.stopping import stops_told
 from gaard.training.trackers import log_step
 
 
@@ -195,7 +195,7 @@ class Run:
         """Save what is whole if a step fails: where it began, if no weight has moved, or where it ended."""
         start = self.state.plain()
         try:
-            with memory_told(self.args, f"step {start['step'] + 1}"):
+            with stops_told(self.args, self.accelerator, f"step {start['step'] + 1}"):
                 yield
         except BaseException:
             whole = not self.state.torn

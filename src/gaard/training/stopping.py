@@ -1,4 +1,4 @@
-"""What stops training from outside: a signal, and memory that does not suffice."""
+"""What stops training from outside: a signal, memory that does not suffice, another process that is gone."""
 
 import contextlib
 from collections.abc import Iterator
@@ -12,7 +12,16 @@ from gaard.signals import Stopping
 from gaard.training.config import GAAConfig
 
 # How PyTorch's allocator for the CPU says it, which has no error of its own.
+# And how Gloo and NCCL say that another process does not answer.
 ON_CPU = ("not enough memory", "can't allocate memory", "Cannot allocate memory")
+OF_PEERS = (
+    "Connection closed by peer",
+    "Connection reset by peer",
+    "Broken pipe",
+    "Timed out",
+    "Socket Timeout",
+    "NCCL",
+)
 
 
 def signal_of_any(stopping: Stopping, accelerator: Accelerator) -> int:
@@ -32,11 +41,12 @@ def signal_of_any(stopping: Stopping, accelerator: Accelerator) -> int:
 
 
 @contextlib.contextmanager
-def memory_told(args: GAAConfig, doing: str) -> Iterator[None]:
-    """Say what to lower where memory does not suffice.
+def stops_told(args: GAAConfig, accelerator: Accelerator, doing: str) -> Iterator[None]:
+    """Say what to lower where memory does not suffice, and that another process is gone where one is.
 
     Args:
         args: The run's settings.
+        accelerator: Knows whether there are other processes.
         doing: What is going on, such as ``step 3``.
 
     Raises:
@@ -47,9 +57,16 @@ def memory_told(args: GAAConfig, doing: str) -> Iterator[None]:
     except (torch.OutOfMemoryError, MemoryError) as error:
         raise _exhausted(args, doing, error) from error
     except RuntimeError as error:
-        if isinstance(error, GaardError) or not any(words in str(error) for words in ON_CPU):
+        if isinstance(error, GaardError):
             raise
-        raise _exhausted(args, doing, error) from error
+        if any(words in str(error) for words in ON_CPU):
+            raise _exhausted(args, doing, error) from error
+        if accelerator.num_processes > 1 and any(words in str(error) for words in OF_PEERS):
+            raise GaardError(
+                f"another process of this run does not answer at {doing} ({one_line(error)}): see in its output what "
+                "ended it. The same command with as many processes goes on from the last checkpoint"
+            ) from error
+        raise
 
 
 def _exhausted(args: GAAConfig, doing: str, error: BaseException) -> GaardError:
