@@ -17,6 +17,7 @@ PASSED_OVER = "unit/test_checkpoint.py::test_a_damaged_checkpoint_is_passed_over
 CHECKPOINT_FULL = "unit/test_full_disk.py::test_"
 FILLED = f"{CHECKPOINT_FULL}a_disk_that_fills_during_training_ends_it_clearly_and_it_goes_on_later"
 NUMBER = f"{WRITERS}a_lock_whose_process_number_another_one_has_now_counts_for_nothing"
+LOCKS = "unit/test_lock.py::test_"
 RAY, ENGINE = "e2e/test_ray.py::test_", "unit/test_engine.py::test_"
 
 KINDS = {
@@ -108,9 +109,9 @@ KINDS = {
     # Two writers
     "a second run in one folder": f"{WRITERS}a_second_run_refuses_with_the_owners_pid_and_host",
     "a second study in one folder": f"{WRITERS}a_second_study_refuses_with_the_owners_pid_and_host",
-    "a lock whose process is gone": "unit/test_lock.py::test_a_lock_whose_process_was_killed_counts_for_nothing",
+    "a lock whose process is gone": f"{LOCKS}a_lock_whose_process_was_killed_counts_for_nothing",
     "a lock whose process number is another's now": NUMBER,
-    "a lock of another machine": "unit/test_lock.py::test_of_another_machine_nobody_knows_and_the_file_to_delete_is_named",
+    "a lock of another machine": f"{LOCKS}of_another_machine_nobody_knows_and_the_file_to_delete_is_named",
     "an empty lock": f"{WRITERS}an_empty_lock_is_named_with_the_file_to_delete",
     "a folder read while a study works in it": "faults/test_soaked.py::test_a_study_is_readable_at_every_moment",
 }

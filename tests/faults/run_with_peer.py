@@ -7,9 +7,9 @@ from pathlib import Path
 
 sys.path[:0] = [str(Path(__file__).resolve().parent), str(Path(__file__).resolve().parents[1])]
 
-from small import made
+from small import made  # noqa: E402
 
-from gaard.errors import GaardError
+from gaard.errors import GaardError  # noqa: E402
 
 folder, number = Path(sys.argv[1]), getattr(signal, sys.argv[2], None)
 

@@ -1,14 +1,14 @@
-"""A run of six short steps that the faults are tried on, and what it leaves."""
+"""A run of four short steps that the faults are tried on, and what it leaves."""
 
 import random
 
 import torch
-
 from killing import SMALLEST
+
 from tiny import tiny_trainer, words_reward
 
 SAME = ("metrics.jsonl", "samples.jsonl", "evaluations.jsonl", "evaluation.json")
-OPTIONS = {"method": "ppo", "max_steps": 6, "save_steps": 2, "eval_steps": 3, "eval_completions": 4, **SMALLEST}
+OPTIONS = {"method": "ppo", "max_steps": 4, "save_steps": 1, "eval_steps": 3, "eval_completions": 4, **SMALLEST}
 EVENT = {"call": None, "calls": 0, "what": None}
 
 

@@ -6,20 +6,14 @@ import warnings
 
 import pyarrow.parquet as pq
 import pytest
-import torch
-from killing import REWARD, SMALLEST
 from kinds import of
 from small import done, left, made
-from transformers import AutoModelForCausalLM
 
 from gaard.errors import CheckpointError, ConfigError
-from gaard.lab.compare import compare
-from gaard.lab.study import study_of_settings
 from gaard.report.page import write_page
 from gaard.report.study_files import read_study_files
-from tiny import WORDS, tiny_config, word_tokenizer
 
-# Files of a run that is stopped after step 4 -------------------------------------------------------------------------
+# Files of a run that is stopped after step 3 -------------------------------------------------------------------------
 
 
 def cut(name, lost=7):
@@ -53,26 +47,26 @@ def replaced(name, content):
 
 def half_renamed(folder):
     """A checkpoint that was killed while it was written, and a file of which the same is true."""
-    newest = folder / "checkpoints" / "step-000004"
-    shutil.copytree(newest, folder / "checkpoints" / ".step-000006.tmp")
-    (folder / "checkpoints" / ".step-000006.tmp" / "state.json").unlink()
+    newest = folder / "checkpoints" / "step-000003"
+    shutil.copytree(newest, folder / "checkpoints" / ".step-000004.tmp")
+    (folder / "checkpoints" / ".step-000004.tmp" / "state.json").unlink()
     (folder / ".run.json.tmp").write_text('{"confi')
 
 
 def swapped(folder):
     """The weights of another step under this one's name."""
-    one, other = (folder / "checkpoints" / f"step-{step}" / "policy.safetensors" for step in ("000004", "000002"))
+    one, other = (folder / "checkpoints" / f"step-{step}" / "policy.safetensors" for step in ("000003", "000002"))
     shutil.copy(other, one)
 
 
 def renamed(folder):
     """A checkpoint under the name of another step, as a copy by hand may have it."""
-    (folder / "checkpoints" / "step-000004").rename(folder / "checkpoints" / "step-000006")
+    (folder / "checkpoints" / "step-000003").rename(folder / "checkpoints" / "step-000004")
 
 
 DAMAGES = {
-    "metrics.jsonl cut off in a line": ending("metrics.jsonl", b'{"step": 5, "lo'),
-    "metrics.jsonl with lines of steps that no checkpoint has": ending("metrics.jsonl", b'{"step": 5}\n{"step": 6}\n'),
+    "metrics.jsonl cut off in a line": ending("metrics.jsonl", b'{"step": 4, "lo'),
+    "metrics.jsonl with lines of steps that no checkpoint has": ending("metrics.jsonl", b'{"step": 4}\n{"step": 5}\n'),
     "samples.jsonl with bytes that are no text": ending("samples.jsonl", b'\xff\xfe\x00{"step"'),
     "evaluations.jsonl cut off in a line": ending("evaluations.jsonl", b'{"step": 6'),
     "timings.jsonl emptied": replaced("timings.jsonl", b""),
@@ -87,7 +81,7 @@ DAMAGES = {
 def stopped(tmp_path_factory):
     folder = tmp_path_factory.mktemp("stopped") / "run"
     trainer = made(folder)
-    for _ in range(4):
+    for _ in range(3):
         trainer.training_step()
     trainer.run.close()
     return folder
@@ -139,24 +133,6 @@ def test_a_damage_that_cannot_be_mended_is_named(kind, stopped, tmp_path):
 
 
 # Files of a study -----------------------------------------------------------------------------------------------------
-
-
-@pytest.fixture(scope="module")
-def carried_out(tmp_path_factory):
-    """A study of two runs that is done, and how it is carried out again."""
-    there = tmp_path_factory.mktemp("study")
-    (there / "reward.py").write_text(REWARD)
-    torch.manual_seed(0)
-    AutoModelForCausalLM.from_config(tiny_config("gpt2")).save_pretrained(there / "model")
-    word_tokenizer(WORDS).save_pretrained(there / "model")
-    settings = {"model": str(there / "model"), "prompts": ["w1 w2"], "reward_funcs": [f"{there}/reward.py:score"]}
-    settings |= {**SMALLEST, "max_steps": 1, "eval_completions": 4, "use_cpu": True, "progress": False}
-
-    def again(folder):
-        return compare(study_of_settings(settings, ["ppo"], [0]), folder)
-
-    again(there / "out")
-    return there / "out", again
 
 
 def flipped(name):

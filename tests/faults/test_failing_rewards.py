@@ -56,12 +56,10 @@ FAILURES = {
 @pytest.mark.parametrize("kind", of("faults/test_failing_rewards.py::test_a_failure_is_named_and_costs_nothing"))
 def test_a_failure_is_named_and_costs_nothing(kind, tmp_path, undisturbed):
     failure, words = FAILURES[kind]
-    trainer = made(
-        tmp_path, 4, failure, reward_timeout=0.3 if "within" in words else None
-    )  # the step after 3 is measured
+    trainer = made(tmp_path, 3, failure, reward_timeout=0.3 if "within" in words else None)
     with pytest.raises(RewardError, match=words):
         trainer.train()
-    assert newest_step(tmp_path / "checkpoints") == 3 - ("evaluation" in words)
+    assert newest_step(tmp_path / "checkpoints") == 2
     assert done(tmp_path) == undisturbed
 
 
@@ -80,7 +78,7 @@ def test_a_reward_inside_another_is_named(tmp_path):
     batch = {"prompts": ["p"], "completions": ["c"], "completion_ids": [[1]], "columns": {}}
     with time_limit(0.1), pytest.raises(RewardError, match=r"'hanging' gave no answer within 0.1 s for 1 completions"):
         score(honeypot(hanging, word="bait"), **batch)
-    assert score(honeypot(hanging_briefly, word="bait"), **batch).tolist() == [1.0]
+    assert score(honeypot(hanging_briefly, word="bait"), **batch).tolist() == [0.5]
 
 
 def hanging(completions, **_):

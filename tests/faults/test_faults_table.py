@@ -1,4 +1,4 @@
-"""docs/reliability.md lists the kinds of faults that are tried, each with a test that is there, and counts them right."""
+"""docs/reliability.md lists the kinds of faults that are tried, each with a test that is there, and counts them."""
 
 import ast
 import re

@@ -1,4 +1,4 @@
-"""Two writers of one folder: the second refuses and names the first; a lock whose process is gone counts for nothing."""
+"""Two writers of one folder: the second refuses and names the first; a lock of a process that is gone is no lock."""
 
 import os
 from platform import node
@@ -6,10 +6,9 @@ from platform import node
 import psutil
 import pytest
 from filelock import SoftFileLock
-from forked import FORKS
 from small import done, made
-from test_damage import carried_out as carried_out
 
+from forked import FORKS
 from gaard import cli
 from gaard.errors import CheckpointError
 from gaard.training.lock import LOCK, is_locked, lock_folder
@@ -32,6 +31,7 @@ def holder(tmp_path):
         process = FORKS.Process(target=hold, args=(folder, tell, until))
         process.start()
         started.append((process, until))
+        tell.close()
         return tells.recv(), process
 
     yield start

@@ -227,7 +227,7 @@ def changes_reward_timeout(tmp_path, **_):
         return words_reward(completions)
 
     learned(tmp_path / "long", max_steps=1, reward=slow)
-    with pytest.raises(RewardError, match="'slow' gave no answer within 0.3 s"):
+    with pytest.raises(RewardError, match=r"'slow' gave no answer within 0\.3 s"):
         learned(tmp_path / "short", max_steps=1, reward=slow, reward_timeout=0.3)
 
 
