@@ -36,8 +36,8 @@ test: setup browser  ## every test but those that install other trainers, two at
 	OMP_NUM_THREADS=1 $(BIN)/python -m pytest --numprocesses 2 --dist worksteal -m 'not trainers'
 
 # What takes too long for every day; docs/reliability.md has the figures of the last time.
-kills: setup     ## 200 runs and studies killed at random moments, compared with the undisturbed one; KILLS=n for others
-	OMP_NUM_THREADS=1 $(BIN)/python -W ignore tests/faults/killing.py $(or $(KILLS),200)
+kills: setup     ## 200 runs and studies killed at random moments, compared with the undisturbed one; KILLS=n SEED=n for others
+	OMP_NUM_THREADS=1 $(BIN)/python -W ignore tests/faults/killing.py $(or $(KILLS),200) $(or $(SEED),0)
 
 soak: setup      ## 10,000 steps, and two studies of 200 runs: memory, file handles, disk; STEPS=n RUNS=n for others
 	OMP_NUM_THREADS=1 $(BIN)/python -W ignore tests/soak.py $(or $(STEPS),10000) $(or $(RUNS),200)

@@ -223,24 +223,24 @@ def study_left(folder: Path) -> tuple[Any, Any]:
     return results, pq.read_table(folder / "runs.parquet").drop_columns("seconds_per_step").to_pylist()
 
 
-def kill_runs(folder: Path, kills: int) -> Report:
+def kill_runs(folder: Path, kills: int, seed: int = 0) -> Report:
     """Runs."""
-    return kill(train, list(PLACES), run_left, folder, kills)
+    return kill(train, list(PLACES), run_left, folder, kills, seed)
 
 
-def kill_studies(folder: Path, kills: int) -> Report:
+def kill_studies(folder: Path, kills: int, seed: int = 0) -> Report:
     """Studies."""
     study_files(folder)
-    return kill(study, [RESULTS], study_left, folder, kills)
+    return kill(study, [RESULTS], study_left, folder, kills, seed)
 
 
-def main(kills: int = 200) -> int:
-    """So many kills, a tenth of them of studies; prints what came of them."""
+def main(kills: int = 200, seed: int = 0) -> int:
+    """So many kills at moments of that seed, a tenth of them of studies; prints what came of them."""
     began = time.monotonic()
     with tempfile.TemporaryDirectory() as there:
         of_studies = kills // 10
-        reports = [kill_runs(Path(there) / "runs", kills - of_studies)]
-        reports.append(kill_studies(Path(there) / "studies", of_studies))
+        reports = [kill_runs(Path(there) / "runs", kills - of_studies, seed)]
+        reports.append(kill_studies(Path(there) / "studies", of_studies, seed))
     total = sum((report.kills for report in reports), Counter())
     for place, count in total.items():
         print(f"{count:4} in {place}")

@@ -1,12 +1,12 @@
 """Memory, the disk, the folder and the clock: what runs out, goes away or jumps."""
 
-import contextlib
 import errno
 import os
 import resource
 import shutil
 import subprocess
 import time
+from pathlib import Path
 
 import numpy as np
 import pyarrow.parquet as pq
@@ -19,7 +19,7 @@ from gaard import cli
 from gaard.errors import CheckpointError, ConfigError, GaardError
 from gaard.report.page import write_page
 from gaard.training import checkpoint, outcome
-from gaard.training.checkpoint import newest_step
+from gaard.training.checkpoint import newest_step, write_file
 from gaard.training.runlog import read_jsonl
 
 # Memory ---------------------------------------------------------------------------------------------------------------
@@ -94,13 +94,16 @@ def disk(tmp_path):
 
 def test_a_file_system_that_becomes_read_only(disk, undisturbed):
     folder, remount = disk
-    trainer = made(folder / "run", 3, lambda texts: remount("ro") and None)
-    with pytest.raises(
-        CheckpointError, match=r"Read-only file system\. What was saved before is intact: make the file"
-    ):
-        trainer.train()
-    with pytest.raises(GaardError, match="cannot be written: Read-only file system"):
-        made(folder / "run").train()
+    trainer = made(folder / "run")
+    for _ in range(2):
+        trainer.training_step()
+    trainer.run.close()
+    remount("ro")
+    for again in (trainer, made(folder / "run")):
+        with pytest.raises(CheckpointError, match=r"cannot be written: Read-only file system: check the folder"):
+            again.train()
+    with pytest.raises(CheckpointError, match=r"Read-only file system\. What was saved before is intact: make the"):
+        write_file(folder / "run" / "run.json", "{}")
     remount("rw")
     assert done(folder / "run") == undisturbed
 
@@ -142,19 +145,17 @@ def full(*_, **__):
     raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
 
 
-def test_a_disk_that_is_full_at_a_metrics_line(disk, undisturbed):
-    folder, _ = disk
-    filler = folder / "filler"
+def test_a_disk_that_is_full_at_a_metrics_line(tmp_path, undisturbed, monkeypatch):
+    plain = Path.open
 
-    def fill(texts):
-        with filler.open("wb", buffering=0) as file, contextlib.suppress(OSError):
-            while file.write(bytes(2**12)):
-                pass
+    def limited(path, *given, **keywords):
+        return full() if path.name == "metrics.jsonl" and given[:1] == ("a",) else plain(path, *given, **keywords)
 
-    with pytest.raises(CheckpointError, match=r"could not be written: No space left on device.*free some space"):
-        made(folder / "run", 2, fill).train()
-    filler.unlink()
-    assert done(folder / "run") == undisturbed
+    with monkeypatch.context() as patched:
+        trainer = made(tmp_path, 3, lambda texts: patched.setattr(Path, "open", limited))
+        with pytest.raises(CheckpointError, match=r"metrics\.jsonl could not be written: No space.*free some space"):
+            trainer.train()
+    assert done(tmp_path) == undisturbed
 
 
 @pytest.mark.parametrize("name", ["results.json", "runs.parquet"])

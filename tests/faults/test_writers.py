@@ -1,6 +1,7 @@
 """Two writers of one folder: the second refuses and names the first; a lock of a process that is gone is no lock."""
 
 import os
+import time
 from platform import node
 
 import psutil
@@ -14,10 +15,10 @@ from gaard.errors import CheckpointError
 from gaard.training.lock import LOCK, is_locked, lock_folder
 
 
-def hold(folder, tell, until):
+def hold(folder, tell):
     lock_folder(folder)
     tell.send(os.getpid())
-    until.wait(60)
+    time.sleep(600)
 
 
 @pytest.fixture
@@ -27,17 +28,15 @@ def holder(tmp_path):
 
     def start(folder):
         tells, tell = FORKS.Pipe(duplex=False)
-        until = FORKS.Event()
-        process = FORKS.Process(target=hold, args=(folder, tell, until))
+        process = FORKS.Process(target=hold, args=(folder, tell))
         process.start()
-        started.append((process, until))
+        started.append(process)
         tell.close()
         return tells.recv(), process
 
     yield start
-    for process, until in started:
-        until.set()
-        process.join(10)
+    for process in started:
+        process.kill()
 
 
 def test_a_second_run_refuses_with_the_owners_pid_and_host(tmp_path, holder, undisturbed):
