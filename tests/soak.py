@@ -3,6 +3,7 @@
 ``make soak``, or ``python tests/soak.py [STEPS] [RUNS]`` for other lengths; prints the figures and fails beyond a bar.
 """
 
+import io
 import json
 import statistics
 import sys
@@ -123,7 +124,7 @@ def read_all_the_time(folder: Path, tell: Any) -> None:
             for run in found.runs:
                 _ = run.metrics
             if (folder / "runs.parquet").exists():
-                pq.read_table(folder / "runs.parquet")
+                pq.read_table(io.BytesIO((folder / "runs.parquet").read_bytes()))  # opened once: it may be replaced
             if looks % 20 == 0:
                 write_page(folder)
         except Exception as error:
