@@ -3,7 +3,7 @@ PYTHON ?= python3
 BIN := .venv/bin
 READY := .venv/.ready
 
-.PHONY: help setup browser demo results docs bench test wheel-test dist lint format clean
+.PHONY: help setup browser demo results docs bench test kills soak wheel-test dist lint format clean
 
 help:            ## this list
 	@sed -n 's/^\([a-z-]*\):.*## /\1\t/p' $(MAKEFILE_LIST) | expand -t 12
@@ -34,6 +34,13 @@ browser:         ## Chromium, where there is none: from Debian's packages, as ro
 # One thread a process: the models of the tests are so small that threads only get in each other's way.
 test: setup browser  ## every test but those that install other trainers, two at a time
 	OMP_NUM_THREADS=1 $(BIN)/python -m pytest --numprocesses 2 --dist worksteal -m 'not trainers'
+
+# What takes too long for every day; docs/reliability.md has the figures of the last time.
+kills: setup     ## 200 runs and studies killed at random moments, compared with the undisturbed one; KILLS=n SEED=n for others
+	OMP_NUM_THREADS=1 $(BIN)/python -W ignore tests/faults/killing.py $(or $(KILLS),200) $(or $(SEED),0)
+
+soak: setup      ## 10,000 steps, and two studies of 200 runs: memory, file handles, disk; STEPS=n RUNS=n for others
+	OMP_NUM_THREADS=1 $(BIN)/python -W ignore tests/soak.py $(or $(STEPS),10000) $(or $(RUNS),200)
 
 # Several Pythons under pyenv: PYENV_VERSION=3.11.7:3.12.1:3.13.0 make wheel-test
 PYTHONS ?= 3.11 3.12 3.13

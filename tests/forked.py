@@ -13,7 +13,9 @@ from pathlib import Path
 import torch
 
 FORKS = multiprocessing.get_context("forkserver")
-FORKS.set_forkserver_preload(["gaard.commands.compare", "gaard.lab.study", "gaard.training.trainer", "gaard.report"])
+OF_GAARD = ["gaard.commands.compare", "gaard.lab.compare", "gaard.training.trainer", "gaard.report.page"]
+OF_TESTS = ["transformers.models.gpt2.modeling_gpt2", "transformers.models.auto.modeling_auto", "tokenizers"]
+FORKS.set_forkserver_preload([*OF_GAARD, *OF_TESTS])
 
 
 def start(script: Path, arguments: Sequence[str], output: Path, cwd: Path | None = None, **more: str) -> BaseProcess:

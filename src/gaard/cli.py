@@ -5,11 +5,13 @@ import os
 import sys
 from collections.abc import Sequence
 
-from gaard.errors import ConfigError, GaardError, suggest
+from gaard.errors import ConfigError, GaardError, Terminated, suggest
 from gaard.extras import MissingExtra, need
+from gaard.signals import terminable
 from gaard.version import __version__
 
-MENDABLE, INTERRUPTED, UNREAD = 2, 130, 141  # exit statuses; a shell gives the last two to SIGINT and SIGPIPE
+# Exit statuses; a shell gives the last three to SIGINT, SIGPIPE and SIGTERM.
+MENDABLE, INTERRUPTED, UNREAD, TERMINATED = 2, 130, 141, 143
 # Each says the same as SUMMARY in its file, so that the overview imports none.
 COMMANDS = {
     "check": "look at rewards, prompts and settings before training",
@@ -41,13 +43,15 @@ def main(argv: Sequence[str] | None = None) -> int:
         argv: Arguments; by default the process's.
 
     Returns:
-        Exit status: 0; 1 if some runs of a comparison failed; 2 for a mistake that can be mended.
+        Exit status: 0; 1 if some runs of a comparison failed; 2 for a mistake that can be mended; 130 after Ctrl-C, 143
+        after SIGTERM.
     """
     words = sys.argv[1:] if argv is None else list(argv)
     try:
         if words and words[0] in COMMANDS:
             need("lab" if words[0] in OF_LAB else "train", f"gaard {words[0]}")
-            status: int = importlib.import_module(f"gaard.commands.{words[0]}").main(words[1:])
+            with terminable():
+                status: int = importlib.import_module(f"gaard.commands.{words[0]}").main(words[1:])
         else:
             status = _overview(words)
         sys.stdout.flush()
@@ -63,10 +67,11 @@ def main(argv: Sequence[str] | None = None) -> int:
             raise
         print(f"gaard: {error.filename}: {error.strerror}: check the path and the free space", file=sys.stderr)
         return MENDABLE
-    except KeyboardInterrupt:
+    except (KeyboardInterrupt, Terminated) as ended:
+        what, status = ("terminated", TERMINATED) if isinstance(ended, Terminated) else ("interrupted", INTERRUPTED)
         how = "without --overwrite the same command goes on from the last checkpoint"
-        print(f"gaard: interrupted; {how}", file=sys.stderr)
-        return INTERRUPTED
+        print(f"gaard: {what}; {how}", file=sys.stderr)
+        return status
 
 
 def _overview(words: list[str]) -> int:

@@ -35,6 +35,10 @@ class HubError(GaardError, RuntimeError):
     """A model that the hub did not take."""
 
 
+class Terminated(SystemExit):
+    """The end that SIGTERM asked for, once what was to be saved is saved; its code is 143."""
+
+
 class GaardWarning(UserWarning):
     """Something that a user should hear of and that stops nothing."""
 

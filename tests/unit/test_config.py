@@ -2,6 +2,7 @@
 
 import dataclasses
 import re
+import time
 
 import pytest
 import torch
@@ -10,7 +11,7 @@ from accelerate.state import AcceleratorState
 
 from fields import FIELDS, OPTIONS, chosen
 from gaard import GAAConfig
-from gaard.errors import CheckpointError
+from gaard.errors import CheckpointError, RewardError
 from gaard.lab.spec import RunSpec
 from gaard.methods import METHODS
 from gaard.rewards import honeypot
@@ -218,6 +219,16 @@ def kept_checkpoints(folder):
 def changes_eval_steps(tmp_path, **_):
     learned(tmp_path, max_steps=3, eval_steps=2)
     assert (tmp_path / "evaluations.jsonl").read_text().startswith('{"step": 2')
+
+
+def changes_reward_timeout(tmp_path, **_):
+    def slow(completions, **_):
+        time.sleep(1.5)
+        return words_reward(completions)
+
+    learned(tmp_path / "long", max_steps=1, reward=slow)
+    with pytest.raises(RewardError, match=r"'slow' gave no answer within 0\.3 s"):
+        learned(tmp_path / "short", max_steps=1, reward=slow, reward_timeout=0.3)
 
 
 def changes_save_steps(tmp_path, **_):

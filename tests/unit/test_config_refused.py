@@ -134,6 +134,7 @@ ABOVE_ZERO = ["batch_size", "num_ppo_epochs", "num_mini_batches", "max_completio
 ABOVE_ZERO += ["learning_rate", "adam_epsilon", "max_grad_norm", "cliprange", "save_steps", "save_total_limit"]
 ABOVE_ZERO += [
     "eval_steps",
+    "reward_timeout",
     "per_device_train_batch_size",
     "reward_clip",
     "method.fold.threshold",

@@ -14,6 +14,7 @@ from gaard.lab.measures import OF_STEP
 from gaard.lab.study import RunKey, build_study
 from gaard.report.charts import band, curves_panel, frontier_chart, frontier_places, run_points, seed_curves
 from gaard.report.look import Look
+from gaard.report.measures_table import _between
 from gaard.report.page import write_coefficients, write_page
 from gaard.report.study_files import read_study_files
 from gaard.report.surfaces import coefficients_charts, path_over_surfaces
@@ -288,3 +289,11 @@ def test_a_study_can_be_looked_at_before_its_first_run_is_done(tmp_path, capsys,
     assert "0 of 6 runs finished. Missing:" in page
     assert "6 not begun, the first of them capped, untrained, seed 0" in page
     assert "No run of this scenario is finished yet." in page
+
+
+@pytest.mark.parametrize(
+    ("low", "high", "shown"),
+    [(0.5, 1.0, "[0.50, 1.00]"), (-0.5, None, "[−0.50, ∞]"), (None, 1.0, "[−∞, 1.00]"), (None, None, "")],
+)
+def test_an_interval_may_have_one_end(low, high, shown):
+    assert _between({"low": low, "high": high}, 2) == shown

@@ -19,6 +19,7 @@ from gaard.lab.league import standings
 from gaard.lab.measures import OF_RUN, Measure, compared
 from gaard.lab.statistics import holm, iqm_interval, mean_interval, paired_difference
 from gaard.lab.study import Study
+from gaard.training.checkpoint import disk_error
 from gaard.version import ALGORITHM_VERSION
 
 BOOTSTRAP_SEED = 0
@@ -67,14 +68,22 @@ def write_table(runs: Sequence[Mapping[str, Any]], path: Path) -> None:
 
     Args:
         runs: As in :func:`collect`.
-        path: The file.
+        path: The file; it is the old one or the new one, whole, at any moment.
+
+    Raises:
+        CheckpointError: If the disk does not take it.
     """
     texts = [(name, pa.string()) for name in ("id", "scenario", "arm", "folder", "error")]
     numbers = [(name, pa.float64()) for name in OF_RUN]
     rows = [{**run, **run["measures"], "algorithm": ALGORITHM_VERSION} for run in runs]
     table = pa.Table.from_pylist(rows, pa.schema([*texts, ("seed", pa.int64()), ("algorithm", pa.int64()), *numbers]))
-    pq.write_table(table, path.with_suffix(".tmp"))
-    path.with_suffix(".tmp").replace(path)
+    temporary = path.with_suffix(".tmp")
+    try:
+        pq.write_table(table, temporary)
+        temporary.replace(path)
+    except OSError as error:  # Arrow names no file in its own
+        temporary.unlink(missing_ok=True)
+        raise disk_error(path, error) from error
 
 
 def _tax(differences: Mapping[str, Mapping[str, Any]]) -> dict[str, dict[str, Any]]:

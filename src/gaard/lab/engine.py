@@ -2,6 +2,7 @@
 
 import multiprocessing
 import os
+import signal
 import sys
 import threading
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -10,11 +11,12 @@ from concurrent.futures.process import BrokenProcessPool
 from itertools import islice
 from multiprocessing import forkserver
 from multiprocessing.context import BaseContext
+from multiprocessing.process import BaseProcess
 from typing import TypeVar
 
 import torch
 
-from gaard.errors import GaardError
+from gaard.errors import GaardError, Terminated
 
 T = TypeVar("T")
 TICK = 1.0  # seconds between looks at how far the others are
@@ -50,7 +52,7 @@ def execute(
         while True:
             for index, task in islice(left, jobs - len(waiting)):
                 begun(index)
-                waiting[pool.submit(task)] = index
+                waiting[pool.submit(_carried_out, task)] = index
             if not waiting:
                 break
             done, _ = wait(waiting, TICK, FIRST_COMPLETED)
@@ -66,8 +68,28 @@ def execute(
         ) from error
     finally:  # an interrupt, too: what is half done goes on from its checkpoint, and nothing else is begun
         pool.shutdown(wait=False, cancel_futures=True)
-        for process in set(multiprocessing.active_children()) - others:
-            process.terminate()
+        _end([process for process in multiprocessing.active_children() if process not in others])
+
+
+def _end(processes: Sequence[BaseProcess]) -> None:
+    """SIGTERM, at which training finishes its step and saves it; a second Ctrl-C or SIGTERM here ends it at once."""
+    for process in processes:
+        process.terminate()
+    try:
+        for process in processes:
+            process.join()
+    except BaseException:
+        for process in processes:
+            process.kill()
+        raise
+
+
+def _carried_out(task: Callable[[], T]) -> T:
+    """A task in a process of the pool, whose end must not be mistaken for the task's result."""
+    try:
+        return task()
+    except Terminated as ended:
+        os._exit(int(ended.code or 1))
 
 
 def _context() -> BaseContext:
@@ -104,6 +126,7 @@ def _begin(threads: int, environment: Mapping[str, str]) -> None:
     os.environ.clear()
     os.environ.update(environment)
     torch.set_num_threads(threads)
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # a terminal sends it to all; who began this process ends it
     parent = multiprocessing.parent_process()
 
     def end_with_parent() -> None:

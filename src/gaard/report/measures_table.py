@@ -119,8 +119,11 @@ def _study_cell(
 
 
 def _between(interval: Mapping[str, Any], digits: int) -> str:
-    """The ends of an interval, if it has any."""
-    return "" if interval["low"] is None else _minus(f"[{interval['low']:.{digits}f}, {interval['high']:.{digits}f}]")
+    """The ends of an interval, if it has any; a bootstrap of few seeds may find one of them alone."""
+    low, high = interval["low"], interval["high"]
+    if low is None and high is None:
+        return ""
+    return _minus(f"[{'-∞' if low is None else f'{low:.{digits}f}'}, {'∞' if high is None else f'{high:.{digits}f}'}]")
 
 
 def _p(value: float) -> str:

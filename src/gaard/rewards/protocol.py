@@ -19,6 +19,7 @@ from gaard.errors import ConfigError, GaardError, RewardError, did_you_mean
 from gaard.messages import one_line, shortened
 from gaard.rewards.answer import checked_answer, describe
 from gaard.rewards.in_run import RUN_KEYWORDS, forget, offered
+from gaard.rewards.time_limit import NoAnswer, late, limit, within_limit
 from gaard.rewards.waiting import close_all, wait_for_all
 from gaard.source_code import is_shipped
 
@@ -134,7 +135,7 @@ def ask_all(
         close_all(answers)
         raise
     waiting = [index for index, answer in enumerate(answers) if inspect.isawaitable(answer)]
-    for index, found in zip(waiting, wait_for_all([answers[index] for index in waiting]), strict=True):
+    for index, found in zip(waiting, wait_for_all([answers[index] for index in waiting], limit()), strict=True):
         if isinstance(found, BaseException):
             raise questions[index].failed(found)
         answers[index] = found
@@ -201,14 +202,19 @@ class _Question:
         """The error to raise for what the function raised."""
         if isinstance(failure, GaardError):  # a composed function already says which part failed, and on what
             return failure
+        if isinstance(failure, NoAnswer):
+            return RewardError(late(f"reward function {self.name!r}", failure, len(self.batch["completions"])))
         error = RewardError(self._blame(failure))
         error.__cause__ = failure
         return error
 
     def _call(self, rows: slice, of_run: Mapping[str, Any]) -> Any:
         # Lists of its own: a function that pops or sorts them must not change what the next one sees.
-        answer = self.func(**{key: value[rows] for key, value in self._columns.items()}, **of_run)
-        return list(answer) if isinstance(answer, Iterator) else answer  # a generator fails only once it is read
+        def call() -> Any:
+            answer = self.func(**{key: value[rows] for key, value in self._columns.items()}, **of_run)
+            return list(answer) if isinstance(answer, Iterator) else answer  # a generator fails only once it is read
+
+        return call() if is_shipped(self.func) else within_limit(call)
 
     def _blame(self, failure: BaseException) -> str:
         """Say on which completion the function raised, found by calling it again with one completion at a time."""
@@ -234,7 +240,7 @@ class _Question:
             answer = self._call(slice(index, index + 1), of_run)
         except Exception as error:
             return error
-        found = wait_for_all([answer])[0] if inspect.isawaitable(answer) else None
+        found = wait_for_all([answer], limit())[0] if inspect.isawaitable(answer) else None
         return found if isinstance(found, BaseException) else None
 
 

@@ -14,6 +14,7 @@ from collections.abc import Awaitable, Iterable, Sequence
 from typing import Any
 
 from gaard.errors import RewardError
+from gaard.rewards.time_limit import NoAnswer
 
 PATIENCE = 1.0  # seconds that what still runs at the end of the process is waited for
 
@@ -44,14 +45,15 @@ def _loop_of(process: int) -> _Loop:
     return _Loop()
 
 
-def wait_for_all(awaitables: Sequence[Awaitable[Any]]) -> list[Any]:
+def wait_for_all(awaitables: Sequence[Awaitable[Any]], seconds: float | None = None) -> list[Any]:
     """Await several at once.
 
     Args:
         awaitables: Such as coroutines.
+        seconds: That each may take; None for no limit.
 
     Returns:
-        What each gave, or the exception that it raised, in their order.
+        What each gave, or the exception that it raised, in their order; ``NoAnswer`` for one that took too long.
 
     Raises:
         RewardError: Inside of an asynchronous reward function, which would wait for itself.
@@ -68,13 +70,15 @@ def wait_for_all(awaitables: Sequence[Awaitable[Any]]) -> list[Any]:
         )
 
     async def together() -> list[Any]:
-        return await asyncio.gather(*map(_kept, awaitables), return_exceptions=True)
+        return await asyncio.gather(*(_kept(one, seconds) for one in awaitables), return_exceptions=True)
 
     future = asyncio.run_coroutine_threadsafe(together(), running.loop)
     try:
-        found = future.result()
-    except BaseException:  # Ctrl-C
+        found = future.result(None if seconds is None else seconds + PATIENCE)
+    except BaseException as error:  # Ctrl-C
         future.cancel()
+        if seconds is not None and isinstance(error, TimeoutError):  # one of them holds up the loop itself
+            return [NoAnswer(seconds)] * len(awaitables)
         raise
     for ended in found:
         if isinstance(ended, (SystemExit, KeyboardInterrupt)):
@@ -82,10 +86,15 @@ def wait_for_all(awaitables: Sequence[Awaitable[Any]]) -> list[Any]:
     return found
 
 
-async def _kept(awaitable: Awaitable[Any]) -> Any:
+async def _kept(awaitable: Awaitable[Any], seconds: float | None) -> Any:
     """What it gives; an end of the process as an answer, since it would stop the loop, and all would wait for ever."""
     try:
-        return await awaitable
+        async with asyncio.timeout(seconds) as limit:
+            return await awaitable
+    except TimeoutError:
+        if limit.expired():
+            raise NoAnswer(seconds or 0.0) from None
+        raise
     except (SystemExit, KeyboardInterrupt) as ended:
         return ended
 

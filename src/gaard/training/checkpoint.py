@@ -4,6 +4,7 @@ A checkpoint that is there is whole. One that has been damaged since is skipped 
 """
 
 import contextlib
+import errno
 import hashlib
 import json
 import os
@@ -52,11 +53,19 @@ def write_file(path: Path, text: str) -> None:
         raise disk_error(path, error) from error
 
 
+REMEDIES = {
+    errno.ENOENT: "Its folder is gone, with what was saved there: put it back",
+    errno.EROFS: "What was saved before is intact: make the file system writable",
+    errno.EACCES: "What was saved before is intact: see to the folder's permissions",
+}
+
+
 def disk_error(path: Path, error: OSError) -> CheckpointError:
     """What to say when a disk refuses."""
+    remedy = REMEDIES.get(error.errno or 0, "What was saved before is intact: free some space")
     return CheckpointError(
-        f"{path} could not be written: {error.strerror or error}. What was saved before is intact: "
-        "free some space or choose another output_dir, then run the same command to continue"
+        f"{path} could not be written: {error.strerror or error}. {remedy} or choose another output_dir, then run the "
+        "same command to continue"
     )
 
 
@@ -93,7 +102,7 @@ def save_checkpoint(
         _write_whole(temporary, model, optimizer, state, reference)
         shutil.rmtree(final, ignore_errors=True)
         os.replace(temporary, final)
-        _sync(folder)
+        sync(folder)
     except (OSError, SafetensorError) as error:
         raise disk_error(final, error if isinstance(error, OSError) else OSError(str(error))) from error
     finally:  # after a failure anywhere: half a checkpoint would only take the space that is missing
@@ -122,8 +131,8 @@ def _write_whole(
     whole = {"format": FORMAT, "hashes": hashes, "param_groups": groups, **state}
     write_file(folder / STATE, json.dumps({**whole, "sha256": _digest(whole)}))
     for name in hashes:
-        _sync(folder / name)
-    _sync(folder)
+        sync(folder / name)
+    sync(folder)
 
 
 def checkpoints(folder: Path) -> list[Path]:
@@ -199,7 +208,7 @@ def _verified_state(path: Path) -> dict[str, Any]:
         raise ValueError(f"{STATE} is not what was written")
     if state["format"] != FORMAT:
         raise ValueError(f"format {state['format']}, this version of gaard reads {FORMAT}")
-    if state.pop("sha256") != _digest(state):
+    if state.pop("sha256") != _digest(state) or state["step"] != _step(path):
         raise ValueError(f"{STATE} is not what was written")
     for name, expected in state["hashes"].items():
         if _sha256(path / name) != expected:
@@ -217,7 +226,7 @@ def _digest(state: dict[str, Any]) -> str:
     return hashlib.sha256(json.dumps(state).encode()).hexdigest()
 
 
-def _sync(path: Path) -> None:
+def sync(path: Path) -> None:
     """Wait until a file or folder is on the disk."""
     descriptor = os.open(path, os.O_RDONLY)
     try:

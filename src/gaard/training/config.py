@@ -79,6 +79,8 @@ class GAAConfig:
         save_only_model: Whether the checkpoint at the end of training is without the optimizer, which takes twice the
             model's space; the run can then not go on to a larger max_steps. Those before the end always have it.
         log_completions: Completions a step kept in samples.jsonl.
+        reward_timeout: Seconds that one call of a reward function or detector of your own may take before the run stops
+            with an error that names it; None waits for ever. The function is called in a thread of its own then.
         report_to: Trackers beside metrics.jsonl: one or a list of tensorboard, wandb, trackio, mlflow.
         bf16: Whether forwards and backwards run in bfloat16 autocast; weights and optimizer stay float32.
         use_cpu: Whether to stay on the CPU even if there is an accelerator.
@@ -122,6 +124,7 @@ class GAAConfig:
     save_total_limit: Count = 2
     save_only_model: bool = False
     log_completions: Whole = 8
+    reward_timeout: Positive | None = None
     report_to: list[str] | str = dataclasses.field(default_factory=list)
     bf16: bool = False
     use_cpu: bool = False

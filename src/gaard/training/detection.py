@@ -6,6 +6,7 @@ from typing import Any
 
 from gaard.errors import RewardError
 from gaard.messages import shortened
+from gaard.rewards.time_limit import NoAnswer, late, within_limit
 
 HackDetector = Callable[..., Sequence[bool]]
 """Completions, and by name what it asks for of the prompts and the dataset's columns → whether each is a hack."""
@@ -17,11 +18,13 @@ def detected(
     """A detector's answers, one a text; of what is offered it gets what its signature names.
 
     Raises:
-        RewardError: If it fails, answers for another number of texts, or anything but yes and no.
+        RewardError: If it fails, takes too long, answers for another number of texts, or anything but yes and no.
     """
     try:
-        found = list(detector(completions, **_named(detector, offered or {})))
+        found = within_limit(lambda: list(detector(completions, **_named(detector, offered or {}))))
         odd = [hit for hit in found if hit not in (0, 1)]
+    except NoAnswer as problem:
+        raise RewardError(late(name, problem, len(completions))) from None
     except Exception as error:
         raise RewardError(
             f"{name} raised {type(error).__name__}: {error} on {len(completions)} completions: fix it. It is given a "

@@ -112,8 +112,9 @@ def _refusal(folder: Path, path: Path, option: str) -> str:
     """Who is there, and what to do."""
     pid, host = _holder(path)
     here = host == node()
+    place = f"this machine ({host})" if here else host
     gone = "" if here else f"; if that process is gone, delete {path}"
     return (
-        f"another process is at work in {str(folder)!r}: process {pid} on {host if not here else 'this machine'}. "
+        f"another process is at work in {str(folder)!r}: process {pid} on {place}. "
         f"Wait for it, stop it, or use another {option}{gone}"
     )

@@ -25,6 +25,7 @@ from gaard.training.identity import EVAL_PROMPTS, code_facts
 from gaard.training.prompts import PromptStream
 from gaard.training.run import Run
 from gaard.training.scoring import Scorer
+from gaard.training.stopping import stops_told
 from gaard.version import ALGORITHM_VERSION
 
 
@@ -62,11 +63,13 @@ class Outcome:
 
         Raises:
             ConfigError: For no completions.
+            GaardError: If memory does not suffice.
         """
         count = self.args.eval_completions if completions is None else completions
         if count < 1:
             raise ConfigError(f"eval_completions={count} leaves nothing to measure: make it 1 or more")
-        return evaluate(self.collector, self.eval_prompts or self.prompts, count, self.args.seed)
+        with stops_told(self.args, self.accelerator, "the evaluation"):
+            return evaluate(self.collector, self.eval_prompts or self.prompts, count, self.args.seed)
 
     def evaluate_on_the_way(self) -> None:
         """After every ``eval_steps`` steps: measure, and append that to ``evaluations.jsonl``; changes nothing else."""

@@ -29,6 +29,7 @@ from gaard.training.checkpoint import (
 from gaard.training.config import GAAConfig
 from gaard.training.lock import lock_folder, unlock_folder
 from gaard.training.prompts import PromptStream
+from gaard.training.stopping import stops_told
 from gaard.training.trackers import log_step
 
 
@@ -194,7 +195,8 @@ class Run:
         """Save what is whole if a step fails: where it began, if no weight has moved, or where it ended."""
         start = self.state.plain()
         try:
-            yield
+            with stops_told(self.args, self.accelerator, f"step {start['step'] + 1}"):
+                yield
         except BaseException:
             whole = not self.state.torn
             if whole and self.state.step == start["step"]:  # the same trainer may go on, and draws what this step drew
@@ -214,12 +216,14 @@ class Run:
         """A checkpoint, whatever the other processes do; without the optimizer if nothing is to go on from it."""
         optimizer = None if self.finished and self.args.save_only_model else self.state.optimizer
         keep = self.args.save_total_limit
+        self.log.sync()
         save_checkpoint(self.log.checkpoints, self.state.policy, optimizer, plain, keep, self.state.reference)
 
     def kept_measures(self) -> dict[str, float] | None:
         """The measures that were taken at the end of the run; None before."""
         with contextlib.suppress(OSError, ValueError):  # missing or torn: measure again, to the same numbers
-            return json.loads((self.log.folder / runlog.EVALUATION).read_text(encoding="utf-8"))
+            kept = json.loads((self.log.folder / runlog.EVALUATION).read_text(encoding="utf-8"))
+            return kept if isinstance(kept, dict) else None
         return None
 
     def keep_measures(self, measures: Mapping[str, float]) -> None:

@@ -12,7 +12,7 @@ from typing import Any
 
 from gaard.errors import CheckpointError, ConfigError
 from gaard.messages import warn
-from gaard.training.checkpoint import disk_error, write_file
+from gaard.training.checkpoint import disk_error, sync, write_file
 from gaard.training.difference import difference
 from gaard.training.extension import check_extension, with_max_steps
 from gaard.training.identity import DETERMINING, determining, fingerprint, made_by
@@ -149,6 +149,19 @@ class RunLog:
                 file.write("".join(json.dumps(row, ensure_ascii=False) + "\n" for row in rows))
         except OSError as error:
             raise disk_error(path, error) from error
+
+    def sync(self) -> None:
+        """Wait until all that was appended is on the disk: a checkpoint must not know more steps than the log.
+
+        Raises:
+            CheckpointError: If the disk does not take it.
+        """
+        for path in (self.folder / name for name in STEP_FILES):
+            try:
+                if path.exists():
+                    sync(path)
+            except OSError as error:
+                raise disk_error(path, error) from error
 
     def read(self, name: str) -> list[dict[str, Any]]:
         """The rows of a step file, a torn last line left out.

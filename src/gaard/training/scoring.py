@@ -19,6 +19,7 @@ from gaard.rewards.exploitable import check_exploitable, proxies_and_truths
 from gaard.rewards.features import check_features
 from gaard.rewards.in_run import offering
 from gaard.rewards.protocol import check_reward_function
+from gaard.rewards.time_limit import time_limit
 from gaard.training.config import GAAConfig
 from gaard.training.detection import HackDetector, detected
 from gaard.training.reward_log import RewardLog, run_keywords, trainer_state
@@ -60,6 +61,7 @@ class Scorer:
 
     Attributes:
         state: Says where the run is, for the functions that want to know; by default at its start.
+        seconds: That one call of a user's function may take; None for no limit.
         logged: What the functions have logged in the last call of :meth:`score`.
 
     Raises:
@@ -93,11 +95,12 @@ class Scorer:
         members = None if ensemble_reward_funcs is None else _combined(ensemble_reward_funcs, "ensemble_reward_funcs")
         self.members = members
         self.state: Callable[[], TrainerState] = TrainerState
+        self.seconds: float | None = None
         self.logged = RewardLog()
         self._identity = self._identified()
 
     def follow(self, state: TrainingState, config: GAAConfig, accelerator: Accelerator) -> None:
-        """Tell the functions from now on where a run is.
+        """Tell the functions from now on where a run is, and give them its limit of time.
 
         Args:
             state: What training changes.
@@ -105,6 +108,7 @@ class Scorer:
             accelerator: Tells this process.
         """
         self.state = lambda: trainer_state(state, config, accelerator)
+        self.seconds = config.reward_timeout
 
     def score(self, completions: list[str], **batch: Any) -> Scores:
         """Proxy, truth, judge and hacks of a batch; a base reward that proxy and truth share is computed once.
@@ -120,7 +124,7 @@ class Scorer:
             RewardError: If a reward function fails or returns what is not a number for every completion.
         """
         log = self.logged = RewardLog(len(completions))
-        with offering(lambda: run_keywords(self.state(), log)):
+        with offering(lambda: run_keywords(self.state(), log)), time_limit(self.seconds):
             return self._scores(completions, batch)
 
     def again(self, which: str | Ensemble, **batch: Any) -> Tensor:
@@ -136,7 +140,7 @@ class Scorer:
         Raises:
             RewardError: As :meth:`score` does.
         """
-        with offering(lambda: run_keywords(self.state())):
+        with offering(lambda: run_keywords(self.state())), time_limit(self.seconds):
             return score(self.trained(which), **batch)
 
     def _scores(self, completions: list[str], batch: dict[str, Any]) -> Scores:

@@ -19,6 +19,7 @@ from gaard.policy.model import Policy
 from gaard.policy.reference import frozen_copy, frozen_reference
 from gaard.policy.saving import load_value_head
 from gaard.policy.support import check_supported
+from gaard.signals import end, noting
 from gaard.training import runlog
 from gaard.training.callbacks import Callbacks
 from gaard.training.collect import Clock, Collector, shaped
@@ -35,6 +36,7 @@ from gaard.training.prompts import PromptStream
 from gaard.training.run import Run, TrainingState
 from gaard.training.scoring import RewardFunctions, Scorer
 from gaard.training.setup import build_accelerator, eos_token_ids, load, prepare
+from gaard.training.stopping import signal_of_any
 from gaard.training.texts import sample_rows
 from gaard.training.trl_names import refusing_others
 from gaard.training.update import add_gradients, check_finite, minibatches
@@ -238,12 +240,15 @@ class GAATrainer(Outcome):
         """Train to ``max_steps``, going on from the last checkpoint if the folder holds this run, unfinished.
 
         A trainer that has made steps already goes on from where it is. A run that a callback has stopped is unfinished.
+        At SIGTERM or Ctrl-C the step is finished and saved; a second one stops at once.
 
         Returns:
             The metrics of the last step.
 
         Raises:
             GaardError: For a mistake that can be mended; what was trained until then is on the disk.
+            KeyboardInterrupt: After Ctrl-C.
+            Terminated: After SIGTERM; it ends the process with status 143.
         """
         record = self.record()
         metrics: dict[str, float] = {}
@@ -252,6 +257,7 @@ class GAATrainer(Outcome):
             self.run.opened(record),
             self.run.trackers(record),
             StepProgress(self.args.max_steps, label, self.args.progress and main) as progress,
+            noting() as stopping,
         ):
             progress.show(self.state.step, {})
             self.callbacks.catch_up(self.run.log)
@@ -259,6 +265,9 @@ class GAATrainer(Outcome):
             while not self.run.finished and not self.callbacks.stop:
                 metrics = self.training_step()
                 progress.show(self.state.step, metrics)
+                if number := signal_of_any(stopping, self.accelerator):
+                    self.run.save()
+                    end(number)
             self.callbacks.call("on_train_end")
         return metrics or next(reversed(self.run.log.read(runlog.METRICS)), {})
 
