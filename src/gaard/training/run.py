@@ -13,7 +13,7 @@ from torch import Tensor
 from torch.optim import Optimizer
 from torch.optim.lr_scheduler import LambdaLR
 
-from gaard.errors import GaardError
+from gaard.errors import DivergenceError, GaardError
 from gaard.messages import warn
 from gaard.method.token_worth import TokenMemory
 from gaard.policy.model import Policy
@@ -27,6 +27,7 @@ from gaard.training.checkpoint import (
     write_file,
 )
 from gaard.training.config import GAAConfig
+from gaard.training.divergence import check_weights
 from gaard.training.lock import lock_folder, unlock_folder
 from gaard.training.prompts import PromptStream
 from gaard.training.trackers import log_step
@@ -49,6 +50,7 @@ class TrainingState:
         ended: Whether a regulariser has ended training.
         kl_control: What a controller of the KL coefficient carries on; empty before the first step, or without one.
         warned: Whether the method has said what it has to say of a rollout.
+        lowered: How often the run has gone back since it diverged, each time to half the learning rates.
         torn: Whether weights have moved in a step that is not done, or not yet logged.
     """
 
@@ -64,6 +66,7 @@ class TrainingState:
     ended: bool = field(default=False, init=False)
     kl_control: list[float] = field(default_factory=list, init=False)
     warned: bool = field(default=False, init=False)
+    lowered: int = field(default=0, init=False)
     torn: bool = field(default=False, init=False)
 
     def plain(self) -> dict[str, Any]:
@@ -72,6 +75,7 @@ class TrainingState:
             "step": self.step,
             "ended": self.ended,
             "warned": self.warned,
+            "lowered": self.lowered,
             "kl_control": list(self.kl_control),
             "scheduler": self.scheduler.state_dict(),
             "prompts": self.prompts.state(),
@@ -84,7 +88,8 @@ class TrainingState:
         """Undo :meth:`plain`, and forget a gradient that an update left behind when it was stopped."""
         self.optimizer.zero_grad()
         self.step, self.ended, self.warned, self.torn = plain["step"], plain["ended"], plain["warned"], False
-        self.kl_control = list(plain.get("kl_control", []))  # a checkpoint of before there were controllers has none
+        # A checkpoint of before there were controllers, or a way back, has none.
+        self.kl_control, self.lowered = list(plain.get("kl_control", [])), plain.get("lowered", 0)
         self.scheduler.load_state_dict(plain["scheduler"])
         self.prompts.restore(plain["prompts"])
         restore_generators(plain["generators"], self.generator)
@@ -195,8 +200,9 @@ class Run:
         start = self.state.plain()
         try:
             yield
-        except BaseException:
-            whole = not self.state.torn
+        except BaseException as error:
+            back = isinstance(error, DivergenceError) and self.args.on_divergence == "rollback"
+            whole = not self.state.torn and not back  # what led to numbers that explode is nothing to go back to
             if whole and self.state.step == start["step"]:  # the same trainer may go on, and draws what this step drew
                 self.state.restore(start)
             if whole and self.state.step > 0 and self.accelerator.is_main_process:
@@ -205,13 +211,15 @@ class Run:
             raise
 
     def save(self) -> None:
-        """Write a checkpoint, on one process; the others wait."""
+        """Write a checkpoint, on one process; the others wait. A DivergenceError on each if weights are not finite."""
+        check_weights(self.state)
         if self.accelerator.is_main_process:
             self._write(self.state.plain())
         self.accelerator.wait_for_everyone()
 
     def _write(self, plain: dict[str, Any]) -> None:
         """A checkpoint, whatever the other processes do; without the optimizer if nothing is to go on from it."""
+        check_weights(self.state)
         optimizer = None if self.finished and self.args.save_only_model else self.state.optimizer
         keep = self.args.save_total_limit
         save_checkpoint(self.log.checkpoints, self.state.policy, optimizer, plain, keep, self.state.reference)
