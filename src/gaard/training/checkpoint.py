@@ -22,6 +22,7 @@ from torch.optim import Optimizer
 
 from gaard.errors import CheckpointError
 from gaard.messages import warn
+from gaard.training.damage import DAMAGE
 from gaard.training.weights import frozen_names, load_weights, save_weights
 
 FORMAT = 4
@@ -170,11 +171,11 @@ def load_checkpoint(
             load_weights(model, path / POLICY, frozen)
             if reference is not None:
                 load_weights(reference, path / REFERENCE, frozen)
-        except (OSError, ValueError, KeyError, SafetensorError, RuntimeError) as error:
+            if OPTIMIZER in state["hashes"]:
+                _load_optimizer(optimizer, load_file(str(path / OPTIMIZER)), state["param_groups"])
+        except (*DAMAGE, SafetensorError) as error:
             warn(f"checkpoint {path} is damaged ({error}); falling back to the one before it")
             continue
-        if OPTIMIZER in state["hashes"]:
-            _load_optimizer(optimizer, load_file(str(path / OPTIMIZER)), state["param_groups"])
         return state
     if found:
         raise CheckpointError(
@@ -188,14 +189,15 @@ def _is_whole(path: Path) -> bool:
     """Whether there is a checkpoint that can be read."""
     try:
         return bool(_verified_state(path))
-    except (OSError, ValueError, KeyError):
+    except DAMAGE:
         return False
 
 
 def _verified_state(path: Path) -> dict[str, Any]:
     """The state of a checkpoint whose files hash to what was written."""
     state = json.loads((path / STATE).read_text(encoding="utf-8"))
-    if not isinstance(state, dict):
+    hashes = state.get("hashes") if isinstance(state, dict) else None
+    if not isinstance(hashes, dict) or not hashes.keys() <= {POLICY, OPTIMIZER, REFERENCE}:  # no file elsewhere
         raise ValueError(f"{STATE} is not what was written")
     if state["format"] != FORMAT:
         raise ValueError(f"format {state['format']}, this version of gaard reads {FORMAT}")

@@ -3,6 +3,7 @@
 import hashlib
 import importlib.metadata
 import json
+import platform
 import shlex
 import subprocess
 import sys
@@ -12,6 +13,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import gaard
+from gaard.disclosure import redacted_command
 from gaard.version import ALGORITHM_VERSION, __version__
 
 if TYPE_CHECKING:  # a typo in a study should not wait for torch
@@ -84,7 +86,8 @@ def fingerprint(record: Mapping[str, Any]) -> str:
 def code_facts(device: "torch.device") -> dict[str, Any]:
     """By what a run is made: versions, commit, machine, command, the directory that it was given in, and date (UTC).
 
-    They tell why numbers differ in their last digits, and what relative paths are relative to.
+    They tell why numbers differ in their last digits, and what relative paths are relative to. Secrets of the command
+    are left out.
 
     Args:
         device: That the run is on.
@@ -92,6 +95,7 @@ def code_facts(device: "torch.device") -> dict[str, Any]:
     Returns:
         JSON-serialisable.
     """
+    import numpy
     import torch
 
     cuda = device.type == "cuda"
@@ -100,13 +104,26 @@ def code_facts(device: "torch.device") -> dict[str, Any]:
         "algorithm": ALGORITHM_VERSION,
         **_checkout(Path(gaard.__file__).resolve().parent),
         "torch": torch.__version__,
+        "numpy": numpy.__version__,
+        "python": platform.python_version(),
         "transformers": importlib.metadata.version("transformers"),
         "device": torch.cuda.get_device_name(device) if cuda else device.type,
+        "processor": _processor(),
         "threads": torch.get_num_threads(),
-        "command": shlex.join([Path(sys.argv[0]).name, *sys.argv[1:]]),
+        "command": shlex.join(redacted_command([Path(sys.argv[0]).name, *sys.argv[1:]])),
         "directory": str(Path.cwd()),
         "date": datetime.now(UTC).isoformat(timespec="seconds"),
     }
+
+
+def _processor() -> str:
+    """The model of the CPU, whose instructions decide how sums are rounded."""
+    try:
+        lines = Path("/proc/cpuinfo").read_text(encoding="utf-8", errors="replace").splitlines()
+    except OSError:  # no Linux
+        return platform.processor() or platform.machine()
+    named = (line.partition(":")[2].strip() for line in lines if line.startswith("model name"))
+    return next(named, platform.machine())
 
 
 def made_by(facts: Mapping[str, Any]) -> dict[str, Any]:

@@ -13,6 +13,7 @@ from torch import Tensor
 from torch.optim import Optimizer
 from torch.optim.lr_scheduler import LambdaLR
 
+from gaard.disclosure import redacted
 from gaard.errors import DivergenceError, GaardError
 from gaard.messages import warn
 from gaard.method.token_worth import TokenMemory
@@ -27,6 +28,7 @@ from gaard.training.checkpoint import (
     write_file,
 )
 from gaard.training.config import GAAConfig
+from gaard.training.damage import told_of
 from gaard.training.divergence import check_weights
 from gaard.training.lock import lock_folder, unlock_folder
 from gaard.training.prompts import PromptStream
@@ -88,8 +90,7 @@ class TrainingState:
         """Undo :meth:`plain`, and forget a gradient that an update left behind when it was stopped."""
         self.optimizer.zero_grad()
         self.step, self.ended, self.warned, self.torn = plain["step"], plain["ended"], plain["warned"], False
-        # A checkpoint of before there were controllers, or a way back, has none.
-        self.kl_control, self.lowered = list(plain.get("kl_control", [])), plain.get("lowered", 0)
+        self.kl_control, self.lowered = list(plain.get("kl_control", [])), plain.get("lowered", 0)  # old ones have none
         self.scheduler.load_state_dict(plain["scheduler"])
         self.prompts.restore(plain["prompts"])
         restore_generators(plain["generators"], self.generator)
@@ -172,7 +173,7 @@ class Run:
         self._open = False
         plain = load_checkpoint(self.log.checkpoints, state.policy, state.optimizer, state.reference, self.warn)
         if plain is not None:
-            state.restore(plain)
+            told_of(self.log.checkpoints)(state.restore)(plain)
         elif state.torn:
             raise GaardError(
                 "this trainer was stopped in the middle of a step, and there is no checkpoint to go back to: make a "
@@ -243,7 +244,7 @@ class Run:
         """
         if not self.accelerator.is_main_process:
             return
-        self._unkept.append(sentence)
+        self._unkept.append(redacted(sentence))
         if not self._open:
             warn(sentence)
             return
