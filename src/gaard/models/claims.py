@@ -51,6 +51,27 @@ def check_claims(folder: Path) -> None:
             )
 
 
+def check_index(folder: Path) -> None:
+    """Refuse an index of weights that names anything but safetensors files of its own folder.
+
+    transformers reads a shard by its ending: one that is pickled would go to ``torch.load``.
+
+    Args:
+        folder: Of a model.
+
+    Raises:
+        ModelError: Naming the file.
+    """
+    for path in folder.glob("*.index.json"):
+        try:
+            named = json.loads(path.read_text(encoding="utf-8"))["weight_map"].values()
+        except (OSError, ValueError, RecursionError, TypeError, KeyError, AttributeError):
+            raise ModelError(f"{path} is no index of weights: copy the whole folder again") from None
+        for name in named:
+            if not isinstance(name, str) or Path(name).name != name or not name.endswith(".safetensors"):
+                raise ModelError(f"{path} names {name!r}, and gaard reads safetensors files of the same folder alone")
+
+
 def _held(folder: Path) -> tuple[int, int]:
     """How many tensors and weights the files of a folder hold, by their headers."""
     tensors = weights = 0

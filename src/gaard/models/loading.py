@@ -13,7 +13,7 @@ from transformers import AutoModelForCausalLM, AutoTokenizer, PreTrainedModel, P
 
 from gaard.errors import ModelError
 from gaard.models import gguf_file, hub
-from gaard.models.claims import check_claims
+from gaard.models.claims import check_claims, check_index
 from gaard.models.fetching import fetch
 from gaard.models.terminal import console, hidden_bars
 
@@ -124,6 +124,7 @@ def load_adapter(
 
 
 def _load_folder(folder: Path, dtype: torch.dtype) -> tuple[PreTrainedModel, PreTrainedTokenizerBase]:
+    check_index(folder)
     check_claims(folder)
     try:
         model, report = AutoModelForCausalLM.from_pretrained(

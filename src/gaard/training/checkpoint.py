@@ -199,6 +199,8 @@ def _verified_state(path: Path) -> dict[str, Any]:
     hashes = state.get("hashes") if isinstance(state, dict) else None
     if not isinstance(hashes, dict) or not hashes.keys() <= {POLICY, OPTIMIZER, REFERENCE}:  # no file elsewhere
         raise ValueError(f"{STATE} is not what was written")
+    if state["step"] != _step(path):
+        raise ValueError(f"it says that it is of step {state['step']!r}")
     if state["format"] != FORMAT:
         raise ValueError(f"format {state['format']}, this version of gaard reads {FORMAT}")
     if state.pop("sha256") != _digest(state):
