@@ -1,8 +1,7 @@
-"""What is fed bad input: one function a reader; each may end well or on one of gaard's own errors, and on nothing else."""
+"""What is fed bad input: a function a reader. Each ends well or on one of gaard's own errors, and on nothing else."""
 
 import contextlib
 import json
-import math
 import os
 import shutil
 import tempfile
@@ -14,7 +13,9 @@ from typing import Any
 
 import torch
 from hypothesis import strategies as st
+from tests.tiny import tiny_trainer, word_tokenizer
 
+from fuzz.inputs import ANSWER, EDITS, FIELDS, RESULTS, ROWS, STATES, STEP_FILES, STUDY, VALUE, WORDS, YAML
 from gaard.arguments import add_settings, check_options, given_settings, plain_parser
 from gaard.errors import GaardError
 from gaard.finder import read_texts, search
@@ -29,29 +30,6 @@ from gaard.training.prompts import PromptStream
 from gaard.training.scoring import decode
 from gaard.training.texts import token_texts
 from gaard.yaml_files import read_mapping
-from tests.tiny import tiny_trainer, word_tokenizer
-
-FIELDS = sorted(RunSpec.__dataclass_fields__)
-ODD = [
-    "nan",
-    "-inf",
-    "1e999",
-    "0x10",
-    "~",
-    "!!python/name:os.system",
-    "a.py",
-    "a.py:f",
-    "http://[",
-    "\ud800",
-    "\x00",
-    "",
-]
-PLAIN = st.one_of(st.none(), st.booleans(), st.integers(), st.floats(), st.text(max_size=12), st.sampled_from(ODD))
-VALUE = st.recursive(
-    PLAIN,
-    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(max_size=6) | st.sampled_from(FIELDS), inner, max_size=3),
-    max_leaves=6,
-)  # fmt: skip
 
 
 @contextlib.contextmanager
@@ -219,10 +197,6 @@ def read_folder(folder: Path) -> None:
 # Rewards, tokenizers, models ------------------------------------------------------------------------------------------
 
 
-class Strange:
-    """An answer of no kind that is known."""
-
-
 def reward(answer: Any) -> None:
     """What a reward function answers; finite numbers or None come out, or an error."""
     texts = ["a", "b\x1b", "\ud800"]
@@ -270,47 +244,12 @@ def gguf(content: bytes) -> None:
         check_header(written("x.gguf", b"GGUF" + content))
 
 
-EDITS = st.lists(st.tuples(st.floats(0, 1), st.integers(0, 40), st.binary(max_size=12)), min_size=1, max_size=4)
-STEP_FILES = ["metrics.jsonl", "samples.jsonl", "timings.jsonl", "warnings.jsonl", "evaluation.json", "run.json"]
-STATES = ["step", "ended", "warned", "lowered", "kl_control", "scheduler", "prompts", "generators", "baseline_scores"]
-STATES += ["token_memory", "hashes", "param_groups", "format"]
-WORDS = st.one_of(st.sampled_from([f"--{name}" for name in FIELDS]), st.sampled_from(ODD), st.text(max_size=10))
-STUDY = st.fixed_dictionaries(
-    {},
-    optional={
-        "scenarios": VALUE | st.just(["capped"]),
-        "arms": VALUE | st.lists(st.dictionaries(st.sampled_from(["name", "method", "base", "settings"]), VALUE)),
-        "seeds": VALUE | st.integers(0, 3),
-        "settings": VALUE | st.dictionaries(st.sampled_from(FIELDS), VALUE, max_size=3),
-        "summary": VALUE,
-        "baseline": VALUE,
-    },
-)
-RESULTS = st.fixed_dictionaries(
-    {
-        "study": st.fixed_dictionaries({"arms": VALUE, "seeds": VALUE, "scenarios": VALUE}) | VALUE,
-        "runs": st.lists(st.fixed_dictionaries({"scenario": PLAIN, "arm": PLAIN, "seed": PLAIN, "error": PLAIN}))
-        | VALUE,
-        "tax": VALUE | st.just({}),
-        "scenarios": VALUE | st.just({}),
-        "baseline": VALUE | st.just("ppo"),
-    }
-)
-ANSWER = st.one_of(
-    VALUE,
-    st.lists(
-        PLAIN | st.just(math.nan) | st.builds(Strange) | st.just(torch.tensor([1.0, 2.0])), min_size=3, max_size=3
-    ),
-    st.lists(st.floats(), min_size=3, max_size=3).map(torch.tensor),
-    st.builds(Strange),
-    st.sampled_from([torch.zeros(3, 2), torch.zeros(3, dtype=torch.complex64), iter([1, 2, 3]), range(3), {1, 2, 3}]),
-)
 TARGETS: dict[str, tuple[Callable[[Any], None], st.SearchStrategy[Any]]] = {
     "settings": (settings, st.dictionaries(st.sampled_from(FIELDS), VALUE, max_size=4)),
     "command-line": (command_line, st.lists(WORDS, max_size=6)),
-    "yaml": (yaml_file, st.binary(max_size=60) | st.text(alphabet="ab:-[]{}&*!|>%@`'\"#,?~ \n\t0.eE", max_size=60).map(str.encode)),
+    "yaml": (yaml_file, st.binary(max_size=60) | YAML),
     "study": (study_file, STUDY | st.binary(max_size=60)),
-    "prompt-file": (prompt_file, st.tuples(st.sampled_from([".txt", ".jsonl", ".csv", ".parquet"]), st.binary(max_size=80) | st.just(b"prompt,a\nw1,2\n"))),
+    "prompt-file": (prompt_file, st.tuples(st.sampled_from([".txt", ".jsonl", ".csv", ".parquet"]), ROWS)),
     "checkpoint": (checkpoint, st.tuples(st.integers(0, 9), EDITS)),
     "signed-state": (signed_state, st.tuples(st.sampled_from(STATES), VALUE)),
     "results": (results, st.tuples(st.sampled_from(STEP_FILES), EDITS)),

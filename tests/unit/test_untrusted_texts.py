@@ -16,7 +16,7 @@ from gaard.report.study_files import read_study_files
 from gaard.training.identity import code_facts
 from gaard.training.runlog import RunLog
 from gaard.yaml_files import read_mapping
-from tiny import tiny_trainer, word_tokenizer, words_reward
+from tiny import tiny_trainer, words_reward
 
 ESCAPES = "\x1b[2J\x1b]0;title\x07\x9b31m\u202eevil\u2066\x7f"
 SECRETS = {
@@ -148,9 +148,10 @@ def test_what_a_model_writes_gives_a_terminal_no_orders(tmp_path):
 def test_no_command_prints_what_a_terminal_obeys(tmp_path, capsys):
     run = tmp_path / "run"
     run.mkdir()
+    evil = f"<script> {ESCAPES} bait"
     tokens = {"text": ["w1", ESCAPES]}
     rows = [
-        {"step": step, "prompt": ESCAPES, "completion": f"w{step} w{i} {'<script>' + ESCAPES + ' bait' if i % 3 else 'w'}",
+        {"step": step, "prompt": ESCAPES, "completion": f"w{step} w{i} {['w', evil, evil][i % 3]}",
          "reward": (i % 3 > 0) + i / 100, "tokens": tokens}
         for step in range(1, 60) for i in range(8)
     ]  # fmt: skip

@@ -244,8 +244,11 @@ def _optimizer_tensors(optimizer: Optimizer) -> tuple[dict[str, Tensor], list[di
 def _load_optimizer(optimizer: Optimizer, tensors: dict[str, Tensor], groups: list[dict[str, Any]]) -> None:
     """Undo :func:`_optimizer_tensors`."""
     state: dict[int, dict[str, Tensor]] = {}
+    weights = [weight for group in optimizer.param_groups for weight in group["params"]]
     for key, value in tensors.items():
         index, name = key.split(".", 1)
+        if value.dim() and value.shape != weights[int(index)].shape:
+            raise ValueError(f"{OPTIMIZER} is of other weights")
         state.setdefault(int(index), {})[name] = value
     optimizer.load_state_dict({"state": state, "param_groups": groups})
 

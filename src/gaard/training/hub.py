@@ -29,8 +29,8 @@ def make_repository(repo_id: str, private: bool | None = None, token: str | None
         return HfApi(token=token).create_repo(repo_id, private=private, exist_ok=True)
     except Exception as error:  # of the network, the hub or the name: each says what it is
         raise HubError(
-            f"hub_model_id={repo_id!r}: the hub does not give it: {_said(error, token)}. Log in by `hf auth login`, or name a "
-            "repository of yours, such as me/my-model"
+            f"hub_model_id={repo_id!r}: the hub does not give it: {_said(error, token)}. Log in by `hf auth login`, or "
+            "name a repository of yours, such as me/my-model"
         ) from error
 
 
