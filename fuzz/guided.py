@@ -1,4 +1,4 @@
-"""``python -m fuzz.guided yaml -max_total_time=3600``: one target by atheris, which looks for inputs that reach new code.
+"""``python -m fuzz.guided yaml -max_total_time=3600``: a target by atheris, which looks for new paths.
 
 It needs atheris, which is no part of gaard's environment: pip install atheris. What follows the target is libFuzzer's.
 """
