@@ -3,7 +3,7 @@ PYTHON ?= python3
 BIN := .venv/bin
 READY := .venv/.ready
 
-.PHONY: help setup browser demo results docs bench test kills soak wheel-test dist lint format clean
+.PHONY: help setup browser demo results docs bench test kills soak wheel-test dist lint audit fuzz format clean
 
 help:            ## this list
 	@sed -n 's/^\([a-z-]*\):.*## /\1\t/p' $(MAKEFILE_LIST) | expand -t 12
@@ -56,6 +56,18 @@ lint: setup      ## style, types, and the one way of imports
 	$(BIN)/mypy
 	$(BIN)/lint-imports
 
+# Tools that gaard does not need, away from what it needs; pip-audit asks pypi.org what is known of each version.
+AUDIT := .venv-audit
+audit:           ## known weaknesses of what is installed, and bandit on src
+	$(PYTHON) -m venv $(AUDIT)
+	$(AUDIT)/bin/pip install --quiet 'pip-audit>=2.7,<3' 'bandit[toml]>=1.8,<2'
+	$(AUDIT)/bin/bandit --quiet --recursive --configfile pyproject.toml src
+	$(AUDIT)/bin/pip-audit --requirement constraints.txt --no-deps --disable-pip
+
+MINUTES ?= 20
+fuzz: setup      ## bad input for every reader; MINUTES=60 for an hour
+	OMP_NUM_THREADS=1 $(BIN)/python -m fuzz --minutes $(MINUTES)
+
 format: setup    ## what lint asks for, where a tool can do it
 	$(BIN)/ruff check --fix .
 	$(BIN)/ruff format .
@@ -64,4 +76,4 @@ docs: setup      ## the documentation as a site, in site/
 	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --strict --quiet
 
 clean:           ## forget the environment and all caches
-	rm -rf .venv .pytest_cache .mypy_cache .ruff_cache .hypothesis .import_linter_cache site
+	rm -rf .venv .venv-audit .pytest_cache .mypy_cache .ruff_cache .hypothesis .import_linter_cache site

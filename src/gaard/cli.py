@@ -5,6 +5,7 @@ import os
 import sys
 from collections.abc import Sequence
 
+from gaard.disclosure import redacted, visible
 from gaard.errors import ConfigError, GaardError, Terminated, suggest
 from gaard.extras import MissingExtra, need
 from gaard.signals import terminable
@@ -57,7 +58,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         sys.stdout.flush()
         return status
     except GaardError as error:
-        print(f"gaard: {error}", file=sys.stderr)
+        print(f"gaard: {visible(redacted(str(error)))}", file=sys.stderr)
         return MENDABLE
     except BrokenPipeError:  # `gaard … | head`: who reads has seen enough
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
@@ -65,7 +66,10 @@ def main(argv: Sequence[str] | None = None) -> int:
     except OSError as error:
         if error.filename is None:
             raise
-        print(f"gaard: {error.filename}: {error.strerror}: check the path and the free space", file=sys.stderr)
+        print(
+            f"gaard: {visible(str(error.filename))}: {error.strerror}: check the path and the free space",
+            file=sys.stderr,
+        )
         return MENDABLE
     except (KeyboardInterrupt, Terminated) as ended:
         what, status = ("terminated", TERMINATED) if isinstance(ended, Terminated) else ("interrupted", INTERRUPTED)

@@ -31,6 +31,10 @@ class CheckpointError(GaardError, RuntimeError):
     """A checkpoint or run folder that is missing, damaged, or belongs to another run."""
 
 
+class DivergenceError(GaardError, ArithmeticError):
+    """Training whose numbers are not finite any more, or beyond any range that they can have."""
+
+
 class HubError(GaardError, RuntimeError):
     """A model that the hub did not take."""
 

@@ -5,6 +5,7 @@ import traceback
 import warnings
 from pathlib import Path
 
+from gaard.disclosure import redacted, visible
 from gaard.errors import GaardWarning
 
 
@@ -27,7 +28,7 @@ def warn(sentence: str) -> None:
 def _in_one_line(
     message: Warning | str, category: type[Warning], filename: str, lineno: int, line: str | None = None
 ) -> str:
-    return f"gaard: warning: {message}\n"
+    return f"gaard: warning: {visible(redacted(str(message)))}\n"
 
 
 def shortened(text: object, width: int = 90) -> str:

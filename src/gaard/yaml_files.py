@@ -16,6 +16,9 @@ FRACTION = re.compile(
 )
 
 
+MOST = 1_000_000  # values of a file
+
+
 class UnusableError(yaml.constructor.ConstructorError):
     """YAML that says nothing that can be used."""
 
@@ -63,9 +66,38 @@ def yaml_value(text: str) -> Any:
         The value.
 
     Raises:
-        yaml.YAMLError: If it is not YAML.
+        yaml.YAMLError: If it is not YAML, or says more than anybody means: an alias of itself, or aliases of aliases
+            that stand for more than ``MOST`` values.
     """
-    return yaml.load(text, _Loader)
+    loader = _Loader(text)
+    try:
+        node = loader.get_single_node()
+        if node is None:
+            return None
+        if _size(node, {}) > MOST:
+            raise UnusableError(None, None, f"it stands for more than {MOST:,} values: write fewer aliases")
+        return loader.construct_document(node)
+    except RecursionError:
+        raise UnusableError(None, None, "it is nested too deeply") from None
+    # What PyYAML's constructors end on where a text is not of its tag, such as a date of the 32nd.
+    except (ValueError, TypeError, AttributeError, KeyError, OverflowError) as error:
+        raise UnusableError(None, None, f"a value is not what its form or tag says ({error})") from None
+    finally:
+        loader.dispose()
+
+
+def _size(node: yaml.Node, known: dict[int, int]) -> int:
+    """How many values a node stands for, each alias counted as what it repeats; none repeats itself."""
+    if id(node) in known:
+        size = known[id(node)]
+        if not size:
+            raise UnusableError(None, None, "an alias stands inside what it repeats", node.start_mark)
+        return size
+    known[id(node)] = 0
+    inside = node.value if isinstance(node, yaml.CollectionNode) else []
+    pairs = (one if isinstance(one, tuple) else (one,) for one in inside)
+    known[id(node)] = 1 + sum(_size(part, known) for pair in pairs for part in pair)
+    return known[id(node)]
 
 
 def read_mapping(path: str | Path, where: str) -> dict[str, Any]:

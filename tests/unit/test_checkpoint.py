@@ -12,7 +12,7 @@ import torch
 from torch import nn
 
 from gaard.errors import CheckpointError
-from gaard.training import checkpoint
+from gaard.training import checkpoint, generators
 from gaard.training.checkpoint import checkpoints, load_checkpoint, save_checkpoint
 from tiny import tiny_trainer
 
@@ -81,11 +81,11 @@ def test_every_generator_comes_back_exactly():
     random.seed(1), np.random.seed(1), torch.manual_seed(1)
     own = torch.Generator().manual_seed(7)
     draws(own)  # leaves a second gaussian waiting in python's and numpy's
-    states = json.loads(json.dumps(checkpoint.generator_states(own)))
+    states = json.loads(json.dumps(generators.generator_states(own)))
     expected = draws(own)
     random.seed(2), np.random.seed(2), torch.manual_seed(2), own.manual_seed(2)
     assert all(a != b for a, b in zip(draws(own), expected, strict=True))
-    checkpoint.restore_generators(states, own)
+    generators.restore_generators(states, own)
     assert draws(own) == expected
 
 

@@ -150,6 +150,7 @@ def test_the_identity_leaves_out_only_what_changes_no_result():
         "gradient_checkpointing",
         "eval_steps",
         "reward_timeout",
+        "on_divergence",
     } | by_content == NOT_IDENTITY
 
 

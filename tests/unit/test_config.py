@@ -231,6 +231,13 @@ def changes_reward_timeout(tmp_path, **_):
         learned(tmp_path / "short", max_steps=1, reward=slow, reward_timeout=0.3)
 
 
+def changes_on_divergence(tmp_path, **_):
+    """Only a way back needs a checkpoint of before the first step; tests/oracle/test_diverging.py goes it."""
+    for way, expected in (("stop", ["step-000002"]), ("rollback", ["step-000000", "step-000002"])):
+        learned(tmp_path / way, max_steps=2, on_divergence=way)
+        assert kept_checkpoints(tmp_path / way) == expected
+
+
 def changes_save_steps(tmp_path, **_):
     for steps, expected in ((2, ["step-000002", "step-000004", "step-000005"]), (3, ["step-000003", "step-000005"])):
         learned(tmp_path / str(steps), max_steps=5, save_steps=steps, save_total_limit=9)

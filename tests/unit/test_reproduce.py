@@ -110,7 +110,22 @@ def test_another_number_is_found_and_so_is_what_is_another_now(run, capsys):
     out = capsys.readouterr().out
     assert "another run from step 2 on; the largest relative difference: 0.5, entropy at step 2" in out
     assert "torch: '1.0' there" in out
+    assert f"the first: entropy was {rows[1]['entropy']!r}, and is {rows[1]['entropy'] / 2!r}" in out
+    assert "no recorded fact differs" not in out
     assert "model_sha256: the model's weights changed" in out
+
+
+def test_it_is_said_where_no_recorded_fact_differs(run, capsys):
+    rows = [json.loads(line) for line in (run / "metrics.jsonl").open()]
+    rows[0]["reward"] += 1
+    (run / "metrics.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
+    record = json.loads((run / "run.json").read_text())
+    del record["code"][-1]["processor"]  # as of a gaard that did not note it
+    (run / "run.json").write_text(json.dumps(record))
+    assert cli.main(["reproduce", str(run)]) == 1
+    out = capsys.readouterr().out
+    assert f"the first: reward was {rows[0]['reward']!r}, and is " in out
+    assert "no recorded fact differs: what is not recorded does" in out
 
 
 def test_a_metric_that_only_one_has_is_a_difference():

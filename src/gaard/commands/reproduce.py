@@ -47,6 +47,9 @@ def main(words: list[str]) -> int:
         return 0
     if found.first is not None:
         print(f"another run from step {found.first} on; the largest relative difference: {_words(found.largest)}")
+        print(f"the first: {found.where}")
+        if not found.changed and not found.versions:
+            print("no recorded fact differs: what is not recorded does, such as code that a reward imports")
     if found.measures is not None and found.measures[1]:
         print(f"measured otherwise after training; the largest relative difference: {_words(found.measures)}")
     return OTHER

@@ -14,6 +14,7 @@ from gaard.errors import ConfigError
 from gaard.finder.evidence import Evidence, evidence
 from gaard.finder.patterns import Pattern, occurrences
 from gaard.method.groups import numbered
+from gaard.training.damage import shown
 from gaard.training.runlog import SAMPLES, read_jsonl
 
 BAR = 3.0  # standard deviations; chosen in studies/22-finder
@@ -192,7 +193,8 @@ def read_texts(folder: Path) -> list[SampledText]:
     rows = read_jsonl(folder / SAMPLES)
     if not rows:
         raise ConfigError(f"{folder / SAMPLES} holds no texts: name the folder of a run with log_completions above 0")
-    texts = sampled(rows)
+    with shown(folder):
+        texts = sampled(rows)
     if len({text.step for text in texts}) == len(texts):
         raise ConfigError(
             f"{folder / SAMPLES} has one text a step, and texts are compared within a step: train with "

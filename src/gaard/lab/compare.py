@@ -11,6 +11,7 @@ from platform import node
 from statistics import median
 from typing import Any, NamedTuple
 
+from gaard.disclosure import redacted
 from gaard.errors import CheckpointError, ConfigError, GaardError
 from gaard.lab.agreement import Known, check_agreement
 from gaard.lab.arms import UNTRAINED
@@ -253,8 +254,8 @@ class _Task:
             if self.alone:
                 raise
             if not isinstance(error, GaardError):  # a defect, or out of memory: the rest goes on, the trace is kept
-                write_file(Path(self.spec.output_dir) / TRACE, traceback.format_exc())
-            return replace(run, error=f"{type(error).__name__}: {error}")
+                write_file(Path(self.spec.output_dir) / TRACE, redacted(traceback.format_exc()))
+            return replace(run, error=redacted(f"{type(error).__name__}: {error}"))
 
 
 def _measures(

@@ -17,6 +17,9 @@ if TYPE_CHECKING:
     from gaard.training.trainer import GAATrainer
 
 
+NEWER = ("python", "numpy", "processor")  # facts that records of gaard before 0.1.0 lack
+
+
 @dataclass(frozen=True)
 class Reproduction:
     """What came of it.
@@ -26,6 +29,7 @@ class Reproduction:
         changed: What determines a run and is another now, a line each: settings, model, rewards, prompts.
         versions: What differs in code and machine, a line each.
         first: The first step whose metrics differ; None if all are the same to the last digit.
+        where: The first metric of that step that differs, in the order of the log, with both numbers; empty without.
         largest: The largest relative difference of any metric of any step, and which.
         measures: The same of what was measured after training; None if the first run was not measured.
     """
@@ -34,6 +38,7 @@ class Reproduction:
     changed: list[str]
     versions: list[str]
     first: int | None
+    where: str
     largest: tuple[float, str]
     measures: tuple[float, str] | None
 
@@ -73,10 +78,21 @@ def reproduce(folder: Path, again: Path) -> Reproduction:
     measured = (folder / EVALUATION).exists() and trainer.run.finished
     measures = apart(json.loads((folder / EVALUATION).read_text("utf-8")), trainer.evaluated()) if measured else None
     new = read_record(again / RUN) or {}
-    first, largest = compared(rows, read_jsonl(again / METRICS))
-    code = [made_by(one["code"][-1]) for one in (record, new)]
+    others = read_jsonl(again / METRICS)
+    first, largest = compared(rows, others)
+    old, now = (made_by(one["code"][-1]) for one in (record, new))
+    now = {key: value for key, value in now.items() if key in old or key not in NEWER}
     changed = difference(*map(determining, (record, new)))
-    return Reproduction(len(rows), changed, difference(*code), first, largest, measures)
+    return Reproduction(len(rows), changed, difference(old, now), first, _where(rows, others), largest, measures)
+
+
+def _where(rows: Sequence[Mapping[str, Any]], others: Sequence[Mapping[str, Any]]) -> str:
+    """The first number that differs, of two runs' metrics."""
+    for row, other in zip(rows, others, strict=False):
+        for key in dict.fromkeys([*row, *other]):
+            if row.get(key) != other.get(key):
+                return f"{key} was {row.get(key, 'not there')!r}, and is {other.get(key, 'not there')!r}"
+    return ""
 
 
 def _trainer(folder: Path, again: Path, record: Mapping[str, Any]) -> "GAATrainer":

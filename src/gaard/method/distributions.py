@@ -69,7 +69,7 @@ def sample(weights: Tensor, uniforms: Tensor) -> Tensor:
     parts = torch.nn.functional.pad(weights, (0, -weights.shape[1] % BLOCK)).unflatten(1, (-1, BLOCK))
     blocks, inside = _invert(parts.sum(-1, dtype=torch.float64), uniforms)
     within = parts[torch.arange(len(parts), device=parts.device), blocks]
-    return blocks * BLOCK + _invert(within, inside)[0]
+    return (blocks * BLOCK + _invert(within, inside)[0]).clamp(max=weights.shape[1] - 1)
 
 
 def _invert(weights: Tensor, uniforms: Tensor) -> tuple[Tensor, Tensor]:
@@ -77,7 +77,8 @@ def _invert(weights: Tensor, uniforms: Tensor) -> tuple[Tensor, Tensor]:
     cumulative = weights.cumsum(-1, dtype=torch.float64)
     total = cumulative[:, -1:]
     target = torch.minimum(uniforms[:, None] * total, torch.nextafter(total, torch.zeros_like(total)))
-    place = torch.searchsorted(cumulative, target, right=True)
+    # Of weights that are not numbers there is no such place; the trainer tells of them, an index beyond the row cannot.
+    place = torch.searchsorted(cumulative, target, right=True).clamp(max=weights.shape[-1] - 1)
     own = weights.gather(-1, place)
     share = (target - (cumulative.gather(-1, place) - own)) / own
     return place.squeeze(-1), share.clamp(0, 1).squeeze(-1)

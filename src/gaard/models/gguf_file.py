@@ -11,6 +11,7 @@ import transformers
 from transformers import AutoModelForCausalLM, AutoTokenizer, PreTrainedModel, PreTrainedTokenizerBase
 
 from gaard.errors import ModelError
+from gaard.models.gguf_header import check_header
 from gaard.models.hub import one_line
 
 
@@ -36,9 +37,10 @@ def load_gguf(path: Path, dtype: torch.dtype) -> tuple[PreTrainedModel, PreTrain
         raise ModelError(f"{path} is not a GGUF file: it begins with {magic!r}, not b'GGUF'. Fetch or copy it again.")
     where = {"pretrained_model_name_or_path": str(path.parent), "gguf_file": path.name}
     try:
+        check_header(path)
         with contextlib.redirect_stderr(io.StringIO()):  # a progress bar that transformers has no switch for
-            loaded = AutoModelForCausalLM.from_pretrained(**where, dtype=dtype, **_unpacked())
-            tokenizer = AutoTokenizer.from_pretrained(**where)
+            loaded = AutoModelForCausalLM.from_pretrained(**where, dtype=dtype, trust_remote_code=False, **_unpacked())
+            tokenizer = AutoTokenizer.from_pretrained(**where, trust_remote_code=False)
         model = _plain_copy(loaded, dtype)
     except Exception as error:  # the readers meet damage as whatever error the wrong bytes lead to
         raise ModelError(

@@ -13,6 +13,7 @@ from transformers import AutoModelForCausalLM, AutoTokenizer, PreTrainedModel, P
 
 from gaard.errors import ModelError
 from gaard.models import gguf_file, hub
+from gaard.models.claims import check_claims, check_index
 from gaard.models.fetching import fetch
 from gaard.models.terminal import console, hidden_bars
 
@@ -123,9 +124,16 @@ def load_adapter(
 
 
 def _load_folder(folder: Path, dtype: torch.dtype) -> tuple[PreTrainedModel, PreTrainedTokenizerBase]:
+    check_index(folder)
+    check_claims(folder)
     try:
         model, report = AutoModelForCausalLM.from_pretrained(
-            folder, dtype=dtype, output_loading_info=True, local_files_only=True, trust_remote_code=False
+            folder,
+            dtype=dtype,
+            output_loading_info=True,
+            local_files_only=True,
+            trust_remote_code=False,
+            use_safetensors=True,
         )
         tokenizer = AutoTokenizer.from_pretrained(folder, trust_remote_code=False)
     except (OSError, ValueError, KeyError, RuntimeError, SafetensorError) as error:

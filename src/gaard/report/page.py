@@ -14,6 +14,7 @@ from gaard.report.study_files import StudyFiles, read_study_files
 from gaard.report.study_page import study_document
 from gaard.report.surfaces import coefficient_surfaces
 from gaard.training.checkpoint import write_file
+from gaard.training.damage import shown
 from gaard.training.runlog import RUN
 
 PAGE = "report.html"
@@ -36,7 +37,8 @@ def write_page(folder: Path, refresh: float | None = None, path: Path | None = N
     Raises:
         ConfigError: If the folder holds neither, or the file cannot be written.
     """
-    _write(_read(folder), folder, path or folder / PAGE, refresh)
+    with shown(folder):
+        _write(_read(folder), folder, path or folder / PAGE, refresh)
     return path or folder / PAGE
 
 

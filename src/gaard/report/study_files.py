@@ -3,7 +3,7 @@
 import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from pathlib import Path
+from pathlib import Path, PurePath
 from typing import Any
 
 from gaard.errors import ConfigError
@@ -97,6 +97,8 @@ def read_study_files(folder: Path) -> StudyFiles:
         keys = [
             RunKey(scenario, arm, seed) for seed in study["seeds"] for scenario in study["scenarios"] for arm in arms
         ]
+        if outside := next((key for key in keys if not _is_inside(key.folder)), None):
+            raise ValueError(f"the run {outside} lies outside")
     except FileNotFoundError:
         raise ConfigError(
             f"{folder} holds no {RESULTS}: name the folder of a study, such as the --out of gaard compare"
@@ -113,3 +115,9 @@ def read_study_files(folder: Path) -> StudyFiles:
         finished = run is not None and failure is None
         runs.append(RunFiles(key, folder / key.folder, finished, failure, at_work))
     return StudyFiles(folder, results, runs, at_work)
+
+
+def _is_inside(place: str) -> bool:
+    """Whether a folder is named from the study's own and not up: others' results name no files of this machine."""
+    parts = PurePath(place).parts
+    return not PurePath(place).is_absolute() and ".." not in parts

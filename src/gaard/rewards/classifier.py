@@ -159,7 +159,9 @@ def _load_model(source: str) -> "PreTrainedModel":
     from transformers import AutoModelForSequenceClassification
 
     try:
-        model, info = AutoModelForSequenceClassification.from_pretrained(source, output_loading_info=True)
+        model, info = AutoModelForSequenceClassification.from_pretrained(
+            source, output_loading_info=True, trust_remote_code=False, use_safetensors=True
+        )
     except Exception as error:  # loading raises OSError, ValueError, ImportError, RuntimeError and safetensors' own
         raise ModelError(
             f"the reward model {source!r} could not be loaded: {one_line(error)}. Give the folder or Hugging Face id "
@@ -180,7 +182,7 @@ def _load_tokenizer(source: str, name: str) -> "PreTrainedTokenizerBase":
     try:
         if not source:
             raise ValueError("the model does not say where it was loaded from")
-        tokenizer = AutoTokenizer.from_pretrained(source)
+        tokenizer = AutoTokenizer.from_pretrained(source, trust_remote_code=False)
         # Where the files are missing, transformers may hand out a tokenizer that knows its special tokens alone.
         if len(tokenizer) <= len(set(tokenizer.all_special_ids)):
             raise ValueError("there are no tokenizer files, or they hold no vocabulary")

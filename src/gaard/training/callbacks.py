@@ -16,8 +16,8 @@ from gaard.training import runlog
 from gaard.training.config import GAAConfig
 from gaard.training.prompts import PromptBatch
 from gaard.training.reward_log import trainer_state
-from gaard.training.run import TrainingState
 from gaard.training.scoring import decode
+from gaard.training.state import TrainingState
 
 
 @dataclass(frozen=True)

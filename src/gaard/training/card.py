@@ -8,6 +8,7 @@ from typing import Any
 
 from huggingface_hub import ModelCardData
 
+from gaard.disclosure import redacted, visible
 from gaard.errors import ModelError
 from gaard.messages import shortened
 from gaard.models.aliases import ALIASES
@@ -231,6 +232,6 @@ def _table(headings: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
 
 def _cell(value: object) -> str:
     """A value as text of one line that breaks no table and is no markup."""
-    text = " ".join(str(value).split())
+    text = visible(redacted(" ".join(str(value).split())))
     text = text if len(text) <= LONGEST else shortened(text, LONGEST)
     return text.replace("|", "\\|").replace("<", "&lt;")

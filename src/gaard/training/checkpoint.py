@@ -8,13 +8,11 @@ import errno
 import hashlib
 import json
 import os
-import random
 import shutil
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import torch
 from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
@@ -23,6 +21,7 @@ from torch.optim import Optimizer
 
 from gaard.errors import CheckpointError
 from gaard.messages import warn
+from gaard.training.damage import DAMAGE
 from gaard.training.weights import frozen_names, load_weights, save_weights
 
 FORMAT = 4
@@ -179,11 +178,11 @@ def load_checkpoint(
             load_weights(model, path / POLICY, frozen)
             if reference is not None:
                 load_weights(reference, path / REFERENCE, frozen)
-        except (OSError, ValueError, KeyError, SafetensorError, RuntimeError) as error:
+            if OPTIMIZER in state["hashes"]:
+                _load_optimizer(optimizer, load_file(str(path / OPTIMIZER)), state["param_groups"])
+        except (*DAMAGE, SafetensorError) as error:
             warn(f"checkpoint {path} is damaged ({error}); falling back to the one before it")
             continue
-        if OPTIMIZER in state["hashes"]:
-            _load_optimizer(optimizer, load_file(str(path / OPTIMIZER)), state["param_groups"])
         return state
     if found:
         raise CheckpointError(
@@ -197,18 +196,21 @@ def _is_whole(path: Path) -> bool:
     """Whether there is a checkpoint that can be read."""
     try:
         return bool(_verified_state(path))
-    except (OSError, ValueError, KeyError):
+    except DAMAGE:
         return False
 
 
 def _verified_state(path: Path) -> dict[str, Any]:
     """The state of a checkpoint whose files hash to what was written."""
     state = json.loads((path / STATE).read_text(encoding="utf-8"))
-    if not isinstance(state, dict):
+    hashes = state.get("hashes") if isinstance(state, dict) else None
+    if not isinstance(hashes, dict) or not hashes.keys() <= {POLICY, OPTIMIZER, REFERENCE}:  # no file elsewhere
         raise ValueError(f"{STATE} is not what was written")
+    if state["step"] != _step(path):
+        raise ValueError(f"it says that it is of step {state['step']!r}")
     if state["format"] != FORMAT:
         raise ValueError(f"format {state['format']}, this version of gaard reads {FORMAT}")
-    if state.pop("sha256") != _digest(state) or state["step"] != _step(path):
+    if state.pop("sha256") != _digest(state):
         raise ValueError(f"{STATE} is not what was written")
     for name, expected in state["hashes"].items():
         if _sha256(path / name) != expected:
@@ -249,52 +251,10 @@ def _optimizer_tensors(optimizer: Optimizer) -> tuple[dict[str, Tensor], list[di
 def _load_optimizer(optimizer: Optimizer, tensors: dict[str, Tensor], groups: list[dict[str, Any]]) -> None:
     """Undo :func:`_optimizer_tensors`."""
     state: dict[int, dict[str, Tensor]] = {}
+    weights = [weight for group in optimizer.param_groups for weight in group["params"]]
     for key, value in tensors.items():
         index, name = key.split(".", 1)
+        if value.dim() and value.shape != weights[int(index)].shape:
+            raise ValueError(f"{OPTIMIZER} is of other weights")
         state.setdefault(int(index), {})[name] = value
     optimizer.load_state_dict({"state": state, "param_groups": groups})
-
-
-def generator_states(generator: torch.Generator) -> dict[str, Any]:
-    """Every generator a run draws from: its own, and the global ones that a reward function may use.
-
-    Args:
-        generator: The run's own.
-
-    Returns:
-        JSON-serialisable states.
-    """
-    version, keys, *rest = random.getstate()
-    name, numbers, *numpy_rest = np.random.get_state()
-    return {
-        "run": _to_hex(generator.get_state()),
-        "torch": _to_hex(torch.get_rng_state()),
-        "cuda": [_to_hex(s) for s in torch.cuda.get_rng_state_all()] if torch.cuda.is_available() else [],
-        "python": [version, list(keys), *rest],
-        "numpy": [name, np.asarray(numbers).tolist(), *numpy_rest],
-    }
-
-
-def restore_generators(states: dict[str, Any], generator: torch.Generator) -> None:
-    """Undo :func:`generator_states`.
-
-    Args:
-        states: What it returned.
-        generator: The run's own; set in place, like the global ones.
-    """
-    generator.set_state(_from_hex(states["run"]))
-    torch.set_rng_state(_from_hex(states["torch"]))
-    if states["cuda"] and len(states["cuda"]) == torch.cuda.device_count():
-        torch.cuda.set_rng_state_all([_from_hex(state) for state in states["cuda"]])
-    version, keys, gauss = states["python"]
-    random.setstate((version, tuple(keys), gauss))
-    name, numbers, position, has_gauss, cached = states["numpy"]
-    np.random.set_state((name, np.array(numbers, dtype=np.uint32), position, has_gauss, cached))
-
-
-def _to_hex(state: Tensor) -> str:
-    return bytes(state.tolist()).hex()
-
-
-def _from_hex(text: str) -> Tensor:
-    return torch.tensor(list(bytes.fromhex(text)), dtype=torch.uint8)

@@ -25,6 +25,7 @@ from gaard.training.trl_names import told_of_trl
 
 SchedulerType = Literal["linear", "cosine", "constant"]
 TrainedReward = Literal["proxy", "true"]
+OnDivergence = Literal["stop", "rollback"]
 
 LARGEST_SEED = 2**63 - 1  # evaluation adds to it, and a generator takes 64 bits
 
@@ -85,6 +86,8 @@ class GAAConfig:
         bf16: Whether forwards and backwards run in bfloat16 autocast; weights and optimizer stay float32.
         use_cpu: Whether to stay on the CPU even if there is an accelerator.
         cpu_kernels: Whether a CPU uses gaard's faster kernels (docs/performance.md); equal but for rounding.
+        on_divergence: What comes of numbers that are not finite, or explode: stop ends the run; rollback goes back to
+            the last checkpoint, to half the learning rates, five times at most.
         overwrite: Whether a run already in output_dir is deleted and started again.
         accept_changed_rewards: Whether a run goes on although the code of its rewards has changed, as after a fix of
             one that failed; run.json then tells of it.
@@ -129,6 +132,7 @@ class GAAConfig:
     bf16: bool = False
     use_cpu: bool = False
     cpu_kernels: bool = False
+    on_divergence: OnDivergence = "stop"
     overwrite: bool = False
     accept_changed_rewards: bool = False
     progress: bool = True

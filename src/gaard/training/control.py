@@ -5,7 +5,7 @@ import dataclasses
 from gaard.methods.experience import Rollout
 from gaard.training.config import GAAConfig
 from gaard.training.metrics import reference_kl
-from gaard.training.run import TrainingState
+from gaard.training.state import TrainingState
 
 
 def controlled(config: GAAConfig, state: TrainingState, rollout: Rollout) -> GAAConfig:

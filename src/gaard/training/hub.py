@@ -5,6 +5,7 @@ from pathlib import Path
 
 from huggingface_hub import HfApi, RepoUrl
 
+from gaard.disclosure import HIDDEN
 from gaard.errors import HubError
 
 LONGEST = 300  # characters of what the hub says
@@ -28,8 +29,8 @@ def make_repository(repo_id: str, private: bool | None = None, token: str | None
         return HfApi(token=token).create_repo(repo_id, private=private, exist_ok=True)
     except Exception as error:  # of the network, the hub or the name: each says what it is
         raise HubError(
-            f"hub_model_id={repo_id!r}: the hub does not give it: {_said(error)}. Log in by `hf auth login`, or name a "
-            "repository of yours, such as me/my-model"
+            f"hub_model_id={repo_id!r}: the hub does not give it: {_said(error, token)}. Log in by `hf auth login`, or "
+            "name a repository of yours, such as me/my-model"
         ) from error
 
 
@@ -57,12 +58,13 @@ def upload(folder: Path, repo_id: str, private: bool | None = None, token: str |
     except Exception as error:
         later = shlex.join(["hf", "upload", *(["--private"] if private else []), repo_id, str(folder)])
         raise HubError(
-            f"the model was not uploaded to the hub: {_said(error)}. It is whole in {folder}. Later: {later}"
+            f"the model was not uploaded to the hub: {_said(error, token)}. It is whole in {folder}. Later: {later}"
         ) from error
     return str(address)
 
 
-def _said(error: Exception) -> str:
-    """What an error says, in one line."""
+def _said(error: Exception, token: str | None) -> str:
+    """What an error says, in one line and without the token."""
     text = " ".join(str(error).split()).rstrip(".") or type(error).__name__
+    text = text.replace(token, HIDDEN) if token else text
     return text if len(text) <= LONGEST else f"{text[:LONGEST]}…"

@@ -3,6 +3,7 @@
 import hashlib
 import importlib.metadata
 import json
+import platform
 import shlex
 import subprocess
 import sys
@@ -12,6 +13,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import gaard
+from gaard.disclosure import redacted_command
 from gaard.version import ALGORITHM_VERSION, __version__
 
 if TYPE_CHECKING:  # a typo in a study should not wait for torch
@@ -21,7 +23,7 @@ if TYPE_CHECKING:  # a typo in a study should not wait for torch
 # prompts it is not the names that count.
 HOW_IT_RUNS = (
     "output_dir overwrite accept_changed_rewards report_to save_steps save_total_limit save_only_model progress "
-    "gradient_checkpointing eval_steps reward_timeout"
+    "gradient_checkpointing eval_steps reward_timeout on_divergence"
 )
 BY_CONTENT = (
     "model prompts eval_prompts scenario reward_funcs reward_weights honeypot true_reward_funcs hack_detector "
@@ -84,7 +86,8 @@ def fingerprint(record: Mapping[str, Any]) -> str:
 def code_facts(device: "torch.device") -> dict[str, Any]:
     """By what a run is made: versions, commit, machine, command, the directory that it was given in, and date (UTC).
 
-    They tell why numbers differ in their last digits, and what relative paths are relative to.
+    They tell why numbers differ in their last digits, and what relative paths are relative to. Secrets of the command
+    are left out.
 
     Args:
         device: That the run is on.
@@ -92,6 +95,7 @@ def code_facts(device: "torch.device") -> dict[str, Any]:
     Returns:
         JSON-serialisable.
     """
+    import numpy
     import torch
 
     cuda = device.type == "cuda"
@@ -100,13 +104,26 @@ def code_facts(device: "torch.device") -> dict[str, Any]:
         "algorithm": ALGORITHM_VERSION,
         **_checkout(Path(gaard.__file__).resolve().parent),
         "torch": torch.__version__,
+        "numpy": numpy.__version__,
+        "python": platform.python_version(),
         "transformers": importlib.metadata.version("transformers"),
         "device": torch.cuda.get_device_name(device) if cuda else device.type,
+        "processor": _processor(),
         "threads": torch.get_num_threads(),
-        "command": shlex.join([Path(sys.argv[0]).name, *sys.argv[1:]]),
+        "command": shlex.join(redacted_command([Path(sys.argv[0]).name, *sys.argv[1:]])),
         "directory": str(Path.cwd()),
         "date": datetime.now(UTC).isoformat(timespec="seconds"),
     }
+
+
+def _processor() -> str:
+    """The model of the CPU, whose instructions decide how sums are rounded."""
+    try:
+        lines = Path("/proc/cpuinfo").read_text(encoding="utf-8", errors="replace").splitlines()
+    except OSError:  # no Linux
+        return platform.processor() or platform.machine()
+    named = (line.partition(":")[2].strip() for line in lines if line.startswith("model name"))
+    return next(named, platform.machine())
 
 
 def made_by(facts: Mapping[str, Any]) -> dict[str, Any]:

@@ -16,10 +16,10 @@ from gaard.policy.saving import save_policy
 from gaard.training import runlog
 from gaard.training.callbacks import Callbacks
 from gaard.training.card import Known, model_card, write_card
-from gaard.training.checkpoint import generator_states, restore_generators
 from gaard.training.collect import Collector
 from gaard.training.config import GAAConfig
 from gaard.training.evaluation import evaluate
+from gaard.training.generators import generator_states, restore_generators
 from gaard.training.hub import upload
 from gaard.training.identity import EVAL_PROMPTS, code_facts
 from gaard.training.prompts import PromptStream

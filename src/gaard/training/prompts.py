@@ -136,7 +136,13 @@ class PromptStream:
         return list(self._order)
 
     def restore(self, state: Sequence[int]) -> None:
-        """Continue where :meth:`state` was taken."""
+        """Continue where :meth:`state` was taken.
+
+        Raises:
+            ValueError: For a state of other prompts.
+        """
+        if not all(isinstance(index, int) and 0 <= index < len(self.ids) for index in state):
+            raise ValueError("it is of other prompts")
         self._order = list(state)
 
     def _batch(self, chosen: list[int]) -> PromptBatch:

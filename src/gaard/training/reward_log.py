@@ -15,7 +15,7 @@ from gaard.errors import RewardError
 from gaard.messages import shortened
 from gaard.rewards.in_run import forget
 from gaard.training.config import GAAConfig
-from gaard.training.run import TrainingState
+from gaard.training.state import TrainingState
 
 
 @dataclass

@@ -3,95 +3,29 @@
 import contextlib
 import json
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-import torch
 from accelerate import Accelerator
-from torch import Tensor
-from torch.optim import Optimizer
-from torch.optim.lr_scheduler import LambdaLR
 
-from gaard.errors import GaardError
+from gaard.disclosure import redacted
+from gaard.errors import DivergenceError, GaardError
 from gaard.messages import warn
-from gaard.method.token_worth import TokenMemory
-from gaard.policy.model import Policy
 from gaard.training import runlog
 from gaard.training.checkpoint import (
-    generator_states,
     load_checkpoint,
     newest_step,
-    restore_generators,
     save_checkpoint,
     write_file,
 )
 from gaard.training.config import GAAConfig
+from gaard.training.damage import told_of
+from gaard.training.divergence import check_weights
+from gaard.training.generators import generator_states, restore_generators
 from gaard.training.lock import lock_folder, unlock_folder
-from gaard.training.prompts import PromptStream
+from gaard.training.state import TrainingState
 from gaard.training.stopping import stops_told
 from gaard.training.trackers import log_step
-
-
-@dataclass
-class TrainingState:
-    """All that training changes: what a checkpoint holds, and what going on begins from.
-
-    Attributes:
-        policy: The policy, not wrapped.
-        reference: The reference, if it moves.
-        optimizer: Not wrapped.
-        scheduler: Of the learning rates.
-        prompts: The order of the dataset.
-        generator: The run's own.
-        baseline_scores: For each prompt met so far, what completions of the untrained model are paid.
-        memory: What rollouts have said of tokens.
-        step: Steps done.
-        ended: Whether a regulariser has ended training.
-        kl_control: What a controller of the KL coefficient carries on; empty before the first step, or without one.
-        warned: Whether the method has said what it has to say of a rollout.
-        torn: Whether weights have moved in a step that is not done, or not yet logged.
-    """
-
-    policy: Policy
-    reference: Policy | None
-    optimizer: Optimizer
-    scheduler: LambdaLR
-    prompts: PromptStream
-    generator: torch.Generator
-    baseline_scores: dict[tuple[str, ...], Tensor]
-    memory: TokenMemory = field(default_factory=TokenMemory, init=False)
-    step: int = field(default=0, init=False)
-    ended: bool = field(default=False, init=False)
-    kl_control: list[float] = field(default_factory=list, init=False)
-    warned: bool = field(default=False, init=False)
-    torn: bool = field(default=False, init=False)
-
-    def plain(self) -> dict[str, Any]:
-        """What a checkpoint holds beside weights and optimizer, JSON-serialisable."""
-        return {
-            "step": self.step,
-            "ended": self.ended,
-            "warned": self.warned,
-            "kl_control": list(self.kl_control),
-            "scheduler": self.scheduler.state_dict(),
-            "prompts": self.prompts.state(),
-            "generators": generator_states(self.generator),
-            "baseline_scores": [[list(key), scores.tolist()] for key, scores in self.baseline_scores.items()],
-            "token_memory": self.memory.plain(),
-        }
-
-    def restore(self, plain: Mapping[str, Any]) -> None:
-        """Undo :meth:`plain`, and forget a gradient that an update left behind when it was stopped."""
-        self.optimizer.zero_grad()
-        self.step, self.ended, self.warned, self.torn = plain["step"], plain["ended"], plain["warned"], False
-        self.kl_control = list(plain.get("kl_control", []))  # a checkpoint of before there were controllers has none
-        self.scheduler.load_state_dict(plain["scheduler"])
-        self.prompts.restore(plain["prompts"])
-        restore_generators(plain["generators"], self.generator)
-        self.baseline_scores.clear()
-        self.baseline_scores.update({tuple(key): torch.tensor(scores) for key, scores in plain["baseline_scores"]})
-        self.memory.restore(plain["token_memory"])
 
 
 class Run:
@@ -168,7 +102,7 @@ class Run:
         self._open = False
         plain = load_checkpoint(self.log.checkpoints, state.policy, state.optimizer, state.reference, self.warn)
         if plain is not None:
-            state.restore(plain)
+            told_of(self.log.checkpoints)(state.restore)(plain)
         elif state.torn:
             raise GaardError(
                 "this trainer was stopped in the middle of a step, and there is no checkpoint to go back to: make a "
@@ -197,8 +131,9 @@ class Run:
         try:
             with stops_told(self.args, self.accelerator, f"step {start['step'] + 1}"):
                 yield
-        except BaseException:
-            whole = not self.state.torn
+        except BaseException as error:
+            back = isinstance(error, DivergenceError) and self.args.on_divergence == "rollback"
+            whole = not self.state.torn and not back  # what led to numbers that explode is nothing to go back to
             if whole and self.state.step == start["step"]:  # the same trainer may go on, and draws what this step drew
                 self.state.restore(start)
             if whole and self.state.step > 0 and self.accelerator.is_main_process:
@@ -207,13 +142,15 @@ class Run:
             raise
 
     def save(self) -> None:
-        """Write a checkpoint, on one process; the others wait."""
+        """Write a checkpoint, on one process; the others wait. A DivergenceError on each if weights are not finite."""
+        check_weights(self.state)
         if self.accelerator.is_main_process:
             self._write(self.state.plain())
         self.accelerator.wait_for_everyone()
 
     def _write(self, plain: dict[str, Any]) -> None:
         """A checkpoint, whatever the other processes do; without the optimizer if nothing is to go on from it."""
+        check_weights(self.state)
         optimizer = None if self.finished and self.args.save_only_model else self.state.optimizer
         keep = self.args.save_total_limit
         self.log.sync()
@@ -239,7 +176,7 @@ class Run:
         """
         if not self.accelerator.is_main_process:
             return
-        self._unkept.append(sentence)
+        self._unkept.append(redacted(sentence))
         if not self._open:
             warn(sentence)
             return

@@ -10,6 +10,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+from gaard.disclosure import json_escaped
 from gaard.errors import CheckpointError, ConfigError
 from gaard.messages import warn
 from gaard.training.checkpoint import disk_error, sync, write_file
@@ -146,7 +147,7 @@ class RunLog:
         path = self.folder / name
         try:
             with path.open("a", encoding="utf-8") as file:
-                file.write("".join(json.dumps(row, ensure_ascii=False) + "\n" for row in rows))
+                file.write("".join(json_escaped(json.dumps(row, ensure_ascii=False)) + "\n" for row in rows))
         except OSError as error:
             raise disk_error(path, error) from error
 

@@ -23,7 +23,7 @@ from gaard.rewards.time_limit import time_limit
 from gaard.training.config import GAAConfig
 from gaard.training.detection import HackDetector, detected
 from gaard.training.reward_log import RewardLog, run_keywords, trainer_state
-from gaard.training.run import TrainingState
+from gaard.training.state import TrainingState
 
 RewardFunctions = RewardFunction | str | Sequence[RewardFunction | str]
 

@@ -12,7 +12,7 @@ import torch
 from torch import Tensor
 from transformers import PreTrainedModel, PreTrainedTokenizerBase, TrainerCallback
 
-from gaard.errors import GaardError
+from gaard.errors import DivergenceError, GaardError
 from gaard.methods.experience import Experience, Rollout
 from gaard.models.fingerprint import model_setup
 from gaard.policy.model import Policy
@@ -26,6 +26,7 @@ from gaard.training.collect import Clock, Collector, shaped
 from gaard.training.config import GAAConfig
 from gaard.training.control import controlled
 from gaard.training.detection import HackDetector
+from gaard.training.divergence import check_figures, diverged, go_back
 from gaard.training.estimate import estimate
 from gaard.training.heard import heard
 from gaard.training.metrics import step_metrics
@@ -33,9 +34,10 @@ from gaard.training.optimization import build_optimizer, build_scheduler
 from gaard.training.outcome import Outcome
 from gaard.training.progress import StepProgress
 from gaard.training.prompts import PromptStream
-from gaard.training.run import Run, TrainingState
+from gaard.training.run import Run
 from gaard.training.scoring import RewardFunctions, Scorer
 from gaard.training.setup import build_accelerator, eos_token_ids, load, prepare
+from gaard.training.state import TrainingState
 from gaard.training.stopping import signal_of_any
 from gaard.training.texts import sample_rows
 from gaard.training.trl_names import refusing_others
@@ -141,16 +143,28 @@ class GAATrainer(Outcome):
         """One rollout and its updates, logged and, every ``save_steps``, saved.
 
         Returns:
-            The step's metrics (docs/metrics.md).
+            The step's metrics (docs/metrics.md); with ``on_divergence="rollback"`` they may be of an earlier step than
+            the last, to which the run has gone back.
 
         Raises:
+            DivergenceError: If the run diverges, and is not to go back or cannot.
             GaardError: For a mistake that can be mended, or if the run is done; what was trained is on the disk.
         """
+        while True:
+            try:
+                return self._step()
+            except DivergenceError as error:
+                go_back(self.run, error, self.record())
+
+    def _step(self) -> dict[str, float]:
+        """What :meth:`training_step` says, without going back."""
         self.run.open(self.record())
         if self.run.finished:
             self.run.close()
             raise GaardError(f"the run is done after step {self.state.step}: for more, give a larger max_steps")
         args, state, clock, self._failure = self.args, self.state, Clock(), None
+        if state.step == 0 and args.on_divergence == "rollback":
+            self.run.save()
         self.callbacks.catch_up(self.run.log)
         with self.run.guarded_step():
             self.callbacks.call("on_step_begin")
@@ -162,6 +176,7 @@ class GAATrainer(Outcome):
             self._warn(rollout)
             figures = self._updates(experience)
             metrics = step_metrics(state.step + 1, experience, figures, self.optimizer, args, self.scorer)
+            check_figures(metrics, self.run)
             clock.lap("learn")
             state.scheduler.step()
             state.step += 1
@@ -200,8 +215,8 @@ class GAATrainer(Outcome):
                     figures.append(self.update(experience.rows(rows.to(self.accelerator.device))))
                 except FloatingPointError as error:
                     self.optimizer.zero_grad()
-                    self._failure = GaardError(str(error))
-                    if not figures:
+                    self._failure = diverged(str(error), self.run)
+                    if not figures or self.args.on_divergence == "rollback":
                         raise self._failure from error
                     return figures
         return figures

@@ -208,6 +208,5 @@ def check_finite(norm: Tensor, step: int, config: GAAConfig) -> None:
         critic = f" or value_learning_rate={rate}" if config.advantages.has_critic else ""
         raise FloatingPointError(
             f"the gradient of step {step} is not finite (norm {float(norm)}): lower learning_rate="
-            f"{config.learning_rate}{critic}, or, with bf16, check that the model itself gives finite logits. What was "
-            "trained until then is on the disk"
+            f"{config.learning_rate}{critic}, or, with bf16, check that the model itself gives finite logits"
         )

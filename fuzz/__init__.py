@@ -1,0 +1,1 @@
+"""Bad input by the thousand: `make fuzz` (docs/untrusted-input.md)."""
