@@ -149,6 +149,7 @@ def test_the_identity_leaves_out_only_what_changes_no_result():
         "progress",
         "gradient_checkpointing",
         "eval_steps",
+        "sharpness_steps",
     } | by_content == NOT_IDENTITY
 
 

@@ -1,6 +1,7 @@
 """Every setting means something, and is documented."""
 
 import dataclasses
+import json
 import re
 
 import pytest
@@ -218,6 +219,12 @@ def kept_checkpoints(folder):
 def changes_eval_steps(tmp_path, **_):
     learned(tmp_path, max_steps=3, eval_steps=2)
     assert (tmp_path / "evaluations.jsonl").read_text().startswith('{"step": 2')
+
+
+def changes_sharpness_steps(tmp_path, **_):
+    learned(tmp_path, max_steps=5, sharpness_steps=2)
+    rows = [json.loads(line) for line in (tmp_path / "metrics.jsonl").read_text().splitlines()]
+    assert [row["step"] for row in rows if "sharpness" in row] == [2, 4]
 
 
 def changes_save_steps(tmp_path, **_):

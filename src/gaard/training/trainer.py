@@ -30,6 +30,7 @@ from gaard.training.heard import heard
 from gaard.training.metrics import step_metrics
 from gaard.training.optimization import build_optimizer, build_scheduler
 from gaard.training.outcome import Outcome
+from gaard.training.probe import Probe
 from gaard.training.progress import StepProgress
 from gaard.training.prompts import PromptStream
 from gaard.training.run import Run, TrainingState
@@ -37,7 +38,7 @@ from gaard.training.scoring import RewardFunctions, Scorer
 from gaard.training.setup import build_accelerator, eos_token_ids, load, prepare
 from gaard.training.texts import sample_rows
 from gaard.training.trl_names import refusing_others
-from gaard.training.update import add_gradients, check_finite, minibatches
+from gaard.training.update import add_gradients, check_finite, figures_alone, minibatches
 
 
 class GAATrainer(Outcome):
@@ -117,6 +118,7 @@ class GAATrainer(Outcome):
             *(self.policy, moving, self.optimizer.optimizer, scheduler, self.prompts, self.generator),
             self.collector.baseline_scores,
         )
+        self.probe = Probe(list(self.policy.lm.parameters()), args.sharpness_steps)
         self.scorer.follow(self.state, args, self.accelerator)
         self.run = Run(self.state, args, self.accelerator, told)
         self.callbacks = Callbacks(callbacks, self.state, args, self.accelerator, self.tokenizer, self.optimizer)
@@ -158,8 +160,10 @@ class GAATrainer(Outcome):
             args = self._now = controlled(args, state, rollout)
             experience = estimate(rollout, args, state.memory)
             self._warn(rollout)
+            self.probe.begin(state.step + 1)
             figures = self._updates(experience)
             metrics = step_metrics(state.step + 1, experience, figures, self.optimizer, args, self.scorer)
+            metrics |= self.probe.found()
             clock.lap("learn")
             state.scheduler.step()
             state.step += 1
@@ -217,6 +221,7 @@ class GAATrainer(Outcome):
             FloatingPointError: If the gradient is not finite; the weights are then as they were.
         """
         figures = self._gradients(minibatch)
+        self.probe.look(figures, lambda: self._losses(minibatch))
         policy, critic = (tuple(part.parameters()) for part in (self.policy.lm, self.policy.critic))
         for one in self.args.regularizers:
             one.change_gradient(policy, critic, lambda: self._gradients(minibatch))
@@ -231,6 +236,11 @@ class GAATrainer(Outcome):
         """Add the gradients of a minibatch's loss to those there are."""
         settings = self.args if self._now is None else self._now
         return add_gradients(self.model, self.reference, minibatch, self.accelerator, settings)
+
+    def _losses(self, minibatch: Experience) -> dict[str, Tensor]:
+        """What :meth:`_gradients` returns, without gradients."""
+        settings = self.args if self._now is None else self._now
+        return figures_alone(self.model, self.reference, minibatch, self.accelerator, settings)
 
     # A whole run ------------------------------------------------------------------------------------------------------
 
