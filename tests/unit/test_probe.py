@@ -13,7 +13,7 @@ KEYS = {"sharpness", "curvature", "policy_curvature"}
 
 
 def parabola(x, y):
-    """f = 3x² − y², as ``loss`` and, with 1 added, as ``policy_loss``."""
+    """A saddle, 3x² − y², as ``loss`` and, with 1 added, as ``policy_loss``."""
     f = 3 * x.detach() ** 2 - y.detach() ** 2
     return {"loss": f.squeeze(), "policy_loss": f.squeeze() + 1}
 
@@ -56,7 +56,8 @@ def test_it_looks_once_a_step_and_only_when_it_is_time():
     never = Probe([x, y], None)
     never.begin(1)
     never.look({}, again)
-    assert never.found() == {} and len(calls) == 4
+    assert never.found() == {}
+    assert len(calls) == 4
 
 
 def test_where_there_is_no_gradient_nothing_is_found_and_a_failure_leaves_the_weights():
@@ -82,7 +83,7 @@ def test_training_does_not_notice(tmp_path, options):
         rows.append([json.loads(line) for line in (tmp_path / str(every) / "metrics.jsonl").open()])
         weights.append({key: x.clone() for key, x in trainer.policy.state_dict().items()})
         random.append(generator_states(trainer.generator))
-    assert all(KEYS <= row.keys() for row in rows[1])
+    assert all(row.keys() >= KEYS for row in rows[1])
     assert rows[0] == [{key: x for key, x in row.items() if key not in KEYS} for row in rows[1]]
     assert all(torch.equal(weights[0][key], weights[1][key]) for key in weights[0])
     assert random[0] == random[1]
