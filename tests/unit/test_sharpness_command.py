@@ -8,7 +8,7 @@ import torch
 
 from commands import refused
 from gaard import cli
-from gaard.lab.sharpness import curvature, measuring
+from gaard.lab.sharpness import curvature, landscape, measuring
 from gaard.lab.sharpness.blocks import named_blocks
 from gaard.lab.sharpness.measuring import At, Choice, Settings
 from gaard.lab.sharpness.samples import fixed_batch, less_the_others, resampled
@@ -49,8 +49,11 @@ def made(tmp_path_factory):
 @pytest.fixture(scope="module")
 def measured(made):
     """Measures of the last policy, some of them of the untrained one."""
-    assert cli.main(["sharpness", str(made), "--steps", "4", *SOME, *FEW]) == 0
-    assert cli.main(["sharpness", str(made), "--steps", "0", "--measures", "lines", *SOME, *FEW]) == 0
+    with pytest.MonkeyPatch.context() as fewer:
+        fewer.setattr(landscape, "PLANE_STEPS", (-1.0, 0.0, 1.0))
+        fewer.setattr(curvature, "TRACE_PRODUCTS", 6)
+        assert cli.main(["sharpness", str(made), "--steps", "4", *SOME, *FEW]) == 0
+        assert cli.main(["sharpness", str(made), "--steps", "0", "--measures", "lines", *SOME, *FEW]) == 0
     return json.loads((made / "sharpness.json").read_text())
 
 
@@ -63,7 +66,7 @@ def test_every_measure_is_there_and_the_policy_is_in_the_middle(made, measured):
             assert [line[key][5] for key in names] == [policy["here"][key] for key in names]
             assert line["at"] == sorted(line["at"])
     policy = measured["policies"]["4"]
-    assert policy["plane"]["proxy"][3][3] == policy["here"]["proxy"]
+    assert policy["plane"]["proxy"][1][1] == policy["here"]["proxy"]
     assert {function: set(blocks) for function, blocks in policy["curvature"].items()} == {"reward": {"all", "mlp"}}
     for figures in policy["curvature"]["reward"].values():
         assert len(figures["top"]) == len(figures["bottom"]) == len(figures["top_residuals"]) == 2
@@ -96,6 +99,7 @@ def test_what_is_there_is_not_measured_again(made, measured, monkeypatch):
     content = json.loads(kept)
     del content["policies"]["4"]["curvature"]["reward"]["mlp"]
     path.write_text(json.dumps(content))
+    monkeypatch.setattr(curvature, "TRACE_PRODUCTS", 6)
     taken, own = [], At.measured
     monkeypatch.setattr(At, "measured", lambda self, key: taken.append(key) or own(self, key))
     assert cli.main(["sharpness", str(made), *SOME, *FEW]) == 0
@@ -139,7 +143,7 @@ def test_a_reward_that_has_changed_since_is_refused(made, capsys, tmp_path):
     reward = made.parent / "reward.py"
     reward.write_text(REWARD.replace("/ 4", "/ 5"))
     try:
-        assert cli.main(["sharpness", str(made)]) == 2
+        assert cli.main(["sharpness", str(made), *FEW]) == 2
         line = capsys.readouterr().err
         assert "its policies would be measured by other rewards or prompts" in line
     finally:
@@ -189,7 +193,7 @@ def test_blocks_of_four_architectures(architecture):
     assert list(blocks) == ["all", "unembedding", "mlp", "attention"]
     assert len(blocks["unembedding"].names) == 1
     assert all(".1." in name and "mlp" in name for name in blocks["mlp"].names)
-    assert all("attn" in name and "norm" not in name for name in blocks["attention"].names)
+    assert all("attn." in name for name in blocks["attention"].names)
     assert {".0." in name for name in blocks["attention"].names} == {True, False}
 
 
@@ -198,7 +202,7 @@ def test_the_page_of_a_run_shows_it(made, measured):
     assert section.label == "Sharpness after step 4"
     assert set(section.plots) == {"chart-plane", "chart-lines"}
     proxy, _, true, _ = section.plots["chart-plane"]["traces"]
-    assert proxy["z"][3][3] == pytest.approx(measured["policies"]["4"]["here"]["proxy"], abs=1e-4)
+    assert proxy["z"][1][1] == pytest.approx(measured["policies"]["4"]["here"]["proxy"], abs=1e-4)
     assert (proxy["zmin"], proxy["zmax"]) == (true["zmin"], true["zmax"])
     assert len(section.table["rows"]) == 2
     assert cli.main(["report", str(made)]) == 0

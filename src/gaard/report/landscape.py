@@ -20,19 +20,19 @@ CURVES = (
     ("kl", "KL to untrained", PALETTE[2], "solid", 2),
 )
 DIRECTIONS = {
-    "gradient": "policy gradient",
-    "eigenvector-all": "sharpest direction",
-    "random-0": "random direction",
+    "gradient": "gradient",
+    "eigenvector-all": "eigenvector",
+    "random-0": "random",
 }
 CONTOURS = 14
 PLANE_CAPTION = (
     "Fresh completions at every place, the same random numbers everywhere. Across: along the policy gradient; up: "
-    "along the top eigenvector of −E[proxy]; both Euclidean steps of the weights. The cross is the policy. Where the "
-    "left picture is bright and the right one dark, the proxy pays for what was not meant."
+    "along the top eigenvector of −E[proxy], whose sign is arbitrary; both Euclidean steps of the weights. The cross is "
+    "the policy. Where the left picture is bright and the right one dark, the proxy pays for what was not meant."
 )
 LINES_CAPTION = (
-    "The same along three lines. A random direction is filter-normalised: 0.1 changes each filter by a tenth of its "
-    "length. Bars are standard errors."
+    "The same along the policy gradient, the top eigenvector and a random direction, which is filter-normalised: 0.1 "
+    "changes each filter by a tenth of its length. Bars are standard errors."
 )
 TABLE_CAPTION = (
     "Second derivatives over fixed samples, by block, each block with its own eigenvectors. Positive is sharp: the "
@@ -113,7 +113,7 @@ def plane_figure(plane: Mapping[str, Any]) -> go.Figure:
             contours={"start": low, "end": high, "size": (high - low) / CONTOURS or 1.0},
             line={"width": 0.5},
             showscale=column == len(shown),
-            colorbar={"title": "reward", "thickness": 12, "x": 1.01},
+            colorbar={"title": "reward", "thickness": 12, "x": 1.01, "tickformat": ".2f"},
             hovertemplate=f"%{{x:.2f}} across, %{{y:.2f}} up: {REWARDS[name]} %{{z:.3f}}<extra></extra>",
         )
         here = go.Scatter(x=[0], y=[0], mode="markers", hoverinfo="skip")
@@ -121,8 +121,8 @@ def plane_figure(plane: Mapping[str, Any]) -> go.Figure:
         figure.add_traces([surface, here], rows=1, cols=column)
     laid_out(figure, 400)
     figure.update_layout(margin={"t": 34, "r": 70})
-    figure.update_xaxes(title_text="along the policy gradient", constrain="domain")
-    figure.update_yaxes(title_text="along the top eigenvector", col=1)
+    figure.update_xaxes(title_text="gradient", tickangle=0, nticks=5)
+    figure.update_yaxes(title_text="top eigenvector", col=1)
     return figure
 
 
@@ -158,7 +158,7 @@ def lines_figure(lines: Mapping[str, Any]) -> go.Figure | None:
     figure.update_layout(showlegend=True, legend=key, margin={"t": 34, "b": 76})
     figure.update_yaxes(title_text="reward, hack rate", row=1, col=1)
     figure.update_yaxes(title_text="KL (nats)", rangemode="tozero", row=2, col=1)
-    figure.update_xaxes(title_text="step", row=2)
+    figure.update_xaxes(title_text="ε", nticks=5, tickangle=0, row=2)
     return figure
 
 
