@@ -27,8 +27,8 @@ DIRECTIONS = {
 CONTOURS = 14
 PLANE_CAPTION = (
     "Fresh completions at every place, the same random numbers everywhere. Across: along the policy gradient; up: "
-    "along the top eigenvector of −E[proxy], whose sign is arbitrary; both Euclidean steps of the weights. The cross is "
-    "the policy. Where the left picture is bright and the right one dark, the proxy pays for what was not meant."
+    "along the top eigenvector of −E[proxy], whose sign is arbitrary; both in Euclidean steps of weights. The cross "
+    "is the policy. Where the left picture is bright and the right one dark, the proxy pays for what was not meant."
 )
 LINES_CAPTION = (
     "The same along the policy gradient, the top eigenvector and a random direction, which is filter-normalised: 0.1 "
