@@ -35,7 +35,7 @@ PLANS: dict[str, dict[str, Any]] = {
         "arms": [("capped", "ppo"), ("clean", "ppo")],
         "seeds": (100, 101),
         "settings": Settings(samples=64, eigenvalues=1),
-        "choice": {"measures": (CURVATURE,), "blocks": ("unembedding", "mlp")},
+        "choice": {"measures": (CURVATURE,), "blocks": ("mlp",)},
     },
 }
 SAVED = {"save_steps": 5, "save_total_limit": 99, "save_only_model": True, "sharpness_steps": 1}

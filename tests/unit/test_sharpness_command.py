@@ -16,7 +16,7 @@ from gaard.lab.sharpness.saved import SavedRun, saved_steps
 from gaard.policy.model import Policy
 from gaard.report.landscape import landscape_section
 from gaard.report.run_files import read_run_files
-from gaard.sharpness import KeptHessian, gradient, hessian_product, twice_differentiable
+from gaard.sharpness import KeptHessian, block, gradient, hessian_product, twice_differentiable
 from stored import save_tiny
 from tiny import tiny_lm
 
@@ -210,3 +210,31 @@ def test_the_page_of_a_run_shows_it(made, measured):
     (made / "sharpness.json").rename(made / "elsewhere")
     assert landscape_section(read_run_files(made)) is None
     Path(made / "elsewhere").rename(made / "sharpness.json")
+
+
+def test_the_second_difference_of_the_reward_is_that_of_fresh_completions(measured):
+    policy = measured["policies"]["4"]
+    for block in ("all", "mlp"):
+        line = policy["lines"][f"eigenvector-{block}"]
+        assert (line["at"][4], line["at"][6]) == (-0.05, 0.05)
+        bent = -(line["proxy"][4] - 2 * line["proxy"][5] + line["proxy"][6]) / 0.05**2
+        assert policy["curvature"]["reward"][block]["second_difference"] == pytest.approx(bent)
+
+
+def test_the_rise_up_a_gradient_and_the_second_difference_of_a_saddle():
+    """Of 3x² − y² at (1, 2): the gradient is (6, −4)."""
+    place = torch.nn.Linear(2, 1, bias=False, dtype=torch.float64)
+    with torch.no_grad():
+        place.weight.copy_(torch.tensor([[1.0, 2.0]]))
+    here = block(place)
+
+    def height():
+        x, y = place.weight.detach()[0]
+        return float(3 * x**2 - y**2)
+
+    slope = torch.tensor([6.0, -4.0], dtype=torch.float64)
+    bent = (6 * 36 - 2 * 16) / 52
+    assert curvature.rise(height, here, slope) == pytest.approx(0.05 * 52**0.5 + bent * 0.05**2 / 2)
+    assert curvature.rise(height, here, torch.zeros_like(slope)) == 0
+    assert curvature.along(height, here, torch.tensor([0.0, 1.0], dtype=torch.float64)) == pytest.approx(-2)
+    assert place.weight.tolist() == [[1.0, 2.0]]

@@ -19,13 +19,13 @@ from gaard.sharpness import (
     filter_scale,
     gradient,
     hessian_product,
+    of_length,
     scaled,
     second_difference,
     trace,
-    value,
-    worst_in_ball,
 )
 
+Height = Callable[[], float]  # a function at the weights as they are
 TOLERANCE = 1e-2  # of eigenvalues, relative; the residuals say how far each got
 TRACE_PRODUCTS = 18
 RADIUS = 0.05  # of the ball of ε-sharpness, SAM's default (Foret et al., 2021)
@@ -63,11 +63,15 @@ class Curvature:
     top: Tensor
 
 
-def curvature(objective: Objective, block: Block, make: Callable[[], Product], count: int, seed: int) -> Curvature:
+def curvature(
+    objective: Objective, height: Height, block: Block, make: Callable[[], Product], count: int, seed: int
+) -> Curvature:
     """Every measure of one function in one block; positive is sharp, since functions are to be kept low.
 
     Args:
-        objective: The function.
+        objective: The function, whose derivatives are taken.
+        height: The function itself, at places that are not near: there the samples of the expected reward have
+            importance weights without bounds, and have to be drawn anew.
         block: Its N parameters.
         make: Makes the map v ↦ H v.
         count: Eigenvalues from each end.
@@ -89,10 +93,11 @@ def curvature(objective: Objective, block: Block, make: Callable[[], Product], c
     }
     del product  # and its graph, which would not be that of other weights
     top = ends.vectors[:, 0].contiguous()
+    slope = gradient(objective, block)
     figures |= {
-        "epsilon_sharpness": worst_in_ball(objective, block, RADIUS),
-        "second_difference": along(objective, block, top),
-        "gradient_norm": float(gradient(objective, block).norm()),
+        "epsilon_sharpness": rise(height, block, slope),
+        "second_difference": along(height, block, top),
+        "gradient_norm": float(slope.norm()),
     }
     return Curvature(figures, top)
 
@@ -118,10 +123,17 @@ def _invariant(product: Product, block: Block, seed: int) -> dict[str, float]:
     return figures
 
 
-def along(objective: Objective, block: Block, direction: Tensor, step: float = STEP) -> float:
+def rise(height: Height, block: Block, slope: Tensor, radius: float = RADIUS) -> float:
+    """ε-sharpness by one ascent (SAM): how much higher the function is that far up its gradient, at least 0."""
+    here = height()
+    with block.moved(of_length(slope, radius)):
+        return max(0.0, height() - here)
+
+
+def along(height: Height, block: Block, direction: Tensor, step: float = STEP) -> float:
     """The second difference of a function along a direction of length 1."""
     with block.moved(-step * direction):
-        behind = value(objective)
+        behind = height()
     with block.moved(step * direction):
-        ahead = value(objective)
-    return second_difference(behind, value(objective), ahead, step)
+        ahead = height()
+    return second_difference(behind, height(), ahead, step)

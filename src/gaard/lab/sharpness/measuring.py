@@ -31,6 +31,7 @@ from gaard.sharpness import (
     random_direction,
     surrogate,
     twice_differentiable,
+    value,
     weighted_sum,
 )
 from gaard.training.progress import StepBar
@@ -239,9 +240,14 @@ class At:
     def _curvature(self, function: str, block: str) -> Curvature:
         objective, chosen = self.function(function), self.blocks[block]
         make = partial(self._hessian, objective, chosen)
-        found = curvature(objective, chosen, make, self.settings.eigenvalues, self.settings.seed)
+        height = self._below if function == REWARD else partial(value, objective)
+        found = curvature(objective, height, chosen, make, self.settings.eigenvalues, self.settings.seed)
         self._top[function, block] = found.top
         return found
+
+    def _below(self) -> float:
+        """−E[proxy] of fresh completions."""
+        return -self.place()["proxy"]
 
     def _hessian(self, objective: Objective, block: Block) -> Callable[[Tensor], Tensor]:
         vocabulary = self.trainer.policy.lm.get_output_embeddings().weight.shape[0]
