@@ -214,11 +214,11 @@ def test_the_page_of_a_run_shows_it(made, measured):
 
 def test_the_second_difference_of_the_reward_is_that_of_fresh_completions(measured):
     policy = measured["policies"]["4"]
-    for block in ("all", "mlp"):
-        line = policy["lines"][f"eigenvector-{block}"]
+    for name in ("all", "mlp"):
+        line = policy["lines"][f"eigenvector-{name}"]
         assert (line["at"][4], line["at"][6]) == (-0.05, 0.05)
         bent = -(line["proxy"][4] - 2 * line["proxy"][5] + line["proxy"][6]) / 0.05**2
-        assert policy["curvature"]["reward"][block]["second_difference"] == pytest.approx(bent)
+        assert policy["curvature"]["reward"][name]["second_difference"] == pytest.approx(bent)
 
 
 def test_the_rise_up_a_gradient_and_the_second_difference_of_a_saddle():
