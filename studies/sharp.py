@@ -7,6 +7,7 @@ import numpy as np
 import polars as pl
 from numpy.typing import NDArray
 
+from gaard.lab.frontier import running_mean
 from gaard.lab.statistics import mean_interval
 from studies.frames import STUDIES
 from studies.markdown import NOTHING, table
@@ -119,6 +120,8 @@ def half_way(curve: NDArray[np.float64]) -> int:
 def leads(steps: pl.DataFrame, probes: Sequence[str], scenario: str = "capped", arm: str = "ppo") -> str:
     """A row a probe: the lead over the hack rate by correlation with its p, and by when each is half way up.
 
+    Half way up is of running means, and says something of a probe that rises alone.
+
     Args:
         steps: As ``measured.py`` writes them.
         probes: Columns.
@@ -136,7 +139,8 @@ def leads(steps: pl.DataFrame, probes: Sequence[str], scenario: str = "capped", 
     rows = []
     for probe in probes:
         found = lead(curves[probe], curves["hack_rate"])
-        ahead = [half_way(b) - half_way(a) for a, b in zip(curves[probe], curves["hack_rate"], strict=True)]
+        pairs = zip(curves[probe], curves["hack_rate"], strict=True)
+        ahead = [half_way(running_mean(b)) - half_way(running_mean(a)) for a, b in pairs]
         cells = [found.steps, f"{found.correlation:.2f}", f"{found.p:.2g}", _said([float(x) for x in ahead])]
         rows.append([f"`{probe}`", *cells])
     return table(["probe", "lead in steps", "correlation there", "p", "half way up before the hack rate, steps"], rows)
