@@ -22,11 +22,10 @@ from gaard.sharpness import (
     eigenpairs,
     expected_reward,
     hessian_product,
-    surrogate,
+    penalized_surrogate,
     twice_differentiable,
-    weighted_sum,
 )
-from gaard.sharpness.objectives import divergence, drawn_logprobs
+from gaard.sharpness.objectives import drawn_logprobs
 
 SMALL = (8, 16)  # completions and their tokens, behind a prompt of 4: 8 × 20 tokens go through the model
 LARGE = (256, 16)
@@ -77,9 +76,9 @@ def _eigenvalues() -> Iterator[Figure]:
     reference = Policy(models.load(POCKET)[0], critic=False)
     with twice_differentiable(policy.lm), twice_differentiable(reference.lm):
         batch, chosen = random_batch(policy, *LARGE), block(policy.lm)
-        terms = (1.0, surrogate(policy, batch, CLIP)), (KL_COEF, divergence(policy, batch, reference))
+        objective = penalized_surrogate(policy, batch, reference, CLIP, KL_COEF)
         began = time.process_time()
-        found = eigenpairs(KeptHessian(weighted_sum(*terms), chosen), chosen.vector(), EIGENVALUES, "top", TOLERANCE)
+        found = eigenpairs(KeptHessian(objective, chosen), chosen.vector(), EIGENVALUES, "top", TOLERANCE)
         seconds = time.process_time() - began
     yield Figure("sharpness, top 5 eigenvalues of 256 completions, processor seconds by 2", POCKET, seconds / 2, 60.0)
     yield Figure("sharpness, the same, products", POCKET, found.products)

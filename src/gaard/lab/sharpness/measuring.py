@@ -28,11 +28,10 @@ from gaard.sharpness import (
     eigenpairs,
     expected_reward,
     gradient,
+    penalized_surrogate,
     random_direction,
-    surrogate,
     twice_differentiable,
     value,
-    weighted_sum,
 )
 from gaard.training.progress import StepBar
 
@@ -223,10 +222,9 @@ class At:
         policy, args = self.trainer.policy, self.trainer.args
         if name == REWARD:
             return expected_reward(policy, self.batch)
-        distance = divergence(policy, self.batch, self.trainer.untrained)
         if name == KL:
-            return distance
-        return weighted_sum((1.0, surrogate(policy, self.batch, args.cliprange)), (args.kl_coef, distance))
+            return divergence(policy, self.batch, self.trainer.untrained)
+        return penalized_surrogate(policy, self.batch, self.trainer.untrained, args.cliprange, args.kl_coef)
 
     def top(self, block: str) -> Tensor:
         """The top eigenvector of −E[proxy] in a block: along it the proxy falls fastest, [N]."""
