@@ -98,9 +98,7 @@ def expected_reward(policy: Policy, batch: Batch) -> Objective:
     """
 
     def of_part(part: Batch) -> Tensor:
-        return -(part.rewards * _log_ratio(log_distributions(policy, part), part).sum(-1).exp()).sum() / len(
-            batch.rewards
-        )
+        return -(part.rewards * _log_ratio(drawn_logprobs(policy, part), part).sum(-1).exp()).sum() / len(batch.rewards)
 
     return _parts(policy, batch, of_part)
 
@@ -121,7 +119,7 @@ def surrogate(policy: Policy, batch: Batch, cliprange: float) -> Objective:
     count = batch.completion_mask.sum()
 
     def of_part(part: Batch) -> Tensor:
-        gain = clipped_surrogate(_log_ratio(log_distributions(policy, part), part).exp(), part.advantages, cliprange)
+        gain = clipped_surrogate(_log_ratio(drawn_logprobs(policy, part), part).exp(), part.advantages, cliprange)
         return -masked_sum(gain, part.completion_mask) / count
 
     return _parts(policy, batch, of_part)
@@ -168,7 +166,7 @@ def penalized_surrogate(policy: Policy, batch: Batch, reference: Policy, clipran
         with torch.no_grad():
             frozen = log_distributions(reference, part)
         now = log_distributions(policy, part)
-        gain = clipped_surrogate(_log_ratio(now, part).exp(), part.advantages, cliprange)
+        gain = clipped_surrogate(_log_ratio(_of_drawn(now, part), part).exp(), part.advantages, cliprange)
         distance = (now.exp() * (now - frozen)).sum(-1)
         return masked_sum(kl_coef * distance - gain, part.completion_mask) / count
 
@@ -193,9 +191,9 @@ def weighted_sum(*terms: tuple[float, Objective]) -> Objective:
     return parts
 
 
-def _log_ratio(distributions: Tensor, part: Batch) -> Tensor:
-    """Of the tokens that were drawn: log π_θ(x_t) − log π_old(x_t), [b, T], zero behind the end."""
-    return _of_drawn(distributions, part) - part.logprobs.masked_fill(~part.completion_mask, 0.0)
+def _log_ratio(drawn: Tensor, part: Batch) -> Tensor:
+    """From log π_θ(x_t) of the tokens that were drawn: log π_θ(x_t) − log π_old(x_t), [b, T], zero behind the end."""
+    return drawn - part.logprobs.masked_fill(~part.completion_mask, 0.0)
 
 
 def _parts(policy: Policy, batch: Batch, of_part: Callable[[Batch], Tensor]) -> Objective:
