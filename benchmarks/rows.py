@@ -27,6 +27,7 @@ from benchmarks.measuring import (
 )
 from benchmarks.models import POCKET, SHAPE, SMOLLM2
 from benchmarks.roofline import work
+from benchmarks.sharpness import sharpness
 from gaard.method.masking import position_ids
 from gaard.policy.branch import greedy_values
 from gaard.policy.kernels import keep_freed_memory, packed
@@ -231,6 +232,6 @@ ROWS: dict[str, Row] = {
     row.__name__: row
     for row in (
         *(gaa_over_ppo, branch_over_naive, step_over_roofline, sampling_over_hf_generate, peer_over_gaard),
-        *(growth, pocket, trl_fold, critic_free, memory),
+        *(growth, pocket, trl_fold, critic_free, memory, sharpness),
     )
 }

@@ -22,6 +22,7 @@ COMMANDS = {
     "report": "make the page of a run or a comparison, also while it trains",
     "reproduce": "train a run again from its record, and compare",
     "find": "name what a run's reward pays for, without a detector",
+    "sharpness": "measure how sharp a run's saved policies are, and what lies around them",
     "scenarios": "list the scenarios for studying reward hacking, or show one in full",
     "arms": "list the arms that compare knows by name",
     "models": "list the models that gaard knows by name, or fetch one",

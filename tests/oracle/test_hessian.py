@@ -20,6 +20,7 @@ from gaard.sharpness import (
     expected_reward,
     gradient,
     hessian_product,
+    penalized_surrogate,
     surrogate,
     twice_differentiable,
     weighted_sum,
@@ -262,3 +263,22 @@ def test_attention_is_put_back():
     with pytest.raises(ZeroDivisionError):
         fail()
     assert [*seen, lm.config._attn_implementation] == ["eager", "sdpa"]
+
+
+def test_surrogate_and_kl_from_one_forward_are_their_sum(monkeypatch):
+    """In parts and whole; a policy that has moved from the one that drew, so that the clip is felt."""
+    lm, other = tiny_lm("gpt2", torch.float64), tiny_lm("gpt2", torch.float64, seed=1)
+    policy, reference = Policy(lm, critic=False), Policy(other, critic=False)
+    batch = drawn(policy)
+    batch = replace(batch, logprobs=batch.logprobs + 0.3 * batch.advantages)
+    chosen = block(lm, "h.1.mlp")
+    vector = torch.randn(chosen.size, dtype=torch.float64, generator=torch.Generator().manual_seed(0))
+    both = weighted_sum((1.0, surrogate(policy, batch, 0.2)), (0.05, divergence(policy, batch, reference)))
+    with twice_differentiable(lm):
+        wanted = hessian_product(both, chosen, vector)
+        slope = gradient(both, chosen)
+        for numbers in (2**24, 1):
+            monkeypatch.setattr("gaard.sharpness.objectives.LOGITS_AT_ONCE", numbers)
+            one = penalized_surrogate(policy, batch, reference, 0.2, 0.05)
+            torch.testing.assert_close(hessian_product(one, chosen, vector), wanted, rtol=1e-9, atol=1e-12)
+            torch.testing.assert_close(gradient(one, chosen), slope, rtol=1e-9, atol=1e-12)

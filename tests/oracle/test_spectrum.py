@@ -171,3 +171,20 @@ def test_scales_by_hand():
         model.bias.copy_(torch.tensor([-1.0, 0.0]))
     assert adaptive_scale(block(model)).tolist() == [3.0, 4.0, 0.0, 2.0, 1.0, 0.0]
     assert filter_scale(block(model)).tolist() == [5.0, 5.0, 2.0, 2.0, 1.0, 1.0]
+
+
+@pytest.mark.parametrize("end", ["top", "both"])
+def test_a_spectrum_of_zeros_but_for_two_is_found_soon(end):
+    """ARPACK's own tolerance is relative to each eigenvalue: of a zero in float32 it would never be met."""
+    basis = torch.linalg.qr(torch.randn(400, 2, generator=torch.Generator().manual_seed(0)))[0]
+    product = lambda v: basis @ (torch.tensor([3.0, -2.0]) * (basis.T @ v))  # noqa: E731
+    found = eigenpairs(product, torch.zeros(400), 4, end)
+    assert found.products < 60
+    assert float(found.values[0]) == pytest.approx(3, rel=1e-4)
+    assert float(found.values[-1]) == pytest.approx(-2 if end == "both" else 0, abs=1e-3)
+
+
+def test_without_curvature_all_eigenvalues_are_zero():
+    found = eigenpairs(torch.zeros_like, torch.zeros(30), 3)
+    assert found.values.tolist() == found.residuals.tolist() == [0, 0, 0]
+    torch.testing.assert_close(found.vectors.T @ found.vectors, torch.eye(3), rtol=1e-5, atol=1e-5)

@@ -151,6 +151,7 @@ def test_the_identity_leaves_out_only_what_changes_no_result():
         "eval_steps",
         "reward_timeout",
         "on_divergence",
+        "sharpness_steps",
     } | by_content == NOT_IDENTITY
 
 

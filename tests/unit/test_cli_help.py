@@ -218,6 +218,8 @@ QUICK = {
     "compare nosuch.yaml": 0.5,
     "find nosuch": 0.5,
     "report nosuch": 0.5,
+    "sharpness nosuch": 0.5,
+    "sharpness --help": 0.5,
     "reproduce nosuch": 0.5,
     "train --help": 1.5,
     "train --help all": 1.5,

@@ -1,6 +1,7 @@
 """Every setting means something, and is documented."""
 
 import dataclasses
+import json
 import re
 import time
 
@@ -236,6 +237,12 @@ def changes_on_divergence(tmp_path, **_):
     for way, expected in (("stop", ["step-000002"]), ("rollback", ["step-000000", "step-000002"])):
         learned(tmp_path / way, max_steps=2, on_divergence=way)
         assert kept_checkpoints(tmp_path / way) == expected
+
+
+def changes_sharpness_steps(tmp_path, **_):
+    learned(tmp_path, max_steps=5, sharpness_steps=2)
+    rows = [json.loads(line) for line in (tmp_path / "metrics.jsonl").read_text().splitlines()]
+    assert [row["step"] for row in rows if "sharpness" in row] == [2, 4]
 
 
 def changes_save_steps(tmp_path, **_):

@@ -20,7 +20,7 @@ CHOICES = [name for name in CHOICES if name != "report_to"]
 
 
 def test_the_kinds_are_found():
-    assert (len(WHOLE), len(REAL), len(FLAGS), len(CHOICES)) == (22, 39, 11, 14)
+    assert (len(WHOLE), len(REAL), len(FLAGS), len(CHOICES)) == (23, 39, 11, 14)
     assert {*WHOLE, *REAL, *FLAGS, *CHOICES} | {"output_dir", "report_to"} == set(NAMES)
 
 
@@ -135,6 +135,7 @@ ABOVE_ZERO += ["learning_rate", "adam_epsilon", "max_grad_norm", "cliprange", "s
 ABOVE_ZERO += [
     "eval_steps",
     "reward_timeout",
+    "sharpness_steps",
     "per_device_train_batch_size",
     "reward_clip",
     "method.fold.threshold",

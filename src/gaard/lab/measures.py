@@ -145,6 +145,11 @@ OF_STEP = _named(
     Measure("b", "b", "", "mean b (G8)", low=-1.0, high=0.0),
     Measure("penalty", "penalty", "", "mean of what regularizers add to the loss, part of `loss`; only with `chi2`"),
     Measure("grad_norm", "gradient norm", "", "mean gradient norm before clipping", low=0.0),
+    Measure("sharpness", "sharpness", "", "how much the loss rises at 0.05 up its gradient, in the step's first "
+            "update; this and the next two only every `sharpness_steps` steps", page=True),
+    Measure("curvature", "curvature", "", "second difference of the loss along its gradient, at ± 0.05", page=True),
+    Measure("policy_curvature", "curvature of the policy loss", "",
+            "the same of `policy_loss` along the same direction", page=True),
     Measure("kl_coef", "KL coefficient", "", "weight of the KL in this step; only where a regularizer sets it",
             low=0.0),
     Measure("learning_rate", "learning rate", "", "of the policy, in this step", low=0.0),

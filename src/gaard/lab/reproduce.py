@@ -71,7 +71,7 @@ def reproduce(folder: Path, again: Path) -> Reproduction:
             f"{again} holds a run of {len(rows)} steps or more already, and nothing would be trained: delete it, or "
             "give another folder with --out"
         )
-    trainer = _trainer(folder, again, record)
+    trainer = trainer_of_record(folder, again, record)
     with trainer.run.opened(trainer.record()), StepProgress(len(rows), f"{folder.name} again") as progress:
         while trainer.state.step < len(rows):
             progress.show(trainer.state.step + 1, trainer.training_step())
@@ -95,14 +95,23 @@ def _where(rows: Sequence[Mapping[str, Any]], others: Sequence[Mapping[str, Any]
     return ""
 
 
-def _trainer(folder: Path, again: Path, record: Mapping[str, Any]) -> "GAATrainer":
-    """The trainer of the new run.
+def trainer_of_record(folder: Path, again: Path, record: Mapping[str, Any], **other: Any) -> "GAATrainer":
+    """The trainer of a run, made again.
+
+    Args:
+        folder: Of the run.
+        again: Of the new one.
+        record: The run's.
+        **other: Settings that are to be others.
+
+    Returns:
+        The trainer, untrained.
 
     Raises:
         ConfigError: If a file of the record is not found; then it says where it was looked for.
     """
     try:
-        return build_trainer(RunSpec(output_dir=str(again), **read_config(folder / RUN)))
+        return build_trainer(RunSpec(**{**read_config(folder / RUN), **other, "output_dir": str(again)}))
     except ConfigError as error:
         begun, here = record["code"][0].get("directory"), str(Path.cwd())
         if begun == here:

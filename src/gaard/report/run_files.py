@@ -25,6 +25,7 @@ from gaard.training.runlog import (
     read_record,
 )
 
+SHARPNESS = "sharpness.json"
 STATE = "state.json"  # of a checkpoint
 STOPPED = "No process works on it any more; the same command or script again goes on with it."
 
@@ -87,6 +88,11 @@ class RunFiles:
     def measures(self) -> dict[str, float]:
         """What was measured after it; empty before."""
         return {key: x for key, x in _json(self.folder / EVALUATION).items() if isinstance(x, int | float)}
+
+    @cached_property
+    def sharpness(self) -> dict[str, Any]:
+        """What ``gaard sharpness`` measured of its policies; empty if it did not."""
+        return _json(self.folder / SHARPNESS)
 
     @property
     def seconds(self) -> float:

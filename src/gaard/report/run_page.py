@@ -6,6 +6,7 @@ from gaard.lab.study import OWN_SCENARIO, RunKey
 from gaard.report.charts import run_panel
 from gaard.report.document import Document, Section, drawn, panel_title
 from gaard.report.facts import run_facts
+from gaard.report.landscape import landscape_section
 from gaard.report.measures_table import run_table
 from gaard.report.parting import FEWEST_STEPS, SECOND, second_reward
 from gaard.report.run_files import STOPPED, RunFiles
@@ -44,7 +45,7 @@ def run_document(run: RunFiles, name: str, refresh: float | None) -> Document:
         verdict=run_verdict(run),
         alarms=[*([run.parting.in_words()] if run.parting else []), *([found.alarm] if found.alarm else [])],
         status=_status(run),
-        sections=[section],
+        sections=[section, *([around] if (around := landscape_section(run)) else [])],
         suspects=found.section(),
         texts=texts,
         part=part,

@@ -8,6 +8,7 @@ from gaard.lab.measures import OF_RUN, OF_STEP, Measure, on_page
 from gaard.report.charts import BySeed, curves_panel, frontier_chart, frontier_places, run_points, seed_curves
 from gaard.report.document import Document, Section, drawn, panel_title
 from gaard.report.facts import study_facts
+from gaard.report.landscape import add_plane, last_policy
 from gaard.report.look import MOST_POINTS, Look
 from gaard.report.measures_table import standings_table, study_table
 from gaard.report.run_files import STOPPED
@@ -123,6 +124,7 @@ class _Parts:
             self._add_curves(section, f"chart-{number}", label)
             self._add_frontier(section, f"chart-{number}-frontier", label)
             self._add_coefficients(section, f"chart-{number}-coefficients", label)
+            self._add_landscapes(section, f"chart-{number}-plane", label)
         return section
 
     def _notes(self, label: str) -> list[str]:
@@ -170,6 +172,14 @@ class _Parts:
         for name, figure in coefficients_charts(paths, self.look).items():
             caption = "The path of mean η and max(σ, 0) over tokens; the large mark is its end."
             section.add_chart(f"{key}-{name[0]}", f"Where the training went: {name}.", caption, drawn(figure))
+
+    def _add_landscapes(self, section: Section, key: str, label: str) -> None:
+        """What lies around the first run of each arm of which `gaard sharpness` has measured it."""
+        for arm, runs in self.study.trained(label).items():
+            found = next(((run.key.seed, at) for run in runs if (at := last_policy(run)) and "plane" in at[1]), None)
+            if found is not None:
+                seed, (step, policy) = found
+                add_plane(section, f"{key}-{arm}", policy, f"Around {arm}, seed {seed}, after step {step}.")
 
 
 def _share(points: int, curves: int) -> int:

@@ -1,5 +1,6 @@
 """The largest and smallest eigenvalues of a symmetric map, by Lanczos (ARPACK through SciPy), with their residuals."""
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Literal
 
@@ -12,6 +13,8 @@ from gaard.errors import ConfigError
 from gaard.sharpness.products import Product
 
 End = Literal["top", "bottom", "both"]
+SCALING_PRODUCTS = 4
+FEWEST_KEPT = 12  # Lanczos vectors: half of SciPy's choice, since the outermost eigenvalues of networks stand apart
 WHICH: dict[End, str] = {"top": "LA", "bottom": "SA", "both": "BE"}
 
 
@@ -42,7 +45,7 @@ def eigenpairs(
         like: [N], of the dtype and on the device of the vectors; its content does not matter.
         count: k, below N.
         end: ``top``, the largest; ``bottom``, the smallest; ``both``, half of k from each end.
-        tolerance: Of the eigenvalues, relative (ARPACK's).
+        tolerance: Of the eigenvalues, relative to the largest in size.
         seed: Of the first vector.
 
     Returns:
@@ -62,9 +65,17 @@ def eigenpairs(
         return product(torch.from_numpy(x.reshape(-1).copy()).to(like)).cpu().numpy()
 
     dtype = torch.empty(0, dtype=torch.promote_types(like.dtype, torch.float32)).numpy().dtype
-    operator = LinearOperator((size, size), matvec=multiply, dtype=dtype)
     start = np.random.default_rng(seed).standard_normal(size).astype(dtype)
-    values, vectors = eigsh(operator, k=count, which=WHICH[end], tol=tolerance, v0=start)
+    # ARPACK's tolerance is relative to each eigenvalue, and one near 0 would never meet it: a shift by more than the
+    # largest makes it relative to that. The Krylov space is the same.
+    shift = 2 * _largest(multiply, start)
+    operator = LinearOperator((size, size), matvec=lambda x: multiply(x) + shift * x.reshape(-1), dtype=dtype)
+    if shift == 0:  # a function without curvature
+        values, vectors = np.zeros(count), np.linalg.qr(np.stack([np.roll(start, i) for i in range(count)], 1))[0]
+    else:
+        kept = min(size, max(3 * count, FEWEST_KEPT))
+        values, vectors = eigsh(operator, k=count, which=WHICH[end], tol=tolerance, v0=start, ncv=kept)
+        values = values - shift
     order = np.argsort(-values)
     values, vectors = values[order], vectors[:, order]
     residuals = [np.linalg.norm(multiply(v) - value * v) for value, v in zip(values, vectors.T, strict=True)]
@@ -74,3 +85,15 @@ def eigenpairs(
         torch.tensor(residuals, dtype=torch.float64),
         calls,
     )
+
+
+def _largest(multiply: Callable[[np.ndarray], np.ndarray], start: np.ndarray) -> float:
+    """About the largest eigenvalue in size, from below, by a few power iterations."""
+    vector, length = start, 0.0
+    for _ in range(SCALING_PRODUCTS):
+        vector = vector / np.linalg.norm(vector)
+        vector = multiply(vector)
+        length = float(np.linalg.norm(vector))
+        if length == 0:
+            return 0.0
+    return length

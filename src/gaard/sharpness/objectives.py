@@ -73,7 +73,12 @@ def log_distributions(policy: Policy, batch: Batch) -> Tensor:
 
 def drawn_logprobs(policy: Policy, batch: Batch) -> Tensor:
     """Of the tokens that were drawn: log π_θ(x_t), [B, T], zero behind the end."""
-    chosen = log_distributions(policy, batch).gather(-1, batch.completion_ids[..., None])[..., 0]
+    return _of_drawn(log_distributions(policy, batch), batch)
+
+
+def _of_drawn(distributions: Tensor, batch: Batch) -> Tensor:
+    """The entries [B, T] of distributions [B, T, V] at the tokens that were drawn, zero behind the end."""
+    chosen = distributions.gather(-1, batch.completion_ids[..., None])[..., 0]
     return chosen.masked_fill(~batch.completion_mask, 0.0)
 
 
@@ -93,7 +98,7 @@ def expected_reward(policy: Policy, batch: Batch) -> Objective:
     """
 
     def of_part(part: Batch) -> Tensor:
-        return -(part.rewards * _log_ratio(policy, part).sum(-1).exp()).sum() / len(batch.rewards)
+        return -(part.rewards * _log_ratio(drawn_logprobs(policy, part), part).sum(-1).exp()).sum() / len(batch.rewards)
 
     return _parts(policy, batch, of_part)
 
@@ -114,7 +119,7 @@ def surrogate(policy: Policy, batch: Batch, cliprange: float) -> Objective:
     count = batch.completion_mask.sum()
 
     def of_part(part: Batch) -> Tensor:
-        gain = clipped_surrogate(_log_ratio(policy, part).exp(), part.advantages, cliprange)
+        gain = clipped_surrogate(_log_ratio(drawn_logprobs(policy, part), part).exp(), part.advantages, cliprange)
         return -masked_sum(gain, part.completion_mask) / count
 
     return _parts(policy, batch, of_part)
@@ -142,6 +147,32 @@ def divergence(policy: Policy, batch: Batch, reference: Policy) -> Objective:
     return _parts(policy, batch, of_part)
 
 
+def penalized_surrogate(policy: Policy, batch: Batch, reference: Policy, cliprange: float, kl_coef: float) -> Objective:
+    """:func:`surrogate` + ``kl_coef`` · :func:`divergence` from one forward: half the time of their weighted sum.
+
+    Args:
+        policy: π_θ.
+        batch: Drawn from π_old.
+        reference: The frozen model.
+        cliprange: ε.
+        kl_coef: Weight of the KL.
+
+    Returns:
+        The function.
+    """
+    count = batch.completion_mask.sum()
+
+    def of_part(part: Batch) -> Tensor:
+        with torch.no_grad():
+            frozen = log_distributions(reference, part)
+        now = log_distributions(policy, part)
+        gain = clipped_surrogate(_log_ratio(_of_drawn(now, part), part).exp(), part.advantages, cliprange)
+        distance = (now.exp() * (now - frozen)).sum(-1)
+        return masked_sum(kl_coef * distance - gain, part.completion_mask) / count
+
+    return _parts(policy, batch, of_part)
+
+
 def weighted_sum(*terms: tuple[float, Objective]) -> Objective:
     """Σ cᵢ fᵢ.
 
@@ -160,9 +191,9 @@ def weighted_sum(*terms: tuple[float, Objective]) -> Objective:
     return parts
 
 
-def _log_ratio(policy: Policy, part: Batch) -> Tensor:
-    """Of the tokens that were drawn: log π_θ(x_t) − log π_old(x_t), [b, T], zero behind the end."""
-    return drawn_logprobs(policy, part) - part.logprobs.masked_fill(~part.completion_mask, 0.0)
+def _log_ratio(drawn: Tensor, part: Batch) -> Tensor:
+    """From log π_θ(x_t) of the tokens that were drawn: log π_θ(x_t) − log π_old(x_t), [b, T], zero behind the end."""
+    return drawn - part.logprobs.masked_fill(~part.completion_mask, 0.0)
 
 
 def _parts(policy: Policy, batch: Batch, of_part: Callable[[Batch], Tensor]) -> Objective:

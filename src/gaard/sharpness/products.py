@@ -1,6 +1,6 @@
 """Products of the Hessian with a vector, exactly (Pearlmutter, 1994) or by differences of the gradient."""
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
 
 import torch
 from torch import Tensor
@@ -23,10 +23,28 @@ def gradient(objective: Objective, block: Block) -> Tensor:
     Returns:
         [N].
     """
-    total = torch.zeros(block.size, dtype=block.dtype, device=block.tensors[0].device)
-    for part in objective():
-        total += joined(torch.autograd.grad(part, block.tensors, allow_unused=True, materialize_grads=True))
-    return total
+    return value_and_gradient(objective, block)[1]
+
+
+def value_and_gradient(objective: Objective, block: Block) -> tuple[float, Tensor]:
+    """The function and its gradient from one forward.
+
+    Args:
+        objective: The function.
+        block: Its N parameters.
+
+    Returns:
+        The value, and the gradient [N].
+    """
+    values: list[float] = []
+
+    def slopes() -> Iterator[Tensor]:
+        for part in objective():
+            values.append(float(part.detach()))
+            yield joined(torch.autograd.grad(part, block.tensors, allow_unused=True, materialize_grads=True))
+
+    total = sum_of(slopes())
+    return sum(values), total
 
 
 def hessian_product(objective: Objective, block: Block, vector: Tensor) -> Tensor:

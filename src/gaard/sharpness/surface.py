@@ -9,7 +9,7 @@ from torch import Tensor
 
 from gaard.sharpness.block import Block
 from gaard.sharpness.directions import of_length
-from gaard.sharpness.products import Objective, gradient
+from gaard.sharpness.products import Objective, value_and_gradient
 
 Measure = Callable[[], Mapping[str, float]]  # at the parameters as they are
 
@@ -64,21 +64,22 @@ def worst_in_ball(objective: Objective, block: Block, radius: float, ascents: in
         objective: The function, to be kept low.
         block: N parameters.
         radius: ρ, Euclidean.
-        ascents: Steps.
+        ascents: Steps, at least 1; each is one forward and backward.
 
     Returns:
         max f(θ + ε) − f(θ) over the places tried, at least 0.
     """
-    here = value(objective)
-    away, worst = torch.zeros(block.size, dtype=block.dtype, device=block.tensors[0].device), 0.0
+    away, heights = torch.zeros(block.size, dtype=block.dtype, device=block.tensors[0].device), []
     for _ in range(ascents):
         with block.moved(away):
-            away = away + of_length(gradient(objective, block), radius)
+            height, slope = value_and_gradient(objective, block)
+        heights.append(height)
+        away = away + of_length(slope, radius)
         if float(away.norm()) > radius:
             away = of_length(away, radius)
-        with block.moved(away):
-            worst = max(worst, value(objective) - here)
-    return worst
+    with block.moved(away):
+        heights.append(value(objective))
+    return max(heights) - heights[0]
 
 
 @torch.no_grad()

@@ -107,7 +107,7 @@ def save_checkpoint(
     finally:  # after a failure anywhere: half a checkpoint would only take the space that is missing
         shutil.rmtree(temporary, ignore_errors=True)
     # Later ones are damaged, or the run would have gone on from them: they must not take a place among those kept.
-    later = [path for path in checkpoints(folder) if _step(path) > state["step"]]
+    later = [path for path in checkpoints(folder) if checkpoint_step(path) > state["step"]]
     for old in [*later, *checkpoints(folder)[len(later) + keep :]]:
         shutil.rmtree(old, ignore_errors=True)
     return final
@@ -136,15 +136,17 @@ def _write_whole(
 
 def checkpoints(folder: Path) -> list[Path]:
     """The checkpoints of a run, newest first."""
-    return sorted((path for path in folder.glob("step-*") if path.name[5:].isdigit()), key=_step, reverse=True)
+    return sorted(
+        (path for path in folder.glob("step-*") if path.name[5:].isdigit()), key=checkpoint_step, reverse=True
+    )
 
 
 def newest_step(folder: Path) -> int:
     """Steps behind the newest checkpoint of a run; 0 without one."""
-    return max(map(_step, checkpoints(folder)), default=0)
+    return max(map(checkpoint_step, checkpoints(folder)), default=0)
 
 
-def _step(path: Path) -> int:
+def checkpoint_step(path: Path) -> int:
     """The step in a checkpoint's name; as text, step-1000000 would come before step-999999."""
     return int(path.name[5:])
 
@@ -174,7 +176,7 @@ def load_checkpoint(
     found, frozen = checkpoints(folder), frozen_names(model)
     for path in found:
         try:
-            state = _verified_state(path)
+            state = verified_state(path)
             load_weights(model, path / POLICY, frozen)
             if reference is not None:
                 load_weights(reference, path / REFERENCE, frozen)
@@ -195,18 +197,18 @@ def load_checkpoint(
 def _is_whole(path: Path) -> bool:
     """Whether there is a checkpoint that can be read."""
     try:
-        return bool(_verified_state(path))
+        return bool(verified_state(path))
     except DAMAGE:
         return False
 
 
-def _verified_state(path: Path) -> dict[str, Any]:
-    """The state of a checkpoint whose files hash to what was written."""
+def verified_state(path: Path) -> dict[str, Any]:
+    """The state of a checkpoint in a folder; OSError, ValueError or KeyError if a file is not what was written."""
     state = json.loads((path / STATE).read_text(encoding="utf-8"))
     hashes = state.get("hashes") if isinstance(state, dict) else None
     if not isinstance(hashes, dict) or not hashes.keys() <= {POLICY, OPTIMIZER, REFERENCE}:  # no file elsewhere
         raise ValueError(f"{STATE} is not what was written")
-    if state["step"] != _step(path):
+    if state["step"] != checkpoint_step(path):
         raise ValueError(f"it says that it is of step {state['step']!r}")
     if state["format"] != FORMAT:
         raise ValueError(f"format {state['format']}, this version of gaard reads {FORMAT}")

@@ -75,6 +75,8 @@ class GAAConfig:
         eval_completions: Fresh completions for the measures at the end of training; 0 for none.
         eval_steps: Training steps between measures on fresh completions on the way, of the prompts that are measured at
             the end; they change no result. None: at the end alone.
+        sharpness_steps: Training steps from one look at how sharp the loss is to the next (docs/sharpness.md); None
+            never looks, 5 costs little. Changes no result.
         save_steps: Training steps between checkpoints; the last step always has one.
         save_total_limit: Checkpoints kept.
         save_only_model: Whether the checkpoint at the end of training is without the optimizer, which takes twice the
@@ -123,6 +125,7 @@ class GAAConfig:
     reward_clip: Positive | None = None
     eval_completions: Whole = 256
     eval_steps: Count | None = None
+    sharpness_steps: Count | None = None
     save_steps: Count = 25
     save_total_limit: Count = 2
     save_only_model: bool = False

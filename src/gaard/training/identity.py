@@ -23,7 +23,7 @@ if TYPE_CHECKING:  # a typo in a study should not wait for torch
 # prompts it is not the names that count.
 HOW_IT_RUNS = (
     "output_dir overwrite accept_changed_rewards report_to save_steps save_total_limit save_only_model progress "
-    "gradient_checkpointing eval_steps reward_timeout on_divergence"
+    "gradient_checkpointing eval_steps reward_timeout on_divergence sharpness_steps"
 )
 BY_CONTENT = (
     "model prompts eval_prompts scenario reward_funcs reward_weights honeypot true_reward_funcs hack_detector "

@@ -32,6 +32,7 @@ from gaard.training.heard import heard
 from gaard.training.metrics import step_metrics
 from gaard.training.optimization import build_optimizer, build_scheduler
 from gaard.training.outcome import Outcome
+from gaard.training.probe import Probe
 from gaard.training.progress import StepProgress
 from gaard.training.prompts import PromptStream
 from gaard.training.run import Run
@@ -41,7 +42,7 @@ from gaard.training.state import TrainingState
 from gaard.training.stopping import signal_of_any
 from gaard.training.texts import sample_rows
 from gaard.training.trl_names import refusing_others
-from gaard.training.update import add_gradients, check_finite, minibatches
+from gaard.training.update import add_gradients, check_finite, figures_alone, minibatches
 
 
 class GAATrainer(Outcome):
@@ -121,6 +122,7 @@ class GAATrainer(Outcome):
             *(self.policy, moving, self.optimizer.optimizer, scheduler, self.prompts, self.generator),
             self.collector.baseline_scores,
         )
+        self.probe = Probe(list(self.policy.lm.parameters()), args.sharpness_steps)
         self.scorer.follow(self.state, args, self.accelerator)
         self.run = Run(self.state, args, self.accelerator, told)
         self.callbacks = Callbacks(callbacks, self.state, args, self.accelerator, self.tokenizer, self.optimizer)
@@ -136,8 +138,6 @@ class GAATrainer(Outcome):
         if lm.config.name_or_path:
             load_value_head(policy, Path(lm.config.name_or_path))
         return policy
-
-    # The loop ---------------------------------------------------------------------------------------------------------
 
     def training_step(self) -> dict[str, float]:
         """One rollout and its updates, logged and, every ``save_steps``, saved.
@@ -174,9 +174,7 @@ class GAATrainer(Outcome):
             args = self._now = controlled(args, state, rollout)
             experience = estimate(rollout, args, state.memory)
             self._warn(rollout)
-            figures = self._updates(experience)
-            metrics = step_metrics(state.step + 1, experience, figures, self.optimizer, args, self.scorer)
-            check_figures(metrics, self.run)
+            metrics = self._learn(experience, args)
             clock.lap("learn")
             state.scheduler.step()
             state.step += 1
@@ -206,6 +204,15 @@ class GAATrainer(Outcome):
         for sentence in sentences:
             self.run.warn(sentence)
 
+    def _learn(self, experience: Experience, args: GAAConfig) -> dict[str, float]:
+        """The updates of a step, and its metrics."""
+        step = self.state.step + 1
+        self.probe.begin(step)
+        figures = self._updates(experience)
+        metrics = step_metrics(step, experience, figures, self.optimizer, args, self.scorer)
+        check_figures(metrics, self.run)
+        return metrics | self.probe.found()
+
     def _updates(self, experience: Experience) -> list[dict[str, Tensor]]:
         """The epochs over one rollout; cut short by a gradient that is not finite, after which training stops."""
         figures: list[dict[str, Tensor]] = []
@@ -234,6 +241,7 @@ class GAATrainer(Outcome):
             FloatingPointError: If the gradient is not finite; the weights are then as they were.
         """
         figures = self._gradients(minibatch)
+        self.probe.look(figures, lambda: self._losses(minibatch))
         policy, critic = (tuple(part.parameters()) for part in (self.policy.lm, self.policy.critic))
         for one in self.args.regularizers:
             one.change_gradient(policy, critic, lambda: self._gradients(minibatch))
@@ -246,10 +254,11 @@ class GAATrainer(Outcome):
 
     def _gradients(self, minibatch: Experience) -> dict[str, Tensor]:
         """Add the gradients of a minibatch's loss to those there are."""
-        settings = self.args if self._now is None else self._now
-        return add_gradients(self.model, self.reference, minibatch, self.accelerator, settings)
+        return add_gradients(self.model, self.reference, minibatch, self.accelerator, self._now or self.args)
 
-    # A whole run ------------------------------------------------------------------------------------------------------
+    def _losses(self, minibatch: Experience) -> dict[str, Tensor]:
+        """What :meth:`_gradients` returns, without gradients."""
+        return figures_alone(self.model, self.reference, minibatch, self.accelerator, self._now or self.args)
 
     def train(self) -> dict[str, float]:
         """Train to ``max_steps``, going on from the last checkpoint if the folder holds this run, unfinished.

@@ -78,9 +78,7 @@ def add_gradients(
     """
     weight = weights(minibatch, config.method)
     count = minibatch.rollout.learned_mask.sum().clamp(min=1)  # of a minibatch that is left out whole there are none
-    own = shard(config.mini_batch_size, accelerator)
-    size = config.per_device_train_batch_size or config.mini_batch_size
-    parts = torch.arange(own.start, own.stop, device=count.device).split(size)
+    parts = _parts(minibatch, accelerator, config)
     shares: list[dict[str, Tensor]] = []
     penalised = any(one.penalizes for one in config.regularizers)
     cut = penalised and (len(parts) > 1 or accelerator.num_processes > 1)
@@ -101,6 +99,40 @@ def add_gradients(
         shares.append(figures)
     totals = {key: sum(share[key] for share in shares) for key in shares[0]}
     return accelerator.reduce(totals, reduction="sum")
+
+
+@torch.no_grad()
+def figures_alone(
+    model: nn.Module, reference: Policy, minibatch: Experience, accelerator: Accelerator, config: GAAConfig
+) -> dict[str, Tensor]:
+    """What :func:`add_gradients` returns, without gradients and without what regularisers add to the loss.
+
+    Args:
+        model: The policy, as the accelerator wrapped it.
+        reference: What KL is measured to.
+        minibatch: The rows of all processes.
+        accelerator: Tells the processes.
+        config: The run's settings.
+
+    Returns:
+        Means over the whole minibatch.
+    """
+    weight = weights(minibatch, config.method)
+    count = minibatch.rollout.learned_mask.sum().clamp(min=1)
+    shares = []
+    for rows in _parts(minibatch, accelerator, config):
+        part = minibatch.rows(rows)
+        with accelerator.autocast():
+            statistics = _forward(model, part, reference, config)
+        shares.append(loss_and_figures(statistics, part, weight.part(rows, part.eta.shape[1]), count, config)[1])
+    return accelerator.reduce({key: sum(share[key] for share in shares) for key in shares[0]}, reduction="sum")
+
+
+def _parts(minibatch: Experience, accelerator: Accelerator, config: GAAConfig) -> tuple[Tensor, ...]:
+    """This process's rows of a minibatch, in the parts in which they go through."""
+    own = shard(config.mini_batch_size, accelerator)
+    size = config.per_device_train_batch_size or config.mini_batch_size
+    return torch.arange(own.start, own.stop, device=minibatch.eta.device).split(size)
 
 
 @torch.no_grad()

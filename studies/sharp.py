@@ -1,0 +1,146 @@
+"""The tables of study 33: how sharp the policies of each arm are, and whether sharpness leads the hack."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import polars as pl
+from numpy.typing import NDArray
+
+from gaard.lab.frontier import running_mean
+from gaard.lab.statistics import mean_interval
+from studies.frames import STUDIES
+from studies.markdown import NOTHING, table
+
+FOLDER = STUDIES / "33-sharpness"
+FARTHEST = 8  # steps: the longest lead or lag that is looked at
+PERMUTATIONS = 2000
+Curves = Sequence[NDArray[np.float64]]  # one a run
+
+
+def by_arm(record: pl.DataFrame, place: str, function: str) -> str:
+    """Each measure of one function, by arm and block: mean over seeds and its 95% interval (Student).
+
+    Args:
+        record: As ``measured.py`` writes it.
+        place: ``equal steps``, ``equal KL`` or ``untrained``.
+        function: Such as ``reward``.
+
+    Returns:
+        A Markdown table: a row a block and measure, a column an arm.
+    """
+    own = record.filter(place=place, function=function)
+    arms = own.select("scenario", "arm").unique(maintain_order=True).rows()
+    rows = []
+    for block, measure in own.select("block", "measure").unique(maintain_order=True).rows():
+        cells = []
+        for scenario, arm in arms:
+            which = own.filter(scenario=scenario, arm=arm, block=block, measure=measure)
+            cells.append(_said(which["value"].drop_nulls().to_list()))
+        rows.append([block, f"`{measure}`", *cells])
+    return table(["block", "measure", *(f"`{arm}` in `{scenario}`" for scenario, arm in arms)], rows)
+
+
+def _said(values: list[float]) -> str:
+    """Mean and interval, three digits."""
+    if not values:
+        return NOTHING
+    found = mean_interval(values)
+    ends = "" if found.low is None else f" [{found.low:.3g}, {found.high:.3g}]"
+    return f"{found.mean:.3g}{ends}, {found.n} seeds"
+
+
+@dataclass(frozen=True)
+class Lead:
+    """Whether changes of one curve go before changes of another.
+
+    Attributes:
+        steps: By how many it does, where both go together best; negative if it comes after.
+        correlation: There, the mean over runs.
+        p: Share of random pairings of runs whose best correlation is as large.
+        runs: How many.
+    """
+
+    steps: int
+    correlation: float
+    p: float
+    runs: int
+
+
+def lead(leading: Curves, following: Curves, seed: int = 0) -> Lead:
+    """By how many steps one measure of a run leads another, against pairs of different runs.
+
+    The changes from step to step are correlated at every lag up to ``FARTHEST``, and averaged over runs. Under the null
+    the one measure of a run says nothing of the other of the same run: it is paired with another run's, at random. What
+    all runs share, such as the schedule of the learning rate, is in both.
+
+    Args:
+        leading: Of each run, the measure that may lead.
+        following: Of the same runs, the other.
+        seed: Of the pairings.
+
+    Returns:
+        The lead.
+    """
+    length = min(len(curve) for curve in [*leading, *following])
+    first, second = (np.array([_changes(curve[:length]) for curve in curves]) for curves in (leading, following))
+    lags = range(-FARTHEST, FARTHEST + 1)
+    # Of every pair of runs: the correlation at each lag, [lags, runs, runs].
+    pairs = np.stack([_correlations(first, second, lag) for lag in lags])
+    runs = np.arange(len(first))
+    own = pairs[:, runs, runs].mean(1)
+    generator = np.random.default_rng(seed)
+    others = [pairs[:, runs, generator.permutation(len(runs))].mean(1).max() for _ in range(PERMUTATIONS)]
+    p = (1 + sum(other >= own.max() for other in others)) / (1 + PERMUTATIONS)
+    return Lead(lags[int(own.argmax())], float(own.max()), p, len(runs))
+
+
+def _changes(curve: NDArray[np.float64]) -> NDArray[np.float64]:
+    return np.diff(np.asarray(curve, dtype=float))
+
+
+def _correlations(first: NDArray[np.float64], second: NDArray[np.float64], lag: int) -> NDArray[np.float64]:
+    """Of each run's first with each run's second, so many steps later; 0 where one does not change, [runs, runs]."""
+    count = first.shape[1]
+    ahead, behind = first[:, max(0, -lag) : count - max(0, lag)], second[:, max(0, lag) : count - max(0, -lag)]
+    sides = []
+    for side in (ahead, behind):
+        centred = side - side.mean(1, keepdims=True)
+        length = np.linalg.norm(centred, axis=1, keepdims=True)
+        sides.append(np.divide(centred, length, out=np.zeros_like(centred), where=length > 0))
+    return sides[0] @ sides[1].T
+
+
+def half_way(curve: NDArray[np.float64]) -> int:
+    """The step, from 1, at which a curve is half way from its first value to its largest."""
+    curve = np.asarray(curve, dtype=float)
+    return int(np.argmax(curve >= (curve[0] + curve.max()) / 2)) + 1
+
+
+def leads(steps: pl.DataFrame, probes: Sequence[str], scenario: str = "capped", arm: str = "ppo") -> str:
+    """A row a probe: the lead over the hack rate by correlation with its p, and by when each is half way up.
+
+    Half way up is of running means, and says something of a probe that rises alone.
+
+    Args:
+        steps: As ``measured.py`` writes them.
+        probes: Columns.
+        scenario: Whose runs.
+        arm: Likewise.
+
+    Returns:
+        A Markdown table.
+    """
+    own = steps.filter(scenario=scenario, arm=arm)
+    curves = {
+        name: [run[name].to_numpy() for run in own.partition_by("seed", maintain_order=True)]
+        for name in ("hack_rate", *probes)
+    }
+    rows = []
+    for probe in probes:
+        found = lead(curves[probe], curves["hack_rate"])
+        pairs = zip(curves[probe], curves["hack_rate"], strict=True)
+        ahead = [half_way(running_mean(b)) - half_way(running_mean(a)) for a, b in pairs]
+        cells = [found.steps, f"{found.correlation:.2f}", f"{found.p:.2g}", _said([float(x) for x in ahead])]
+        rows.append([f"`{probe}`", *cells])
+    return table(["probe", "lead in steps", "correlation there", "p", "half way up before the hack rate, steps"], rows)

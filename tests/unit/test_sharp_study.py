@@ -1,0 +1,93 @@
+"""Study 33's arithmetic: leads that were planted, and tables from numbers that are known."""
+
+import numpy as np
+import polars as pl
+import pytest
+from studies import results, sharp
+
+from gaard.user_code import import_file
+
+STUDY = import_file(results.ROOT / "studies" / "33-sharpness" / "measured.py", "the study of sharpness")
+
+
+def planted(lag, runs=8, steps=60, noise=0.1):
+    """A rise at a step of its own in each run, and the same so many steps later."""
+    generator = np.random.default_rng(1)
+    first, second = [], []
+    for run in range(runs):
+        at, time = 15 + 4 * run % 20, np.arange(steps)
+        for curves, shift in ((first, 0), (second, lag)):
+            curves.append(1 / (1 + np.exp(-(time - at - shift))) + noise * 0.1 * generator.standard_normal(steps))
+    return first, second
+
+
+@pytest.mark.parametrize("lag", [3, 0, -2])
+def test_a_planted_lead_is_found(lag):
+    found = sharp.lead(*planted(lag))
+    assert (found.steps, found.runs) == (lag, 8)
+    assert found.p < 0.01
+
+
+def test_curves_that_have_nothing_to_do_with_each_other_have_no_lead():
+    generator = np.random.default_rng(0)
+    ps = [sharp.lead(*(list(generator.standard_normal((6, 40)).cumsum(1)) for _ in "ab")).p for _ in range(20)]
+    assert 0.2 < np.mean(ps) < 0.8
+    assert min(ps) > 1e-3
+
+
+def test_a_correlation_is_that_of_numpy():
+    first, second = np.random.default_rng(2).standard_normal((2, 3, 20))
+    found = sharp._correlations(first, second, 2)
+    assert found[1, 2] == pytest.approx(np.corrcoef(first[1, :-2], second[2, 2:])[0, 1])
+    assert sharp._correlations(first, second, -2)[0, 1] == pytest.approx(
+        np.corrcoef(first[0, 2:], second[1, :-2])[0, 1]
+    )
+    assert sharp._correlations(first, np.zeros_like(second), 0).tolist() == np.zeros((3, 3)).tolist()
+
+
+def test_half_way_up():
+    assert sharp.half_way([0.0, 0.1, 0.5, 1.0]) == 3
+    assert sharp.half_way([2.0, 2.0]) == 1
+
+
+def test_the_tables():
+    key = {"scenario": "capped", "arm": "ppo", "place": "equal steps", "function": "reward", "block": "all"}
+    rows = [{**key, "seed": seed, "measure": "top", "value": value} for seed, value in enumerate((1.0, 2.0, 3.0))]
+    text = sharp.by_arm(pl.DataFrame(rows), "equal steps", "reward")
+    # Student's 97.5% quantile with 2 degrees of freedom is 4.303; the standard error 1/√3.
+    assert "| all | `top` | 2 [−0.484, 4.48], 3 seeds |" in text
+    first, second = planted(3)
+    curves = [
+        {"scenario": "capped", "arm": "ppo", "seed": seed, "step": step + 1, "hack_rate": b[step], "sharpness": a[step]}
+        for seed, (a, b) in enumerate(zip(first, second, strict=True))
+        for step in range(60)
+    ]
+    assert "| `sharpness` | 3 |" in sharp.leads(pl.DataFrame(curves), ["sharpness"])
+
+
+def test_the_rows_of_a_policy(tmp_path):
+    figures = {"top": [3.0, 1.0], "bottom": [-1.0], "trace": {"value": 5.0}, "adaptive_top": 0.1, "filter_top": 0.2}
+    figures |= {"epsilon_sharpness": 0.3, "second_difference": 0.4, "gradient_norm": 0.5}
+    line = {"at": [-1, 0, 1], "proxy": [0.2, 0.9, 0.5]}
+    policy = {"here": {"proxy": 0.9, "seconds": 1}, "curvature": {"kl": {"mlp": figures}}, "lines": {"gradient": line}}
+    rows = list(STUDY.rows_of({"policies": {"80": policy}}, {"equal steps": 80}))
+    found = {(row.get("block"), row["measure"]): row["value"] for row in rows}
+    assert found[None, "proxy"] == 0.9
+    assert (found["mlp", "top"], found["mlp", "bottom"], found["mlp", "trace"]) == (3.0, -1.0, 5.0)
+    assert found["gradient", "drop"] == pytest.approx(0.7)
+    assert (None, "seconds") not in found
+
+
+def test_policies_at_equal_steps_and_at_equal_kl(tmp_path):
+    for step in (5, 10, 15):
+        (tmp_path / "checkpoints" / f"step-{step:06d}").mkdir(parents=True)
+    rows = "".join(f'{{"step": {step}, "kl_ref": {0.05 * step}}}\n' for step in range(1, 16))
+    (tmp_path / "metrics.jsonl").write_text(rows)
+    assert STUDY.places(tmp_path) == {"untrained": 0, "equal steps": 15, "equal KL": 10}
+    (tmp_path / "metrics.jsonl").write_text(rows.replace("0.", "0.00"))
+    assert "equal KL" not in STUDY.places(tmp_path)
+
+
+def test_the_arms_of_the_plan_exist():
+    for plan in STUDY.PLANS.values():
+        assert STUDY.find_arms([arm for _, arm in dict.fromkeys(plan["arms"]) if _ == "capped"])
