@@ -103,9 +103,8 @@ class GAATrainer(Outcome):
         lm, self.tokenizer = load(model, processing_class, told.append)
         prepare(lm, args, peft_config)
         self.prompts = PromptStream(train_dataset, self.tokenizer)
-        held_out = eval_dataset if eval_dataset is None else PromptStream(eval_dataset, self.tokenizer, "eval_dataset")
-        self.eval_prompts = held_out
-        self.generator = torch.Generator().manual_seed(args.seed)
+        held_out = None if eval_dataset is None else PromptStream(eval_dataset, self.tokenizer, "eval_dataset")
+        self.eval_prompts, self.generator = held_out, torch.Generator().manual_seed(args.seed)
         self.policy = self._policy(lm)
         self.untrained = frozen_reference(self.policy)
         moves = any(one.moves_reference for one in args.regularizers)
@@ -117,10 +116,9 @@ class GAATrainer(Outcome):
         self._setup = model_setup(lm, self.tokenizer, ends, self.policy.value_head)
         policies = self.policy, self.reference, self.untrained
         self.collector = Collector(*policies, self.scorer, self.tokenizer, ends, self.accelerator, args)
-        moving = self.reference if moves else None
         self.state = TrainingState(
-            *(self.policy, moving, self.optimizer.optimizer, scheduler, self.prompts, self.generator),
-            self.collector.baseline_scores,
+            *(self.policy, self.reference if moves else None, self.optimizer.optimizer, scheduler),
+            *(self.prompts, self.generator, self.collector.baseline_scores),
         )
         self.probe = Probe(list(self.policy.lm.parameters()), args.sharpness_steps)
         self.scorer.follow(self.state, args, self.accelerator)
@@ -206,10 +204,9 @@ class GAATrainer(Outcome):
 
     def _learn(self, experience: Experience, args: GAAConfig) -> dict[str, float]:
         """The updates of a step, and its metrics."""
-        step = self.state.step + 1
-        self.probe.begin(step)
+        self.probe.begin(self.state.step + 1)
         figures = self._updates(experience)
-        metrics = step_metrics(step, experience, figures, self.optimizer, args, self.scorer)
+        metrics = step_metrics(self.state.step + 1, experience, figures, self.optimizer, args, self.scorer)
         check_figures(metrics, self.run)
         return metrics | self.probe.found()
 
@@ -274,13 +271,12 @@ class GAATrainer(Outcome):
             KeyboardInterrupt: After Ctrl-C.
             Terminated: After SIGTERM; it ends the process with status 143.
         """
-        record = self.record()
+        record, args, main = self.record(), self.args, self.accelerator.is_main_process
         metrics: dict[str, float] = {}
-        label, main = f"{self.args.method.name} seed {self.args.seed}", self.accelerator.is_main_process
         with (
             self.run.opened(record),
             self.run.trackers(record),
-            StepProgress(self.args.max_steps, label, self.args.progress and main) as progress,
+            StepProgress(args.max_steps, f"{args.method.name} seed {args.seed}", args.progress and main) as progress,
             noting() as stopping,
         ):
             progress.show(self.state.step, {})
