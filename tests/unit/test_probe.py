@@ -5,7 +5,7 @@ import json
 import pytest
 import torch
 
-from gaard.training.checkpoint import generator_states
+from gaard.training.generators import generator_states
 from gaard.training.probe import Probe, losses_around
 from tiny import tiny_trainer
 
