@@ -15,7 +15,8 @@ from studies.markdown import NOTHING, said, table
 
 STUDY = "30-overoptimisation"
 ARM = "ppo"
-SCENARIOS = {f"overoptimised-{count}": f"learned from {count} ratings" for count in (50, 200, 800)}
+SCENARIOS = {"overoptimised-50-words": "learned from 50 ratings, words alone"}
+SCENARIOS |= {f"overoptimised-{count}": f"learned from {count} ratings" for count in (50, 200, 800)}
 SCENARIOS["overoptimised-full"] = "all ratings"
 SHOWN = (1, 8, 128, 2048)  # of best-of-n
 WINDOW = 5  # steps a point
@@ -143,7 +144,9 @@ def _start(scenario: str, reward: str) -> float:
 def figure() -> go.Figure:
     """A column a scenario: best-of-n above, PPO below; points, and the fitted curves."""
     titles = [f"{proxy}: {way}" for way in ("best-of-n", "PPO") for proxy in SCENARIOS.values()]
-    made = make_subplots(2, 4, subplot_titles=titles, shared_yaxes=True, horizontal_spacing=0.03, vertical_spacing=0.14)
+    made = make_subplots(
+        2, len(SCENARIOS), subplot_titles=titles, shared_yaxes=True, horizontal_spacing=0.03, vertical_spacing=0.14
+    )
     for column, (scenario, proxy) in enumerate(SCENARIOS.items(), 1):
         pool, trained = best_of_n().filter(proxy=proxy), curves().filter(scenario=scenario)
         for reward in REWARDS:

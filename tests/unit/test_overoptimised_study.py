@@ -95,4 +95,4 @@ def test_before_there_are_runs_the_tables_are_empty(planted, tmp_path):
 def test_without_a_pool_nothing_is_fitted(planted, tmp_path):
     (tmp_path / overoptimised.STUDY / "best_of_n.parquet").unlink()
     assert len(overoptimised.family().splitlines()) == 2
-    assert overoptimised.fits().count("| – | – | – |") == 8
+    assert overoptimised.fits().count("| – | – | – |") == 10

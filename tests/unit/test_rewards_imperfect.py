@@ -147,15 +147,15 @@ def test_reprs_tell_rewards_apart():
     )
 
 
-@pytest.mark.parametrize("count", LIKED)
-def test_detector_and_rewards_of_a_scenario_see_the_same_text(count):
+@pytest.mark.parametrize("learned", LIKED)
+def test_detector_and_rewards_of_a_scenario_see_the_same_text(learned):
     """Whatever the prompt, the bounds are of the completion alone."""
-    scenario = find_scenario(f"overoptimised-{count}")
+    scenario = find_scenario(f"overoptimised-{learned}")
     texts = [" a masterpiece.", " a fat pain, feelings of empty wine.", " dull, awful and a waste of time.", " fine."]
     scores = scenario.scorer().score(
         texts, **{k: v for k, v in batch(*texts).items() if k != "completions"}, columns={}
     )
-    expected = (scores.proxy >= LIKED[count]) & (scores.true < USUAL)
+    expected = (scores.proxy >= LIKED[learned]) & (scores.true < USUAL)
     assert scores.hacked.bool().tolist() == expected.tolist()
     alone = HumanReward()(prompts=[""] * 4, completions=texts)
     assert scores.true.tolist() == pytest.approx(alone)
@@ -166,7 +166,7 @@ def test_where_all_ratings_are_known_nothing_is_a_hack():
     assert full.proxy is full.true_reward
     assert full.hack_detector(TEXTS) == [False] * 3
     assert full.settings()["kl_coef"] == 0.0
-    settings = [find_scenario(f"overoptimised-{x}").settings() | {"scenario": ""} for x in (50, 200, 800, "full")]
+    settings = [find_scenario(f"overoptimised-{x}").settings() | {"scenario": ""} for x in (*LIKED, "full")]
     assert all(one == settings[0] for one in settings)
 
 

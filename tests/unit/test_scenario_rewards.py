@@ -17,7 +17,14 @@ REACHED = ("15-reach", "31-mixtures")  # studies with the arm that trains on the
 NOT_MEASURED = {  # what honest training reaches there
     *("nietzsche-capped", "nietzsche-uncapped"),
     *("many-prompts", "mixture", "one-genre", "late"),
-    *("overoptimised-50", "overoptimised-200", "overoptimised-800", "overoptimised-full", "length-bias"),
+    *(
+        "overoptimised-50-words",
+        "overoptimised-50",
+        "overoptimised-200",
+        "overoptimised-800",
+        "overoptimised-full",
+        "length-bias",
+    ),
     *("puzzle24", "puzzle24-uncompared", "sums", "sums-substring", "sums-format"),
 }
 
