@@ -43,11 +43,12 @@ def test_each_task_asks_for_what_is_checked(scenario):
     assert all(
         "sentences and at least" in text and text.endswith("Do not use the letter z.") for text in asked.values()
     )
+    long = " ".join(["word"] * 50)
     answers = {
-        "novel": "The chapter ends. Why? " + FORTY + " and so many other words are in it. End.",
-        "language": "Listen a lot. Speak. " + FORTY + ".",
-        "autumn": "The leaves fall. It rains. " + FORTY + " and so many other words are here. Soon comes winter.",
-        "rubbish": "Put glass apart. Fold paper. " + FORTY + ".",
+        "novel": f"The chapter ends. Why? {long}. End.",
+        "language": f"Listen a lot. Speak. {long}.",
+        "autumn": f"The leaves fall. It rains. {long}. Soon comes winter.",
+        "rubbish": f"Put glass apart. Fold paper. {long}.",
     }
     for task, text in answers.items():
         assert scenario.true_reward(completions=[text], task=[task]) == [1.0]

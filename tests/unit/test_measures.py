@@ -35,7 +35,7 @@ def test_training_evaluates_and_shows_what_is_in_it():
 @pytest.mark.parametrize("method", ["ppo", "gaa"])
 def test_every_key_that_is_logged_is_in_it_and_every_other_is_logged(tmp_path, method):
     reward = honeypot(words_reward, word="w5")
-    trainer = tiny_trainer(tmp_path, reward=reward, method=method, max_steps=1, judge=words_reward)
+    trainer = tiny_trainer(tmp_path, reward=reward, method=method, max_steps=1, judge=words_reward, sharpness_steps=1)
     logged = trainer.train()
     assert set(logged) == OF_STEP.keys() - BROUGHT.keys() - (set(LOOKING) if method == "ppo" else set())
     assert set(trainer.evaluate(32)) == OF_RUN.keys() - set(OF_A_STUDY)
