@@ -1,4 +1,4 @@
-"""A study that is killed at random moments, twelve times, ends with what an undisturbed one ends with."""
+"""A study that is killed at random moments ends with what an undisturbed one ends with."""
 
 import json
 import random
@@ -14,7 +14,7 @@ arms: [ppo, gaa-text]
 seeds: 2
 settings: {max_steps: 4, save_steps: 1, batch_size: 8, num_mini_batches: 2, eval_completions: 16, use_cpu: true}
 """
-KILLS = 12
+KILLS = 5
 
 
 def command(*words: str) -> None:
@@ -44,7 +44,7 @@ def untimed(out: Path) -> str:
     return json.dumps(results, indent=2)
 
 
-def test_twelve_kills_change_nothing(tmp_path):
+def test_kills_at_any_moment_change_nothing(tmp_path):
     study = tmp_path / "study.yaml"
     study.write_text(STUDY)
     assert run(study, tmp_path / "whole", None)

@@ -30,7 +30,7 @@ KINDS = {
     "killed in taking a run up again": KILLS,
     "killed in the model's saving": KILLS,
     "killed in the writing of a study's results": KILLS_OF_STUDIES,
-    "a study killed at any moment": "e2e/test_killed_study.py::test_twelve_kills_change_nothing",
+    "a study killed at any moment": "e2e/test_killed_study.py::test_kills_at_any_moment_change_nothing",
     "one of two processes of a run killed": f"{PEERS}where_one_is_killed_the_other_ends_with_an_error",
     "one job of a study killed": f"{ENGINE}a_process_that_dies_is_told_of",
     "a worker of Ray killed": f"{RAY}only_the_run_whose_process_is_killed_is_begun_again",
