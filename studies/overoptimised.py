@@ -143,7 +143,8 @@ def _start(scenario: str, reward: str) -> float:
 
 def figure() -> go.Figure:
     """A column a scenario: best-of-n above, PPO below; points, and the fitted curves."""
-    titles = [f"{proxy}: {way}" for way in ("best-of-n", "PPO") for proxy in SCENARIOS.values()]
+    proxies = [name.removeprefix("learned from ") for name in SCENARIOS.values()]
+    titles = [f"{proxy}<br>{way}" for way in ("best-of-n", "PPO") for proxy in proxies]
     made = make_subplots(
         2, len(SCENARIOS), subplot_titles=titles, shared_yaxes=True, horizontal_spacing=0.03, vertical_spacing=0.14
     )
@@ -155,7 +156,8 @@ def figure() -> go.Figure:
                   (reward, 1, column))  # fmt: skip
             _draw(made, trained["d"].to_numpy(), trained[reward].to_numpy(), _fitted_ppo(scenario, reward), start,
                   (reward, 2, column))  # fmt: skip
-    made.update_xaxes(title="√KL to the untrained model (√nat a completion)", row=2)
+    made.update_annotations(font_size=12)
+    made.update_xaxes(title={"text": "√KL (√nat)", "font_size": 12}, row=2)
     made.update_yaxes(title="reward", range=[0.45, 1.02], col=1)
     return made
 

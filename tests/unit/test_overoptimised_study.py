@@ -80,8 +80,8 @@ def test_the_figure_has_points_and_curves_of_both(planted):
     traces = overoptimised.figure().data
     points = [trace for trace in traces if trace.mode == "markers"]
     lines = [trace for trace in traces if trace.mode == "lines"]
-    assert len(points) == 16  # two rewards, four proxies, two ways
-    assert len(lines) == 8 + 2  # PPO of one scenario alone
+    assert len(points) == 20  # two rewards, five proxies, two ways
+    assert len(lines) == 10 + 2  # PPO of one scenario alone
     assert {trace.name for trace in points} == {"proxy", "true reward"}
 
 
