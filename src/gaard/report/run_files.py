@@ -10,6 +10,7 @@ from typing import Any
 
 from gaard.errors import ConfigError
 from gaard.lab.arms import UNTRAINED
+from gaard.lab.sharpness.record import FILE as SHARPNESS_FILE
 from gaard.lab.study import OWN_SCENARIO, RunKey
 from gaard.report.parting import Parting, first_parting
 from gaard.training.lock import is_locked
@@ -25,7 +26,6 @@ from gaard.training.runlog import (
     read_record,
 )
 
-SHARPNESS = "sharpness.json"
 STATE = "state.json"  # of a checkpoint
 STOPPED = "No process works on it any more; the same command or script again goes on with it."
 
@@ -92,7 +92,7 @@ class RunFiles:
     @cached_property
     def sharpness(self) -> dict[str, Any]:
         """What ``gaard sharpness`` measured of its policies; empty if it did not."""
-        return _json(self.folder / SHARPNESS)
+        return _json(self.folder / SHARPNESS_FILE)
 
     @property
     def seconds(self) -> float:

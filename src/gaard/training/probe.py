@@ -73,8 +73,8 @@ def losses_around(
     Returns:
         Both; None if the gradient is zero or not finite.
     """
-    moving = [p for p in parameters if p.grad is not None]
-    norm = float(torch.linalg.vector_norm(torch.stack([torch.linalg.vector_norm(p.grad) for p in moving])))
+    moving = [(p, p.grad) for p in parameters if p.grad is not None]
+    norm = float(torch.linalg.vector_norm(torch.stack([torch.linalg.vector_norm(slope) for _, slope in moving])))
     if norm == 0 or not norm < float("inf"):
         return None
     with _moved(moving, radius / norm):
@@ -84,14 +84,13 @@ def losses_around(
 
 
 @contextmanager
-def _moved(parameters: Sequence[Tensor], scale: float) -> Iterator[None]:
+def _moved(moving: Sequence[tuple[Tensor, Tensor]], scale: float) -> Iterator[None]:
     """Meanwhile each parameter is further by so many of its gradients; afterwards the same to the last bit."""
-    before = [p.detach().clone() for p in parameters]
+    before = [p.detach().clone() for p, _ in moving]
     try:
-        for p in parameters:
-            if p.grad is not None:
-                p.add_(p.grad, alpha=scale)
+        for p, slope in moving:
+            p.add_(slope, alpha=scale)
         yield
     finally:
-        for p, place in zip(parameters, before, strict=True):
+        for (p, _), place in zip(moving, before, strict=True):
             p.copy_(place)

@@ -138,6 +138,7 @@ class Run:
                 self.state.restore(start)
             if whole and self.state.step > 0 and self.accelerator.is_main_process:
                 with contextlib.suppress(GaardError):
+                    check_weights(self.state)
                     self._write(self.state.plain())
             raise
 
@@ -150,7 +151,6 @@ class Run:
 
     def _write(self, plain: dict[str, Any]) -> None:
         """A checkpoint, whatever the other processes do; without the optimizer if nothing is to go on from it."""
-        check_weights(self.state)
         optimizer = None if self.finished and self.args.save_only_model else self.state.optimizer
         keep = self.args.save_total_limit
         self.log.sync()

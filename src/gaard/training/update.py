@@ -97,8 +97,7 @@ def add_gradients(
             # Gradients are averaged over processes, but their losses are shares of one sum.
             accelerator.backward(loss * accelerator.num_processes)
         shares.append(figures)
-    totals = {key: sum(share[key] for share in shares) for key in shares[0]}
-    return accelerator.reduce(totals, reduction="sum")
+    return _totals(shares, accelerator)
 
 
 @torch.no_grad()
@@ -125,6 +124,11 @@ def figures_alone(
         with accelerator.autocast():
             statistics = _forward(model, part, reference, config)
         shares.append(loss_and_figures(statistics, part, weight.part(rows, part.eta.shape[1]), count, config)[1])
+    return _totals(shares, accelerator)
+
+
+def _totals(shares: list[dict[str, Tensor]], accelerator: Accelerator) -> dict[str, Tensor]:
+    """Figures of the whole minibatch, from the shares of its parts and of all processes."""
     return accelerator.reduce({key: sum(share[key] for share in shares) for key in shares[0]}, reduction="sum")
 
 
