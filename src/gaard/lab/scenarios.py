@@ -154,7 +154,7 @@ def overoptimised(learned: str) -> Scenario:
         learned: From how many ratings, and ``-words`` behind it for words alone; ``full`` for the truth itself.
     """
     truth, name = HumanReward(include_prompt=False), f"overoptimised-{learned}"
-    training = {**POCKET, "max_steps": 60, "batch_size": 64, "learning_rate": 1e-4}
+    training = {**POCKET, "max_steps": 25, "batch_size": 256, "learning_rate": 1e-4}
     fields: dict[str, Any] = {"kl_coef": 0.0, "training": training, "control": "overoptimised-full"}
     if learned == "full":
         return _on_pocket(name, OPENINGS, truth, true_reward=truth, hack_detector=no_hack, **fields)
