@@ -11,7 +11,20 @@ from pathlib import Path
 from benchmarks import markdown as bench
 
 from gaard.lab import measures
-from studies import expected, figures, finds, in_trl, johnson, limits, memory, overoptimised, tables, trials, warned
+from studies import (
+    expected,
+    figures,
+    finds,
+    in_trl,
+    johnson,
+    limits,
+    memory,
+    overoptimised,
+    strengths,
+    tables,
+    trials,
+    warned,
+)
 from studies.frames import index, outcomes
 from studies.markdown import Table, filled
 
@@ -76,6 +89,7 @@ TABLES: dict[str, Table] = {
     "overoptimised": overoptimised.turning,
     "overoptimised-fits": overoptimised.fits,
     "overoptimised-family": overoptimised.family,
+    "opponents-strengths": strengths.strengths,
     "reach": partial(outcomes, "15-reach", None),
 }
 
