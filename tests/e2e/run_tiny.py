@@ -1,6 +1,7 @@
 """One tiny run as a process of its own, to be killed or spread: ``run_tiny.py FOLDER [OPTIONS AS JSON] [--draw]``.
 
-With ``--draw`` the reward draws from the global generators; with the option ``bait`` a word pays far too much.
+With ``--draw`` the reward draws from the global generators; with the option ``bait`` a word pays far too much; with
+``poisoned`` a gradient of one process is not a number in that step.
 """
 
 import atexit
@@ -54,6 +55,15 @@ def drawing_reward(completions, log_metric, log_extra, **kwargs):
     return [score + drawn * (len(text) % 3) for score, text in zip(words_reward(completions), completions, strict=True)]
 
 
+def poison(trainer, step):
+    """In that step, once, a gradient of the second process alone is not a number."""
+    left = [1] * (trainer.accelerator.process_index == 1)
+    weight = next(weight for weight in trainer.policy.parameters() if weight.requires_grad)
+    weight.register_hook(
+        lambda slope: slope * torch.nan if trainer.state.step + 1 == step and left and left.pop() else slope
+    )
+
+
 def check_process_group_is_left() -> None:
     """Registered before there is a trainer, so that it is called after what the trainer registers."""
     if torch.distributed.is_initialized():
@@ -71,11 +81,14 @@ def main() -> None:
     np.random.seed(0)
     processes = options.pop("processes", 1)
     options["reward"] = bait_reward if options.pop("bait", False) else drawing_reward
+    poisoned = options.pop("poisoned", None)
     if options.pop("watched", False):
         rank = int(os.environ.get("RANK", 0))
         options["callbacks"] = [Events(folder, rank), GaardMonitor(rules=[])]
     trainer = tiny_trainer(folder, **options)
     assert trainer.accelerator.num_processes == processes, trainer.accelerator.num_processes
+    if poisoned is not None:
+        poison(trainer, poisoned)
     trainer.train()
     for monitor in trainer.callbacks.given[1:]:
         assert [figures["texts"] for figures in monitor.monitor.figures] == [16, 16]

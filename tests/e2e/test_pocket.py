@@ -99,14 +99,14 @@ def test_ppo_was_hacked_over_ten_seeds(name, least):
 
 def test_ppo_is_hacked(tmp_path):
     """One seed; the main study holds twenty."""
-    settings = {"scenario": "capped", "progress": False, "max_steps": 50}
+    settings = {"scenario": "capped", "progress": False, "max_steps": 20}
     found = compare(study_of_settings(settings, ["ppo"], [0]), tmp_path)["scenarios"]["capped"]
     assert found["arms"]["ppo"]["hack_rate"]["mean"] > 0.6
     assert found["untrained"]["hack_rate"]["mean"] < 0.1
 
 
 def test_ppo_on_the_honest_reward_raises_it(tmp_path):
-    settings = {"scenario": "clean", "progress": False, "max_steps": 30}
+    settings = {"scenario": "clean", "progress": False, "max_steps": 20}
     found = compare(study_of_settings(settings, ["ppo"], [0]), tmp_path)["scenarios"]["clean"]
     gain = found["arms"]["ppo"]["true_reward"]["mean"] - found["untrained"]["true_reward"]["mean"]
     assert gain > 0.02

@@ -81,3 +81,17 @@ def test_callbacks_are_called_in_each_process_and_see_the_whole_batch(tmp_path):
     assert told[0] == told[1]
     assert [row["logs"] for row in told[0] if row["event"] == "log"] == rows
     assert [row["history"] for row in told[0] if row["event"] == "train_begin"] == [[], [1, 2]]
+
+
+def test_both_go_back_if_one_of_them_diverges(tmp_path):
+    """To the same checkpoint, at the same rates, and told once."""
+    options = {"method": "ppo", "max_steps": 6, "save_steps": 2, "save_total_limit": 9, "poisoned": 4}
+    rows = run(tmp_path / "run", options | {"on_divergence": "rollback"}, 2)
+    assert [row["step"] for row in rows] == [1, 2, 3, 4, 5, 6]
+    assert [row["learning_rate"] / rows[0]["learning_rate"] for row in rows] == [1, 1, 0.5, 0.5, 0.5, 0.5]
+    told = [json.loads(line)["warning"] for line in (tmp_path / "run" / "warnings.jsonl").read_text().splitlines()]
+    (back,) = [warning for warning in told if "Went back" in warning]
+    assert "the gradient of step 4 is not finite" in back
+    assert "Went back to step 2, to 0.5 of the learning rates" in back
+    with pytest.raises(AssertionError, match="the gradient of step 4 is not finite"):
+        run(tmp_path / "stopped", options, 2)
