@@ -28,6 +28,7 @@ from typing import Any
 import torch
 
 from gaard.content import as_json, short_hash
+from gaard.disclosure import without_secrets
 from gaard.source_code import (
     SCRIPT,
     code_words,
@@ -55,11 +56,12 @@ def identity_of(functions: Mapping[str, object]) -> dict[str, Any]:
         functions: Role → reward function, detector or None.
 
     Returns:
-        Role → a text, or a mapping that says what holds what; JSON, the same in every process. See the module for what
-        it cannot tell.
+        Role → a text, or a mapping that says what holds what; JSON, the same in every process. Of what holds a secret
+        it has a hash. See the module for what it cannot tell.
     """
     teller = _Teller()
-    return {role: None if function is None else teller.told(function) for role, function in functions.items()}
+    told = {role: None if function is None else teller.told(function) for role, function in functions.items()}
+    return without_secrets(told, lambda secret: {"sha256": short_hash(secret)})
 
 
 def code_of(kind: type) -> str | None:

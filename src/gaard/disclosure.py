@@ -2,11 +2,12 @@
 
 import os
 import re
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from typing import Any
 
 HIDDEN = "***"
 SHORTEST = 8  # letters of a secret in the environment; shorter ones are words that stand in any text
-NAMED = re.compile(r"(^|[^a-z])(token|secret|password|passwd|credentials?|(api|access|private)_?-?key)([^a-z]|$)", re.I)
+NAMED = re.compile(r"token(?!iz|s)|secret|passw|credential|(api|access|private)[_-]?key", re.I)  # anywhere in a name
 OPTION = re.compile(r"--?([\w.-]+)(=.*)?", re.DOTALL)
 KNOWN = re.compile(  # how the keys of services look, and passwords in addresses
     r"(?P<user>\b[a-z][a-z0-9+.-]*://)[^\s/@'\"]+@|\b(?:hf_[A-Za-z0-9]{20,}|sk-[\w-]{20,}|gh[pousr]_[A-Za-z0-9]{20,})"
@@ -46,11 +47,12 @@ def secrets(environment: Mapping[str, str]) -> Iterator[str]:
         environment: Name → value.
 
     Yields:
-        The values, but very short ones and paths, such as that of a file that holds a key.
+        The values, but very short ones and paths that are there, such as that of a file that holds a key.
     """
     for name, value in environment.items():
         value = value.strip()
-        if NAMED.search(name.lower()) and len(value) >= SHORTEST and not value.startswith(("/", "~", ".")):
+        path = value.startswith(("/", "~", ".")) and os.path.exists(os.path.expanduser(value))
+        if NAMED.search(name) and len(value) >= SHORTEST and not path:
             yield value
 
 
@@ -68,6 +70,26 @@ def redacted(text: str) -> str:
     return KNOWN.sub(lambda found: f"{found['user']}{HIDDEN}@" if found["user"] else HIDDEN, text)
 
 
+def without_secrets(found: Any, hashed: Callable[[str], Any]) -> Any:
+    """JSON whose secrets are no longer to be read: texts with one in them, and texts whose names say so.
+
+    Args:
+        found: JSON.
+        hashed: What stands in the place of such a text.
+
+    Returns:
+        The same but for them.
+    """
+    if isinstance(found, Mapping):
+        return {
+            key: hashed(value) if isinstance(value, str) and NAMED.search(key) else without_secrets(value, hashed)
+            for key, value in found.items()
+        }
+    if isinstance(found, list):
+        return [without_secrets(value, hashed) for value in found]
+    return hashed(found) if isinstance(found, str) and redacted(found) != found else found
+
+
 def redacted_command(words: Sequence[str]) -> list[str]:
     """The words of a command line without secrets.
 
@@ -80,7 +102,7 @@ def redacted_command(words: Sequence[str]) -> list[str]:
     shown, hide = [], False
     for word in words:
         found = OPTION.fullmatch(word)
-        named = found is not None and bool(NAMED.search(found[1].lower()))
+        named = found is not None and bool(NAMED.search(found[1]))
         if hide and found is None:
             shown.append(HIDDEN)
         elif found is not None and named and found[2]:

@@ -47,7 +47,7 @@ def shortened(text: object, width: int = 90) -> str:
 
 def one_line(error: BaseException) -> str:
     """Type, message and place of `error`, in one line: `ZeroDivisionError: division by zero (rewards.py, line 3)`."""
-    message = " ".join(str(error).split())
+    message = redacted(" ".join(str(error).split()))
     if len(message) > 300:
         message = message[:297] + "..."
     frames = traceback.extract_tb(error.__traceback__)

@@ -10,6 +10,8 @@ SIGNALS, PEERS, WRITERS = (
 GOES_ON = "faults/test_damage.py::test_a_damaged_run_goes_on_to_the_same_end"
 MEASURED = "faults/test_damage.py::test_lost_measures_are_taken_again"
 NAMED = "faults/test_damage.py::test_a_damage_that_cannot_be_mended_is_named"
+GARBLED = "faults/test_damage.py::test_a_garbled_line_costs_no_other_line"
+UNREAD = "faults/test_damage.py::test_what_cannot_be_read_now_is_not_called_damaged"
 RESULTS = "faults/test_damage.py::test_damaged_results_are_made_again_from_the_runs"
 REWARDS = "faults/test_failing_rewards.py::test_"
 EXHAUSTED = "faults/test_exhausted.py::test_"
@@ -67,16 +69,25 @@ KINDS = {
     "metrics.jsonl cut off in a line": GOES_ON,
     "metrics.jsonl with lines of steps that no checkpoint has": GOES_ON,
     "metrics.jsonl with lines lost": "oracle/test_interruptions.py::test_rows_that_the_log_has_lost_are_warned_of",
+    "metrics.jsonl with a line garbled": GARBLED,
+    "samples.jsonl with a line garbled": GARBLED,
+    "evaluations.jsonl with a line nested without end": GARBLED,
+    "warnings.jsonl with a row of another program": GARBLED,
     "samples.jsonl with bytes that are no text": GOES_ON,
     "evaluations.jsonl cut off in a line": GOES_ON,
     "timings.jsonl emptied": GOES_ON,
     "evaluation.json of an earlier end": GOES_ON,
     "evaluation.json cut off": MEASURED,
     "evaluation.json with other JSON in it": MEASURED,
+    "evaluation.json without measures": MEASURED,
+    "evaluation.json with some measures": MEASURED,
+    "evaluation.json with a text in a measure's place": MEASURED,
+    "evaluation.json nested without end": MEASURED,
     "evaluation.json gone": MEASURED,
     "run.json cut off": NAMED,
     "run.json of another program": NAMED,
     "run.json that is no text": NAMED,
+    "run.json nested without end": NAMED,
     "results.json cut off": RESULTS,
     "results.json with other JSON in it": RESULTS,
     "results.json with a bit flipped": RESULTS,
@@ -105,6 +116,10 @@ KINDS = {
     "an accelerator's memory is exhausted": f"{EXHAUSTED}exhausted_memory_says_what_to_lower",
     "memory is exhausted, as Python says it": f"{EXHAUSTED}exhausted_memory_says_what_to_lower",
     "memory is exhausted, as PyTorch says it of a CPU": f"{EXHAUSTED}exhausted_memory_says_what_to_lower",
+    "memory is exhausted in the second update of a step": f"{EXHAUSTED}what_is_saved_of_a_step_that_fails",
+    "memory is exhausted in the evaluation behind a step": f"{EXHAUSTED}what_is_saved_of_a_step_that_fails",
+    "memory is exhausted while a checkpoint is read": UNREAD,
+    "a disk fails while a checkpoint is read": UNREAD,
     "the clock is set back": f"{EXHAUSTED}a_clock_that_is_set_back_changes_nothing",
     # Two writers
     "a second run in one folder": f"{WRITERS}a_second_run_refuses_with_the_owners_pid_and_host",

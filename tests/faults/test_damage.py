@@ -1,17 +1,21 @@
 """What is cut off, flipped, half renamed or gone: the run goes on to the same end, or says what to do."""
 
+import errno
 import json
 import shutil
 import warnings
 
 import pyarrow.parquet as pq
 import pytest
+import torch
 from kinds import of
 from small import done, left, made
 
-from gaard.errors import CheckpointError, ConfigError
+from gaard.errors import CheckpointError, ConfigError, GaardWarning
 from gaard.report.page import write_page
 from gaard.report.study_files import read_study_files
+from gaard.training import checkpoint
+from gaard.training.runlog import read_jsonl
 
 # Files of a run that is stopped after step 3 -------------------------------------------------------------------------
 
@@ -97,9 +101,60 @@ def test_a_damaged_run_goes_on_to_the_same_end(kind, stopped, tmp_path, undistur
         assert done(folder) == undisturbed
 
 
+def garbled(name, line):
+    """One line in the middle has another content."""
+
+    def damage(folder):
+        lines = (folder / name).read_bytes().splitlines(keepends=True)
+        (folder / name).write_bytes(b"".join([*lines[:1], line + b"\n", *lines[2:]]))
+
+    return damage
+
+
+LINES = {
+    "metrics.jsonl with a line garbled": ("metrics.jsonl", b'{"step": 2, "rew#rd"}'),
+    "samples.jsonl with a line garbled": ("samples.jsonl", b"\x00\x00\x00"),
+    "evaluations.jsonl with a line nested without end": ("evaluations.jsonl", b"[" * 200_000),
+    "warnings.jsonl with a row of another program": ("warnings.jsonl", b'{"a": 1}'),
+}
+
+
+@pytest.mark.parametrize("finished", [False, True])
+@pytest.mark.parametrize("kind", of("faults/test_damage.py::test_a_garbled_line_costs_no_other_line"))
+def test_a_garbled_line_costs_no_other_line(kind, finished, stopped, tmp_path):
+    folder, (name, line) = tmp_path / "run", LINES[kind]
+    shutil.copytree(stopped, folder)
+    if finished:
+        done(folder)
+    before = [json.dumps({"step": 1, "warning": text}) for text in ("a", "b", "c")]
+    path = folder / name
+    if not path.exists():
+        path.write_text("".join(f"{text}\n" for text in before))
+    whole = path.read_bytes().splitlines(keepends=True)
+    garbled(name, line)(folder)
+    damaged = path.read_bytes()
+    words = rf"{name} has 1 line\(s\) that no run wrote.*{name}\.damaged is the file as it was"
+    with pytest.warns(GaardWarning, match=words):
+        done(folder)
+    assert (folder / f"{name}.damaged").read_bytes() == damaged
+    kept, expected = path.read_bytes().splitlines(keepends=True), [*whole[:1], *whole[2:]]
+    assert kept[: len(expected)] == expected
+    assert len(read_jsonl(folder / "metrics.jsonl")) == 4 - ("metrics" in name)
+    with warnings.catch_warnings(record=True) as told:
+        warnings.simplefilter("always")
+        done(folder)
+    assert not any("no run wrote" in str(one.message) for one in told)  # once is enough
+
+
 MEASURES = {
     "evaluation.json cut off": cut("evaluation.json"),
     "evaluation.json with other JSON in it": replaced("evaluation.json", b"[1, 2]"),
+    "evaluation.json without measures": replaced("evaluation.json", b"{}"),
+    "evaluation.json with some measures": replaced("evaluation.json", b'{"true_reward": 0.5}'),
+    "evaluation.json with a text in a measure's place": lambda folder: (folder / "evaluation.json").write_text(
+        (folder / "evaluation.json").read_text().replace('"entropy": ', '"entropy": "x", "entropy_": ')
+    ),
+    "evaluation.json nested without end": replaced("evaluation.json", b"[" * 200_000),
     "evaluation.json gone": lambda folder: (folder / "evaluation.json").unlink(),
 }
 
@@ -117,6 +172,7 @@ REFUSALS = {
     "run.json cut off": (cut("run.json"), r"run\.json is not readable JSON.*use another output_dir or --overwrite"),
     "run.json of another program": (replaced("run.json", b'{"a": 1}'), r"is not a run's record: use an output_dir"),
     "run.json that is no text": (replaced("run.json", b"\xff\xfe"), r"run\.json is not readable JSON"),
+    "run.json nested without end": (replaced("run.json", b"[" * 200_000), r"run\.json is not readable JSON"),
 }
 
 
@@ -130,6 +186,50 @@ def test_a_damage_that_cannot_be_mended_is_named(kind, stopped, tmp_path):
     with pytest.raises(CheckpointError, match=words):
         made(folder).train()
     assert {path: path.read_bytes() for path in folder.rglob("*") if path.is_file()} == before
+
+
+UNREAD = {
+    "memory is exhausted while a checkpoint is read": (torch.OutOfMemoryError("out of memory"), "free memory"),
+    "a disk fails while a checkpoint is read": (OSError(errno.EIO, "Input/output error"), "see to the disk"),
+}
+
+
+@pytest.mark.parametrize("times", [1, 99])
+@pytest.mark.parametrize("kind", of("faults/test_damage.py::test_what_cannot_be_read_now_is_not_called_damaged"))
+def test_what_cannot_be_read_now_is_not_called_damaged(kind, times, stopped, tmp_path, undisturbed, monkeypatch):
+    """Else a user would delete it, or the run go on from an older one and leave the newer one behind."""
+    folder, (failure, remedy), left = tmp_path / "run", UNREAD[kind], [times]
+    shutil.copytree(stopped, folder)
+    before = {path: path.read_bytes() for path in (folder / "checkpoints").rglob("*") if path.is_file()}
+
+    def failing(*given):
+        left[0] -= 1
+        raise failure
+
+    with monkeypatch.context() as patched:
+        patched.setattr(checkpoint, "load_weights", failing)
+        words = f"step-000003 could not be read .*not say that it is damaged: {remedy}"
+        with pytest.raises(CheckpointError, match=words):
+            made(folder).train()
+    assert left[0] == times - 1
+    assert {path: path.read_bytes() for path in (folder / "checkpoints").rglob("*") if path.is_file()} == before
+    assert done(folder) == undisturbed
+
+
+def test_a_damaged_checkpoint_is_set_aside_and_not_deleted(stopped, tmp_path):
+    folder = tmp_path / "run"
+    shutil.copytree(stopped, folder)
+    cut("checkpoints/step-000003/policy.safetensors")(folder)
+    with pytest.warns(GaardWarning, match="step-000003 is damaged"):
+        made(folder, save_steps=99).training_step()
+    trainer = made(folder, max_steps=9, save_steps=99)
+    trainer.run.log.checkpoints.joinpath("step-000003").rename(trainer.run.log.checkpoints / "step-000008")
+    with pytest.warns(GaardWarning, match="step-000008 is damaged"):
+        trainer.training_step()
+    trainer.run.save()
+    assert {path.name for path in trainer.run.log.checkpoints.iterdir()} == {
+        *("step-000002", "step-000003", "damaged-step-000008")
+    }
 
 
 # Files of a study -----------------------------------------------------------------------------------------------------

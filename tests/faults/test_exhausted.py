@@ -62,6 +62,36 @@ def test_exhausted_memory_says_what_to_lower(kind, tmp_path, monkeypatch, undist
     assert done(tmp_path) == undisturbed
 
 
+FAILING = {  # of the step that fails, the checkpoint that there is then
+    "memory is exhausted in the second update of a step": ("update", 2, 0),
+    "memory is exhausted in the evaluation behind a step": ("evaluate", 1, 3),
+}
+
+
+@pytest.mark.parametrize("kind", of("faults/test_exhausted.py::test_what_is_saved_of_a_step_that_fails"))
+def test_what_is_saved_of_a_step_that_fails(kind, tmp_path, monkeypatch, undisturbed):
+    """Before its first update and behind its last all is saved; between them the last checkpoint is what there is."""
+    place, call, saved = FAILING[kind]
+    options = {"save_steps": 10, "num_ppo_epochs": 2}
+    expected = done(tmp_path / "whole", **options)
+    trainer = made(tmp_path / "run", **options)
+    trainer.training_step()
+    trainer.training_step()
+    owner, calls = {"update": trainer, "evaluate": outcome}[place], []
+    plain = getattr(owner, place)
+
+    def failing(*given):
+        calls.append(given)
+        return on_the_accelerator() if len(calls) == call else plain(*given)
+
+    with monkeypatch.context() as patched:
+        patched.setattr(owner, place, failing)
+        with pytest.raises(GaardError, match="memory ran out"):
+            trainer.train()
+    assert newest_step(tmp_path / "run" / "checkpoints") == saved
+    assert done(tmp_path / "run", **options) == expected
+
+
 def test_other_errors_are_left_as_they_are(tmp_path, monkeypatch):
     trainer = made(tmp_path)
     monkeypatch.setattr(trainer, "update", lambda *_: torch.zeros(2) @ torch.zeros(3))

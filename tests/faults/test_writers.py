@@ -12,7 +12,7 @@ from small import done, made
 from forked import FORKS
 from gaard import cli
 from gaard.errors import CheckpointError
-from gaard.training.lock import LOCK, is_locked, lock_folder
+from gaard.training.lock import LOCK, is_locked, lock_folder, unlock_folder
 
 
 def hold(folder, tell):
@@ -75,6 +75,17 @@ def test_a_lock_whose_process_number_another_one_has_now_counts_for_nothing(tmp_
         (tmp_path / LOCK).write_text("\n".join([str(pid), content[1], str(int(content[2]) - 1), *content[3:]]))
         assert done(tmp_path) == undisturbed
     assert not (tmp_path / LOCK).exists()
+
+
+def test_a_page_is_not_told_of_a_process_that_began_after_its_lock(tmp_path):
+    """Else it would say for ever that the run goes on."""
+    lock_folder(tmp_path)
+    assert is_locked(tmp_path)
+    before = psutil.Process().create_time() - 60
+    os.utime(tmp_path / LOCK, (before, before))
+    assert not is_locked(tmp_path)
+    unlock_folder(tmp_path)
+    assert not is_locked(tmp_path)
 
 
 def test_an_empty_lock_is_named_with_the_file_to_delete(tmp_path):

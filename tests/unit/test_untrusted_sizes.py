@@ -59,6 +59,20 @@ def test_a_configuration_that_asks_for_more_than_the_weights_is_refused(name, va
         load_model_and_tokenizer(pocket, quiet=True)
 
 
+@pytest.mark.parametrize(("name", "value"), [("n_positions", 3 * 10**6), ("n_inner", 3 * 10**6)])
+def test_a_model_that_would_be_far_larger_than_its_files_is_refused_before_it_is_built(name, value, pocket):
+    config = json.loads((pocket / "config.json").read_text())
+    (pocket / "config.json").write_text(json.dumps(config | {name: value}))
+    before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    with pytest.raises(ModelError, match=r"config\.json: its model would have [\d,]{10,} weights .*Copy the whole folder"):
+        load_model_and_tokenizer(pocket, quiet=True)
+    assert resource.getrusage(resource.RUSAGE_SELF).ru_maxrss < before + 100_000  # KiB; 3·10⁶ rows would take 1 GB
+
+
+def test_what_belongs_together_is_built(pocket):
+    assert load_model_and_tokenizer(pocket, quiet=True)
+
+
 def gguf(*, tensors=0, entries=0, body=b"", version=3):
     return b"GGUF" + struct.pack("<IQQ", version, tensors, entries) + body
 
@@ -94,6 +108,7 @@ LIES = {
         gguf(entries=1, body=key("llama.embedding_length", 10, struct.pack("<Q", HUGE)) + bytes(40)),
         "llama.embedding_length is 1,152",
     ),
+    "nothing": (gguf(tensors=1, body=shape(2**40, 0) + bytes(12)), "a tensor with nothing in it"),
     "version": (gguf(version=9), "of version 9"),
     "end": (b"GGUF\x03", "bytes of one value"),
 }

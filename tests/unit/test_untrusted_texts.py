@@ -1,5 +1,7 @@
 """Texts of others: YAML, studies, records, completions, prompts, secrets."""
 
+import argparse
+import functools
 import json
 import os
 import shutil
@@ -9,8 +11,9 @@ from pathlib import Path
 import pytest
 
 from gaard import cli
+from gaard.commands.comparing import FAILED_RUNS, carry_out
 from gaard.disclosure import CONTROLS, redacted, redacted_command, visible
-from gaard.errors import ConfigError, GaardError, RewardError
+from gaard.errors import CheckpointError, ConfigError, GaardError, RewardError
 from gaard.lab.study import build_study, read_study
 from gaard.report.study_files import read_study_files
 from gaard.training.identity import code_facts
@@ -167,6 +170,25 @@ def test_no_command_prints_what_a_terminal_obeys(tmp_path, capsys):
     assert not CONTROLS.search(out.err.replace("\n", ""))
 
 
+def test_a_comparison_prints_no_orders(tmp_path, capsys, monkeypatch):
+    """What a reward raises may hold a completion."""
+    failed = {"scenario": "own", "arm": "ppo", "seed": 0, "error": f"ValueError: {ESCAPES}"}
+
+    def compare(study, folder, *, announce, **_):
+        announce(f"run 1/1: {ESCAPES}")
+        return {"runs": [failed]}
+
+    monkeypatch.setattr("gaard.lab.compare.compare", compare)
+    monkeypatch.setattr("gaard.report.page.write_page", lambda folder: folder)
+    monkeypatch.setattr("gaard.report.verdict.warned", lambda results: [f"a warning {ESCAPES}"])
+    asked = argparse.Namespace(jobs=1, engine="processes")
+    assert carry_out(None, tmp_path, asked, lambda results: []) == FAILED_RUNS
+    out = capsys.readouterr()
+    assert out.out.count("x1b") > 1
+    assert out.err.count("x1b") > 2
+    assert not CONTROLS.search((out.out + out.err).replace("\n", ""))
+
+
 def test_an_error_quotes_texts_without_orders(tmp_path, capsys):
     def reward(completions, **kwargs):
         return [float("nan")] * len(completions)
@@ -210,10 +232,40 @@ def test_secrets_of_the_environment_stand_nowhere(secrets, tmp_path, monkeypatch
         trainer.training_step()
     trainer.save_model(out)
     shown = capsys.readouterr()
-    texts = held(run) + held(out) + shown.out + shown.err + redacted(str(caught.value))
+    texts = held(run) + held(out) + shown.out + shown.err + str(caught.value)
     for secret in [*secrets, "kept-by-nobody", "p4ss"]:
         assert secret not in texts
     assert "https://***@h/x" in json.loads((run / "run.json").read_text())["code"][0]["command"]
+
+
+class Keyed:
+    """A reward that holds a key that no environment has."""
+
+    def __init__(self, key):
+        self.api_key, self.nested = key, {"more": [{"password": key + "-2"}]}
+
+    def __call__(self, completions, **kwargs):
+        return words_reward(completions)
+
+
+def test_secrets_that_a_reward_holds_stand_in_no_record(secrets, tmp_path):
+    token, password = os.environ["GAARD_REWARD_TOKEN"], os.environ["MY_PASSWORD"]
+
+    def closed(completions, given=f"Bearer {token}", **kwargs):
+        return words_reward(completions) if password else []
+
+    ids = []
+    for name, key in (("one", "written-in-code"), ("other", "written-elsewhere")):
+        rewards = [Keyed(key), functools.partial(Keyed.__call__, Keyed("x"), api_key=key), closed]
+        tiny_trainer(tmp_path / name, reward=rewards, max_steps=1).train()
+        texts = held(tmp_path / name)
+        for secret in (*secrets, key, f"{key}-2"):
+            assert secret not in texts
+        ids.append(json.loads((tmp_path / name / "run.json").read_text())["rewards"])
+    assert ids[0] != ids[1]  # and yet they are told apart
+    with pytest.raises(CheckpointError) as caught:
+        tiny_trainer(tmp_path / "one", reward=rewards, max_steps=1).train()
+    assert "written" not in str(caught.value)
 
 
 def test_an_error_of_a_command_shows_no_secret(secrets, tmp_path, capsys):
@@ -241,6 +293,13 @@ def test_what_is_a_secret_and_what_is_not(monkeypatch):
     monkeypatch.setenv("SSH_KEY_FILE", "/home/me/keyfile")
     monkeypatch.setenv("SHORT_TOKEN", "abc")
     monkeypatch.setenv("OPENAI_API_KEY", "s3cr3t-value")
+    for name in ("PGPASSWORD", "AUTHTOKEN", "MY_SECRETS"):
+        monkeypatch.setenv(name, f"value-of-{name}")
+        assert redacted(f"<value-of-{name}>") == "<***>"
+    monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", "/wJalrXUtnFEMI/K7MDENG")  # begins as a path would
+    assert redacted("key /wJalrXUtnFEMI/K7MDENG") == "key ***"
+    monkeypatch.setenv("GOOGLE_APPLICATION_CREDENTIALS", __file__)
+    assert redacted(__file__) == __file__
     text = "falsefalse /home/me/keyfile abc s3cr3t-value hf_abcdefghijklmnopqrstuv ghp_abcdefghijklmnopqrstuv"
     assert redacted(text) == "falsefalse /home/me/keyfile abc *** *** ***"
     assert redacted("see https://me:pw@host/a@b and http://host/x") == "see https://***@host/a@b and http://host/x"

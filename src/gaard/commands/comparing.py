@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from gaard.commands.terminal import show
+from gaard.disclosure import visible
 
 if TYPE_CHECKING:
     from rich.table import Table
@@ -72,14 +73,18 @@ def carry_out(
     from gaard.report.verdict import warned
 
     log = Console(stderr=True)
-    say = partial(log.print, markup=False, highlight=False, soft_wrap=True)  # an error may hold brackets
+    plain = partial(log.print, markup=False, highlight=False, soft_wrap=True)  # an error may hold brackets
+
+    def say(text: str) -> None:
+        plain(visible(text))
+
     results = compare(study, folder, jobs=arguments.jobs, engine=arguments.engine, announce=say)
     if not is_first_process():
         return 0
     for table in tables(results):
         show(table)
     for warning in warned(results):
-        print(warning)
+        print(visible(warning))
     print(f"results: {folder / RESULTS}   page: {write_page(folder)}   texts: {folder}/*/*/samples.jsonl")
     return _failed(results)
 
@@ -88,5 +93,6 @@ def _failed(results: Mapping[str, Any]) -> int:
     """Name the runs that failed."""
     failed = [run for run in results["runs"] if run["error"]]
     for run in failed:
-        print(f"gaard: {run['scenario']}, {run['arm']} seed {run['seed']} failed: {run['error']}", file=sys.stderr)
+        told = f"gaard: {run['scenario']}, {run['arm']} seed {run['seed']} failed: {run['error']}"
+        print(visible(told), file=sys.stderr)
     return FAILED_RUNS if failed else 0

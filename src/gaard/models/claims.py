@@ -7,13 +7,17 @@ import math
 from pathlib import Path
 from typing import Any
 
+import torch
 from safetensors import SafetensorError, safe_open
+from transformers import AutoConfig, AutoModelForCausalLM
 
 from gaard.errors import ModelError
 
 LAYERS = ("num_hidden_layers", "n_layer", "n_layers", "num_layers")
 WIDTHS = ("hidden_size", "n_embd", "d_model")
 TABLES = ("vocab_size", "intermediate_size")  # each stands beside the width in one matrix at the least
+SPARE = 2**20  # numbers that a model may have beyond twice those of its files, where two weights are one
+BUFFERS = 2**26  # numbers of what is computed and not saved, such as angles of positions
 
 
 def check_claims(folder: Path) -> None:
@@ -49,6 +53,34 @@ def check_claims(folder: Path) -> None:
                 f"{folder / 'config.json'}: {name}={claimed} is more than its files can hold, {most:,} {what}: they "
                 "do not belong together. Copy the whole folder again"
             )
+    try:
+        found: Any = AutoConfig.from_pretrained(folder, local_files_only=True, trust_remote_code=False)
+        check_built(found, weights)
+    except ModelError as error:
+        raise ModelError(f"{folder / 'config.json'}: {error}. Copy the whole folder again") from None
+    except Exception:  # transformers says what is wrong when it is to load it
+        return
+
+
+def check_built(config: Any, weights: int) -> None:
+    """Refuse a configuration whose model is far larger than what there is to fill it; takes no memory for weights.
+
+    Args:
+        config: As transformers reads it.
+        weights: How many numbers the files hold.
+
+    Raises:
+        ModelError: Saying how many the model would have.
+    """
+    with torch.random.fork_rng(devices=[]), torch.device("meta"):
+        model = AutoModelForCausalLM.from_config(config)
+    parameters = sum(one.numel() for one in model.parameters())
+    buffers = sum(one.numel() for one in model.buffers())
+    if parameters > 2 * weights + SPARE or buffers > 2 * weights + BUFFERS:
+        raise ModelError(
+            f"its model would have {parameters:,} weights and {buffers:,} numbers beside them, and its files hold "
+            f"{weights:,}: they do not belong together"
+        )
 
 
 def check_index(folder: Path) -> None:

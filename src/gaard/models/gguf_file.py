@@ -8,9 +8,10 @@ from pathlib import Path
 
 import torch
 import transformers
-from transformers import AutoModelForCausalLM, AutoTokenizer, PreTrainedModel, PreTrainedTokenizerBase
+from transformers import AutoConfig, AutoModelForCausalLM, AutoTokenizer, PreTrainedModel, PreTrainedTokenizerBase
 
 from gaard.errors import ModelError
+from gaard.models.claims import check_built
 from gaard.models.gguf_header import check_header
 from gaard.models.hub import one_line
 
@@ -37,7 +38,8 @@ def load_gguf(path: Path, dtype: torch.dtype) -> tuple[PreTrainedModel, PreTrain
         raise ModelError(f"{path} is not a GGUF file: it begins with {magic!r}, not b'GGUF'. Fetch or copy it again.")
     where = {"pretrained_model_name_or_path": str(path.parent), "gguf_file": path.name}
     try:
-        check_header(path)
+        weights = check_header(path)
+        check_built(AutoConfig.from_pretrained(**where, trust_remote_code=False), weights)
         with contextlib.redirect_stderr(io.StringIO()):  # a progress bar that transformers has no switch for
             loaded = AutoModelForCausalLM.from_pretrained(**where, dtype=dtype, trust_remote_code=False, **_unpacked())
             tokenizer = AutoTokenizer.from_pretrained(**where, trust_remote_code=False)

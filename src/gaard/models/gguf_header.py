@@ -22,11 +22,14 @@ LAYERS = "block_count"
 WIDTHS = ("embedding_length", "feed_forward_length", "vocab_size", "expert_count", "expert_feed_forward_length")
 
 
-def check_header(path: Path) -> None:
+def check_header(path: Path) -> int:
     """Refuse a file whose header cannot be true of a file of its size.
 
     Args:
         path: Of a GGUF file.
+
+    Returns:
+        How many weights its tensors have.
 
     Raises:
         ValueError: Saying what is claimed and what there is.
@@ -43,12 +46,14 @@ def check_header(path: Path) -> None:
         reader.fits(tensors, 24, "tensors")
         reader.fits(entries, 13, "entries of metadata")
         numbers = dict(filter(None, (reader.entry() for _ in range(entries))))
-        _check_built(numbers, [reader.shape() for _ in range(tensors)], size)
+        return _checked(numbers, [reader.shape() for _ in range(tensors)], size)
 
 
-def _check_built(numbers: dict[str, int], shapes: list[list[int]], size: int) -> None:
-    """Refuse a model that is larger than the tensors that are there, and tensors that are larger than the file."""
+def _checked(numbers: dict[str, int], shapes: list[list[int]], size: int) -> int:
+    """The weights of all tensors; refused are more than the file can hold, and more layers than tensors."""
     elements = sum(map(math.prod, shapes))
+    if any(0 in shape for shape in shapes):
+        raise ValueError("it has a tensor with nothing in it")
     if elements > 8 * size:  # the densest types take more than one bit a weight
         raise ValueError(f"its tensors are said to have {elements:,} weights, more than bits in its {size:,} bytes")
     widest = max((dimension for shape in shapes for dimension in shape), default=0)
@@ -57,6 +62,7 @@ def _check_built(numbers: dict[str, int], shapes: list[list[int]], size: int) ->
         most = len(shapes) if name == LAYERS else widest if name in WIDTHS else None
         if most is not None and not 0 <= number <= most:
             raise ValueError(f"{key} is {number:,}, and its {len(shapes):,} tensors are of {widest:,} at most")
+    return elements
 
 
 class _Reader:

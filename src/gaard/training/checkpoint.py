@@ -20,8 +20,8 @@ from torch import Tensor, nn
 from torch.optim import Optimizer
 
 from gaard.errors import CheckpointError
-from gaard.messages import warn
-from gaard.training.damage import DAMAGE
+from gaard.messages import one_line, warn
+from gaard.training.damage import DAMAGE, is_exhausted
 from gaard.training.weights import frozen_names, load_weights, save_weights
 
 FORMAT = 4
@@ -39,7 +39,7 @@ def write_file(path: Path, text: str) -> None:
     Raises:
         CheckpointError: If the disk does not take it, naming path and remedy.
     """
-    temporary = path.with_name(f".{path.name}.tmp")
+    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")  # a page may be written by two at once
     try:
         with temporary.open("w", encoding="utf-8") as file:
             file.write(text)
@@ -52,16 +52,19 @@ def write_file(path: Path, text: str) -> None:
         raise disk_error(path, error) from error
 
 
-REMEDIES = {
-    errno.ENOENT: "Its folder is gone, with what was saved there: put it back",
-    errno.EROFS: "What was saved before is intact: make the file system writable",
-    errno.EACCES: "What was saved before is intact: see to the folder's permissions",
+GONE = "Its folder is gone, with what was saved there: put it back"
+INTACT = {  # what was saved before
+    errno.EROFS: "make the file system writable",
+    errno.EACCES: "see to the folder's permissions",
+    errno.EMFILE: "too many files are open: raise the limit (ulimit -n)",
+    errno.EIO: "the disk fails",
 }
 
 
 def disk_error(path: Path, error: OSError) -> CheckpointError:
     """What to say when a disk refuses."""
-    remedy = REMEDIES.get(error.errno or 0, "What was saved before is intact: free some space")
+    intact = f"What was saved before is intact: {INTACT.get(error.errno or 0, 'free some space')}"
+    remedy = GONE if error.errno == errno.ENOENT else intact
     return CheckpointError(
         f"{path} could not be written: {error.strerror or error}. {remedy} or choose another output_dir, then run the "
         "same command to continue"
@@ -107,8 +110,11 @@ def save_checkpoint(
     finally:  # after a failure anywhere: half a checkpoint would only take the space that is missing
         shutil.rmtree(temporary, ignore_errors=True)
     # Later ones are damaged, or the run would have gone on from them: they must not take a place among those kept.
-    later = [path for path in checkpoints(folder) if checkpoint_step(path) > state["step"]]
-    for old in [*later, *checkpoints(folder)[len(later) + keep :]]:
+    for later in (path for path in checkpoints(folder) if checkpoint_step(path) > state["step"]):
+        aside = later.with_name(f"damaged-{later.name}")
+        shutil.rmtree(aside, ignore_errors=True)
+        later.rename(aside)
+    for old in checkpoints(folder)[keep:]:
         shutil.rmtree(old, ignore_errors=True)
     return final
 
@@ -171,7 +177,7 @@ def load_checkpoint(
         The state that :func:`save_checkpoint` was given, with ``step``; None if there is no checkpoint.
 
     Raises:
-        CheckpointError: If there are checkpoints and none is whole.
+        CheckpointError: If there are checkpoints and none is whole, or one cannot be read now.
     """
     found, frozen = checkpoints(folder), frozen_names(model)
     for path in found:
@@ -183,6 +189,7 @@ def load_checkpoint(
             if OPTIMIZER in state["hashes"]:
                 _load_optimizer(optimizer, load_file(str(path / OPTIMIZER)), state["param_groups"])
         except (*DAMAGE, SafetensorError) as error:
+            _check_readable(path, error)
             warn(f"checkpoint {path} is damaged ({error}); falling back to the one before it")
             continue
         return state
@@ -192,6 +199,20 @@ def load_checkpoint(
             "that run again"
         )
     return None
+
+
+def _check_readable(path: Path, error: Exception) -> None:
+    """Refuse to go on where an error says nothing of a checkpoint: memory is short, or the disk does not give it."""
+    if is_exhausted(error):
+        remedy = "free memory, which another process may hold"
+    elif isinstance(error, OSError) and not isinstance(error, (FileNotFoundError, NotADirectoryError)):
+        remedy = "see to the disk and to the folder's permissions"
+    else:
+        return
+    raise CheckpointError(
+        f"checkpoint {path} could not be read ({one_line(error)}). That does not say that it is damaged: {remedy}, "
+        "then run the same command to continue"
+    ) from error
 
 
 def _is_whole(path: Path) -> bool:

@@ -4,10 +4,23 @@ import contextlib
 from collections.abc import Iterator
 from pathlib import Path
 
+import torch
+
 from gaard.errors import CheckpointError, ConfigError, GaardError
 
 # RecursionError, of JSON that is nested without end, is a RuntimeError.
 DAMAGE = (OSError, ValueError, KeyError, TypeError, AttributeError, IndexError, RuntimeError, OverflowError)
+
+
+# How PyTorch's allocator for the CPU says that there is no memory, which has no error of its own.
+NO_MEMORY = ("not enough memory", "can't allocate memory", "Cannot allocate memory")
+
+
+def is_exhausted(error: BaseException) -> bool:
+    """Whether an error says that memory did not suffice."""
+    if isinstance(error, torch.OutOfMemoryError | MemoryError):
+        return True
+    return isinstance(error, RuntimeError) and any(words in str(error) for words in NO_MEMORY)
 
 
 @contextlib.contextmanager

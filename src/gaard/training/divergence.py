@@ -138,7 +138,8 @@ def go_back(run: Run, error: DivergenceError, record: dict[str, Any]) -> None:
     lower_rates(state, lowered)
     torch.rand(lowered, generator=state.generator)  # the same draws at the same weights would diverge again
     share = LOWER**lowered
-    run.warn(f"{error} Went back to step {state.step}, to {share:g} of the learning rates ({lowered} of {MOST} times)")
+    told = f"{error} Went back to step {state.step}, to {share:g} of the learning rates ({lowered} of {MOST} times)"
+    run.warn(told, state.step)  # of a later one it would be gone with the next way back
 
 
 def lower_rates(state: TrainingState, lowered: int) -> None:

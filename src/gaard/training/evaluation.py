@@ -1,7 +1,9 @@
 """The measures of a policy on fresh completions."""
 
+import math
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
+from typing import Any
 
 import torch
 
@@ -16,6 +18,7 @@ MEASURES = (
     *("hack_rate", "hack_count", "true_reward", "judge_reward", "proxy_reward", "kl_untrained", "entropy"),
     *("completion_length", "distinct_1", "distinct_2", "untrained_perplexity"),
 )
+IF_DECLARED = {"hack_rate", "hack_count", "true_reward", "judge_reward"}  # of which a run may have none
 EVALUATION_STREAM = 2**40  # keeps the seeds of evaluation apart from those of training
 
 
@@ -49,6 +52,13 @@ def evaluate(collector: Collector, prompts: PromptStream, completions: int, seed
     measures |= {f"distinct_{n}": distinct(ids, n) for n in (1, 2)}
     measures["untrained_perplexity"] = float(torch.cat(surprise).mean().exp())
     return {key: measures[key] for key in MEASURES if key in measures}
+
+
+def are_measures(found: Any) -> bool:
+    """Whether something that was read can be what :func:`evaluate` returned."""
+    if not isinstance(found, dict) or not set(MEASURES) - IF_DECLARED <= found.keys() <= set(MEASURES):
+        return False
+    return all(isinstance(x, int | float) and not isinstance(x, bool) and math.isfinite(x) for x in found.values())
 
 
 def distinct(texts: Sequence[Sequence[int]], n: int) -> float:

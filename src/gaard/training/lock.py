@@ -12,6 +12,7 @@ from filelock import SoftFileLock, Timeout
 from gaard.errors import CheckpointError
 
 LOCK = "gaard.lock"
+CLOCK = 2.0  # seconds by which a process may seem to be younger than its lock: the system tells its start in ticks
 
 
 @dataclass
@@ -91,13 +92,18 @@ def is_locked(folder: Path) -> bool:
         folder: Of a run or a study.
 
     Returns:
-        False without a lock, and where its process is gone. On another machine nobody can tell: True.
+        False without a lock, and where its process is gone, also if another has its number now. On another machine
+        nobody can tell: True.
     """
     path = folder.resolve() / LOCK
-    if not path.exists():
+    try:
+        written = path.stat().st_mtime
+        pid, host = _holder(path)
+        if host != node() or not pid.isdecimal():
+            return True
+        return psutil.Process(int(pid)).create_time() < written + CLOCK
+    except (FileNotFoundError, psutil.NoSuchProcess):
         return False
-    pid, host = _holder(path)
-    return host != node() or not pid.isdecimal() or psutil.pid_exists(int(pid))
 
 
 def _holder(path: Path) -> tuple[str, str]:

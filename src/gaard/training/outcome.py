@@ -52,6 +52,14 @@ class Outcome:
         """Where the trained model goes in the run's folder."""
         return Path(self.args.output_dir) / runlog.MODEL
 
+    def claim_folder(self) -> None:
+        """Make ``output_dir`` this run's before anything is trained.
+
+        Raises:
+            CheckpointError: If the folder holds another run and ``overwrite`` is off.
+        """
+        self.run.claim(self.record())
+
     def evaluate(self, completions: int | None = None) -> dict[str, float]:
         """Measure the policy as it is now on fresh completions.
 
@@ -72,9 +80,14 @@ class Outcome:
             return evaluate(self.collector, self.eval_prompts or self.prompts, count, self.args.seed)
 
     def evaluate_on_the_way(self) -> None:
-        """After every ``eval_steps`` steps: measure, and append that to ``evaluations.jsonl``; changes nothing else."""
+        """After every ``eval_steps`` steps: measure, and append that to ``evaluations.jsonl``; changes nothing else.
+
+        A run whose evaluation failed is taken up behind the step, and has it to do still.
+        """
         args, state = self.args, self.run.state
-        if args.eval_steps is None or state.step % args.eval_steps:
+        if args.eval_steps is None or not state.step or state.step % args.eval_steps:
+            return
+        if any(row["step"] == state.step for row in self.run.log.read(runlog.EVALUATIONS)):
             return
         before = generator_states(state.generator)
         measures = self.evaluate()

@@ -21,6 +21,7 @@ from gaard.training.checkpoint import (
 from gaard.training.config import GAAConfig
 from gaard.training.damage import told_of
 from gaard.training.divergence import check_weights
+from gaard.training.evaluation import are_measures
 from gaard.training.generators import generator_states, restore_generators
 from gaard.training.lock import lock_folder, unlock_folder
 from gaard.training.state import TrainingState
@@ -42,7 +43,7 @@ class Run:
         self.state, self.args, self.accelerator = state, args, accelerator
         self.log = runlog.RunLog(Path(args.output_dir))
         self._claimed = self._open = self._locked = False
-        self._unkept: list[str] = []  # warnings of before the folder was this run's
+        self._unkept: list[tuple[int | None, str]] = []  # warnings of before the folder was this run's, and steps
         for sentence in told:
             self.warn(sentence)
 
@@ -84,11 +85,14 @@ class Run:
             unlock_folder(self.log.folder)
             self._locked = False
 
-    def open(self, record: dict[str, Any]) -> None:
+    def open(self, record: dict[str, Any]) -> bool:
         """Claim the folder and go on from its newest whole checkpoint; a trainer that has begun goes on from itself.
 
         Args:
             record: As for :meth:`claim`.
+
+        Returns:
+            Whether the run was taken up from its folder.
 
         Raises:
             GaardError: If the folder is another run's, or this trainer was stopped in the middle of its first step.
@@ -98,7 +102,7 @@ class Run:
         state = self.state
         overtaken = entered and newest_step(self.log.checkpoints) > state.step  # by a process that was there meanwhile
         if self._open and not state.torn and not overtaken:
-            return
+            return False
         self._open = False
         plain = load_checkpoint(self.log.checkpoints, state.policy, state.optimizer, state.reference, self.warn)
         if plain is not None:
@@ -114,13 +118,13 @@ class Run:
             if not self.finished:  # what was measured before is not of the policy that is to come
                 (self.log.folder / runlog.EVALUATION).unlink(missing_ok=True)
         self._open = True
+        return True
 
     @contextlib.contextmanager
     def opened(self, record: dict[str, Any]) -> Any:
-        """:meth:`open`, and :meth:`close` at the end, however it comes."""
+        """What :meth:`open` says, and :meth:`close` at the end, however it comes."""
         try:
-            self.open(record)
-            yield
+            yield self.open(record)
         finally:
             self.close()
 
@@ -136,6 +140,8 @@ class Run:
             whole = not self.state.torn and not back  # what led to numbers that explode is nothing to go back to
             if whole and self.state.step == start["step"]:  # the same trainer may go on, and draws what this step drew
                 self.state.restore(start)
+            if whole and self.state.step > start["step"]:  # something was left to do behind it
+                self._open = False
             if whole and self.state.step > 0 and self.accelerator.is_main_process:
                 with contextlib.suppress(GaardError):
                     check_weights(self.state)
@@ -158,9 +164,9 @@ class Run:
 
     def kept_measures(self) -> dict[str, float] | None:
         """The measures that were taken at the end of the run; None before."""
-        with contextlib.suppress(OSError, ValueError):  # missing or torn: measure again, to the same numbers
+        with contextlib.suppress(OSError, ValueError, RecursionError):  # measure again, to the same numbers
             kept = json.loads((self.log.folder / runlog.EVALUATION).read_text(encoding="utf-8"))
-            return kept if isinstance(kept, dict) else None
+            return kept if are_measures(kept) else None
         return None
 
     def keep_measures(self, measures: Mapping[str, float]) -> None:
@@ -168,15 +174,16 @@ class Run:
         if self.accelerator.is_main_process:
             write_file(self.log.folder / runlog.EVALUATION, json.dumps(measures, indent=2) + "\n")
 
-    def warn(self, sentence: str) -> None:
+    def warn(self, sentence: str, step: int | None = None) -> None:
         """Keep a warning in the run's folder, as soon as that is the run's, and show it; on one process.
 
         Args:
             sentence: What to say; it is kept once, however often it is said.
+            step: Of which it is; by default the one that goes on.
         """
         if not self.accelerator.is_main_process:
             return
-        self._unkept.append(redacted(sentence))
+        self._unkept.append((step, redacted(sentence)))
         if not self._open:
             warn(sentence)
             return
@@ -190,10 +197,12 @@ class Run:
 
     def _keep_warnings(self) -> None:
         """Write those that the folder does not have yet."""
-        kept = [row["warning"] for row in self.log.read(runlog.WARNINGS)]
-        new = [sentence for sentence in dict.fromkeys(self._unkept) if sentence not in kept]
+        kept = {row.get("warning") for row in self.log.read(runlog.WARNINGS)}
+        new = {sentence: step for step, sentence in self._unkept if sentence not in kept}
         if new:
-            self.log.write(runlog.WARNINGS, [{"step": self._step_told, "warning": sentence} for sentence in new])
+            now = self._step_told
+            rows = [{"step": now if step is None else step, "warning": text} for text, step in new.items()]
+            self.log.write(runlog.WARNINGS, rows)
         self._unkept.clear()
 
     @contextlib.contextmanager

@@ -68,6 +68,9 @@ class RunLog:
                 this ``max_steps``; the message shows the difference.
         """
         path = self.folder / RUN
+        for name in (RUN, EVALUATION, *STEP_FILES):  # what a kill left half written
+            for left in self.folder.glob(f".{name}.*tmp"):
+                left.unlink(missing_ok=True)
         if overwrite:
             with contextlib.suppress(TornRecord):  # nobody's any more; a record of another program's stays
                 read_record(path)
@@ -119,12 +122,11 @@ class RunLog:
 
         Args:
             step: The last step to keep.
-            warn: Told of steps up to that one whose metrics are not there.
+            warn: Told of lines that are not whole, and of steps up to that one whose metrics are not there.
         """
-        for name in STEP_FILES:
-            path = self.folder / name
+        for path in (self.folder / name for name in STEP_FILES):
             if path.exists():
-                write_file(path, "".join(line + "\n" for line in _lines_up_to(path, step)))
+                _cut(path, step, warn)
         logged = {row["step"] for row in self.read(METRICS)}
         missing = [number for number in range(1, step + 1) if number not in logged]
         if missing:
@@ -165,7 +167,7 @@ class RunLog:
                 raise disk_error(path, error) from error
 
     def read(self, name: str) -> list[dict[str, Any]]:
-        """The rows of a step file, a torn last line left out.
+        """The rows of a step file, lines that are not whole left out.
 
         Args:
             name: Of the file.
@@ -197,7 +199,7 @@ def read_record(path: Path) -> dict[str, Any] | None:
         record = json.loads(path.read_text(encoding="utf-8"))
     except FileNotFoundError:
         return None
-    except (OSError, ValueError) as error:
+    except (OSError, ValueError, RecursionError) as error:
         raise TornRecord(f"{path} is not readable JSON ({error}): use another output_dir or --overwrite") from None
     if not isinstance(record, dict) or not {"config", "algorithm", "code", *DETERMINING} <= record.keys():
         raise CheckpointError(f"{path} is not a run's record: use an output_dir of the run's own")
@@ -205,7 +207,7 @@ def read_record(path: Path) -> dict[str, Any] | None:
 
 
 def read_jsonl(path: Path) -> list[dict[str, Any]]:
-    """The rows of a JSON-lines file, up to the first that is not whole.
+    """The rows of a JSON-lines file; lines that are not whole are left out.
 
     Args:
         path: The file; need not exist.
@@ -213,19 +215,10 @@ def read_jsonl(path: Path) -> list[dict[str, Any]]:
     Returns:
         One dict a line.
     """
-    rows: list[dict[str, Any]] = []
     if not path.exists():
-        return rows
+        return []
     # Not splitlines(), which also splits at line separators inside a completion.
-    for line in _text(path).split("\n"):
-        try:
-            row = json.loads(line)
-        except ValueError:
-            break
-        if not isinstance(row, dict):
-            break
-        rows.append(row)
-    return rows
+    return [row for line in _text(path).split("\n") if (row := _row(line)) is not None]
 
 
 def _text(path: Path) -> str:
@@ -233,14 +226,31 @@ def _text(path: Path) -> str:
     return path.read_text(encoding="utf-8", errors="replace")
 
 
-def _lines_up_to(path: Path, step: int) -> list[str]:
-    """The unchanged lines of steps up to ``step``."""
-    kept = []
-    for line in _text(path).split("\n"):
-        try:
-            if json.loads(line)["step"] > step:
-                break
-        except (ValueError, TypeError, KeyError):
-            break
-        kept.append(line)
-    return kept
+def _cut(path: Path, step: int, warn: Callable[[str], None]) -> None:
+    """Leave the unchanged lines of steps up to ``step``; what is not whole is kept in a copy, but for a torn end."""
+    lines = _text(path).split("\n")
+    torn = lines.pop()  # empty, if the last line is whole
+    steps = [_step(line) for line in lines]
+    if damaged := steps.count(None):
+        copy = path.with_name(f"{path.name}.damaged")
+        shutil.copyfile(path, copy)
+        warn(f"{path} has {damaged} line(s) that no run wrote: they are left out, and {copy} is the file as it was")
+    kept = [line for line, number in zip(lines, steps, strict=True) if number is not None and number <= step]
+    if torn or len(kept) < len(lines):
+        write_file(path, "".join(line + "\n" for line in kept))
+
+
+def _step(line: str) -> float | None:
+    """The step of a line of a step file; None if it is not whole."""
+    row = _row(line)
+    step = None if row is None else row.get("step")
+    return step if isinstance(step, int | float) else None
+
+
+def _row(line: str) -> dict[str, Any] | None:
+    """A line of a JSON-lines file; None if it is not whole."""
+    try:
+        row = json.loads(line)
+    except (ValueError, RecursionError):
+        return None
+    return row if isinstance(row, dict) else None

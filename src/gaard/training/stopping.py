@@ -10,10 +10,9 @@ from gaard.errors import GaardError
 from gaard.messages import one_line
 from gaard.signals import Stopping
 from gaard.training.config import GAAConfig
+from gaard.training.damage import is_exhausted
 
-# How PyTorch's allocator for the CPU says it, which has no error of its own.
-# And how Gloo and NCCL say that another process does not answer.
-ON_CPU = ("not enough memory", "can't allocate memory", "Cannot allocate memory")
+# How Gloo and NCCL say that another process does not answer.
 OF_PEERS = (
     "Connection closed by peer",
     "Connection reset by peer",
@@ -54,12 +53,10 @@ def stops_told(args: GAAConfig, accelerator: Accelerator, doing: str) -> Iterato
     """
     try:
         yield
-    except (torch.OutOfMemoryError, MemoryError) as error:
-        raise _exhausted(args, doing, error) from error
-    except RuntimeError as error:
-        if isinstance(error, GaardError):
-            raise
-        if any(words in str(error) for words in ON_CPU):
+    except GaardError:
+        raise
+    except (RuntimeError, MemoryError) as error:
+        if is_exhausted(error):
             raise _exhausted(args, doing, error) from error
         if accelerator.num_processes > 1 and any(words in str(error) for words in OF_PEERS):
             raise GaardError(

@@ -156,7 +156,8 @@ class GAATrainer(Outcome):
 
     def _step(self) -> dict[str, float]:
         """What :meth:`training_step` says, without going back."""
-        self.run.open(self.record())
+        if self.run.open(self.record()):
+            self.evaluate_on_the_way()
         if self.run.finished:
             self.run.close()
             raise GaardError(f"the run is done after step {self.state.step}: for more, give a larger max_steps")
@@ -182,8 +183,8 @@ class GAATrainer(Outcome):
             if self.accelerator.is_main_process:
                 samples = sample_rows(state.step, batch.texts, experience, self.tokenizer, self.scorer, args)
                 self.run.write_step(metrics, samples, {"seconds": clock.seconds, **clock.laps})
-            self.evaluate_on_the_way()
             state.torn = False
+            self.evaluate_on_the_way()
             self.callbacks.step_done(metrics, batch, rollout)
             if self._failure or self.callbacks.save or self.run.finished:
                 self.run.save()
@@ -274,12 +275,14 @@ class GAATrainer(Outcome):
         record, args, main = self.record(), self.args, self.accelerator.is_main_process
         metrics: dict[str, float] = {}
         with (
-            self.run.opened(record),
+            self.run.opened(record) as taken_up,
             self.run.trackers(record),
             StepProgress(args.max_steps, f"{args.method.name} seed {args.seed}", args.progress and main) as progress,
             noting() as stopping,
         ):
             progress.show(self.state.step, {})
+            if taken_up:
+                self.evaluate_on_the_way()
             self.callbacks.catch_up(self.run.log)
             self.callbacks.call("on_train_begin")
             while not self.run.finished and not self.callbacks.stop:
@@ -290,11 +293,3 @@ class GAATrainer(Outcome):
                     end(number)
             self.callbacks.call("on_train_end")
         return metrics or next(reversed(self.run.log.read(runlog.METRICS)), {})
-
-    def claim_folder(self) -> None:
-        """Make ``output_dir`` this run's before anything is trained.
-
-        Raises:
-            CheckpointError: If the folder holds another run and ``overwrite`` is off.
-        """
-        self.run.claim(self.record())
