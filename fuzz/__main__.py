@@ -11,7 +11,7 @@ from hypothesis import HealthCheck, Phase, given, settings
 from fuzz.targets import TARGETS
 
 ROUND = 200  # inputs of a target before the next one's turn
-SLOW = ("results", "rows", "checkpoint", "signed-state")  # of these fewer
+SLOW = ("results", "rows", "checkpoint", "signed-state", "signed-weights", "taken-up")  # of these fewer
 
 
 def main() -> int:

@@ -1,5 +1,7 @@
 """Inputs for the readers in `fuzz/targets.py`: of the right form, nearly, and of none."""
 
+import struct
+
 import torch
 from hypothesis import strategies as st
 
@@ -68,3 +70,53 @@ ANSWER = st.one_of(
 )
 YAML = st.text(alphabet="ab:-[]{}&*!|>%@`'\"#,?~ \n\t0.eE", max_size=60).map(str.encode)
 ROWS = st.binary(max_size=80) | st.sampled_from([b"prompt,a\nw1,2\n", b'{"prompt": "w1"}\n', b'{"prompt": [1]}\n'])
+
+
+def _text(value: bytes, length: int | None) -> bytes:
+    """A text of a GGUF file, perhaps with another length than it has."""
+    return struct.pack("<Q", len(value) if length is None else length) + value
+
+
+COUNT = st.integers(0, 4) | st.integers(0, 2**64 - 1)
+LENGTH = st.none() | COUNT
+KEYS = ["general.architecture", "llama.block_count", "llama.embedding_length", "llama.vocab_size", "a"]
+TEXT = st.builds(_text, st.sampled_from([key.encode() for key in KEYS]) | st.binary(max_size=8), LENGTH)
+# A value of each type: whole numbers, floats and booleans of 1 to 8 bytes, texts, and arrays of all these.
+SCALAR = st.one_of(
+    *(st.tuples(st.just(kind), st.binary(min_size=size, max_size=size))
+      for kind, size in {0: 1, 1: 1, 2: 2, 3: 2, 4: 4, 5: 4, 6: 4, 7: 1, 10: 8, 11: 8, 12: 8}.items()),
+    st.tuples(st.just(8), TEXT), st.tuples(st.integers(0, 99), st.binary(max_size=9)),
+)  # fmt: skip
+
+
+def _array(items: list[tuple[int, bytes]], kind: int | None, count: int | None) -> tuple[int, bytes]:
+    """An array of values, which may be of other types than it says, and fewer."""
+    kind = (items[0][0] if items else 0) if kind is None else kind
+    head = struct.pack("<IQ", kind, len(items) if count is None else count)
+    return 9, head + b"".join(item for _, item in items)
+
+
+ARRAYS = st.builds(_array, st.lists(SCALAR, max_size=3), st.none() | st.integers(0, 12), LENGTH)
+ENTRY = st.builds(lambda key, value: key + struct.pack("<I", value[0]) + value[1], TEXT, SCALAR | ARRAYS)
+TENSOR = st.builds(
+    lambda name, shape, dimensions: (
+        name
+        + struct.pack("<I", len(shape) if dimensions is None else dimensions)
+        + struct.pack(f"<{len(shape)}Q", *shape)
+        + bytes(12)
+    ),
+    TEXT,
+    st.lists(COUNT, max_size=4),
+    st.none() | st.integers(0, 2**32 - 1),
+)
+HEADER = st.builds(
+    lambda version, entries, tensors, counts: (
+        struct.pack("<IQQ", version, counts[0] if counts else len(tensors), counts[1] if counts else len(entries))
+        + b"".join([*entries, *tensors])
+    ),
+    st.sampled_from([2, 3]),
+    st.lists(ENTRY, max_size=4),
+    st.lists(TENSOR, max_size=4),
+    st.none() | st.tuples(COUNT, COUNT),
+)
+GGUF = HEADER | st.binary(max_size=120)

@@ -13,9 +13,10 @@ from typing import Any
 
 import torch
 from hypothesis import strategies as st
+from safetensors.torch import load_file, save_file
 from tests.tiny import tiny_trainer, word_tokenizer
 
-from fuzz.inputs import ANSWER, EDITS, FIELDS, RESULTS, ROWS, STATES, STEP_FILES, STUDY, VALUE, WORDS, YAML
+from fuzz.inputs import ANSWER, EDITS, FIELDS, GGUF, RESULTS, ROWS, STATES, STEP_FILES, STUDY, VALUE, WORDS, YAML
 from gaard.arguments import add_settings, check_options, given_settings, plain_parser
 from gaard.errors import GaardError
 from gaard.finder import read_texts, search
@@ -24,7 +25,7 @@ from gaard.lab.study import read_study
 from gaard.models.gguf_header import check_header
 from gaard.report.page import write_page
 from gaard.rewards import score
-from gaard.training.checkpoint import STATE, checkpoints, load_checkpoint
+from gaard.training.checkpoint import OPTIMIZER, POLICY, STATE, checkpoints, load_checkpoint
 from gaard.training.prompt_files import read_prompts
 from gaard.training.prompts import PromptStream
 from gaard.training.scoring import decode
@@ -99,11 +100,14 @@ def prompt_file(case: tuple[str, bytes]) -> None:
 # Folders --------------------------------------------------------------------------------------------------------------
 
 
+A_RUN = {"max_steps": 3, "save_steps": 1, "save_total_limit": 2, "log_completions": 4}
+
+
 @cache
 def a_run() -> Any:
     """A trainer that has saved two checkpoints, and its folder."""
     folder = scratch() / "whole"
-    trainer = tiny_trainer(folder, max_steps=3, save_steps=1, save_total_limit=2, log_completions=4)
+    trainer = tiny_trainer(folder, **A_RUN)
     with documented():
         trainer.train()
         trainer.evaluated()
@@ -126,9 +130,68 @@ def checkpoint(case: tuple[int, list[tuple[float, int, bytes]]]) -> None:
     shutil.copytree(checkpoints(folder / "checkpoints")[0], copy / "step-000003")
     files = sorted((copy / "step-000003").iterdir())
     file = files[case[0] % len(files)]
-    file.write_bytes(changed(file.read_bytes(), case[1]))
+    before = file.read_bytes()
+    file.write_bytes(changed(before, case[1]))
     with documented():
         load_checkpoint(copy, trainer.policy, trainer.state.optimizer, None, lambda text: None)
+        assert says(file, before) == says(file, file.read_bytes())  # else it is refused
+
+
+def says(file: Path, content: bytes) -> Any:
+    """What a file of a checkpoint says: JSON may be laid out otherwise."""
+    if file.name == STATE:
+        with contextlib.suppress(ValueError, RecursionError):
+            return json.loads(content)
+    return content
+
+
+def signed_weights(case: tuple[str, int, str, float]) -> None:
+    """A checkpoint with another number or tensor in it, with the hashes that belong to it."""
+    from gaard.training.checkpoint import _digest, _sha256
+
+    trainer, folder = a_run()
+    copy = scratch() / "copy"
+    shutil.rmtree(copy, ignore_errors=True)
+    shutil.copytree(checkpoints(folder / "checkpoints")[0], copy / "step-000003")
+    name, place, how, number = case
+    path = copy / "step-000003" / name
+    held = load_file(str(path))
+    key = sorted(held)[place % len(held)]
+    tensor = held[key]
+    held[key] = {
+        "number": torch.full_like(tensor, number) if tensor.is_floating_point() else tensor,
+        "shape": tensor.flatten()[:-1].clone(),
+        "type": tensor.to(torch.float64),
+        "gone": tensor,
+        "more": tensor,
+    }[how]
+    if how == "gone":
+        del held[key]
+    if how == "more":
+        held[f"{key}.x"] = tensor.clone()
+    save_file(held, str(path))
+    state = json.loads((copy / "step-000003" / STATE).read_text())
+    state.pop("sha256")
+    state["hashes"][name] = _sha256(path)
+    (copy / "step-000003" / STATE).write_text(json.dumps({**state, "sha256": _digest(state)}))
+    with documented():
+        load_checkpoint(copy, trainer.policy, trainer.state.optimizer, None, lambda text: None)
+
+
+def taken_up(case: tuple[str, list[tuple[float, int, bytes]]]) -> None:
+    """A run whose folder has a changed file, gone on with: it ends, with each step that the log could keep."""
+    _, folder = a_run()
+    copy = scratch() / "taken-up"
+    shutil.rmtree(copy, ignore_errors=True)
+    shutil.copytree(folder, copy)
+    path = copy / case[0]
+    path.write_bytes(changed(path.read_bytes() if path.exists() else b"", case[1]))
+    with documented():
+        trainer = tiny_trainer(copy, **A_RUN | {"max_steps": 4})
+        trainer.train()
+        trainer.evaluated()
+        assert trainer.run.finished
+        assert trainer.run.log.read("metrics.jsonl")[-1]["step"] == 4
 
 
 def signed_state(case: tuple[str, Any]) -> None:
@@ -244,6 +307,8 @@ def gguf(content: bytes) -> None:
         check_header(written("x.gguf", b"GGUF" + content))
 
 
+FILES = [POLICY, OPTIMIZER]
+HOW = st.sampled_from(["number", "shape", "type", "gone", "more"])
 TARGETS: dict[str, tuple[Callable[[Any], None], st.SearchStrategy[Any]]] = {
     "settings": (settings, st.dictionaries(st.sampled_from(FIELDS), VALUE, max_size=4)),
     "command-line": (command_line, st.lists(WORDS, max_size=6)),
@@ -251,6 +316,8 @@ TARGETS: dict[str, tuple[Callable[[Any], None], st.SearchStrategy[Any]]] = {
     "study": (study_file, STUDY | st.binary(max_size=60)),
     "prompt-file": (prompt_file, st.tuples(st.sampled_from([".txt", ".jsonl", ".csv", ".parquet"]), ROWS)),
     "checkpoint": (checkpoint, st.tuples(st.integers(0, 9), EDITS)),
+    "signed-weights": (signed_weights, st.tuples(st.sampled_from(FILES), st.integers(0, 99), HOW, st.floats(width=32))),
+    "taken-up": (taken_up, st.tuples(st.sampled_from(STEP_FILES), EDITS)),
     "signed-state": (signed_state, st.tuples(st.sampled_from(STATES), VALUE)),
     "results": (results, st.tuples(st.sampled_from(STEP_FILES), EDITS)),
     "rows": (rows, st.tuples(st.sampled_from(STEP_FILES[:4]), st.integers(0, 9), st.integers(0, 40).map(str), VALUE)),
@@ -258,5 +325,5 @@ TARGETS: dict[str, tuple[Callable[[Any], None], st.SearchStrategy[Any]]] = {
     "reward": (reward, ANSWER),
     "prompts": (prompts, st.lists(VALUE | st.dictionaries(st.sampled_from(["prompt", "a"]), VALUE), max_size=3)),
     "tokens": (tokens, st.lists(st.integers(0, 2**20), max_size=24)),
-    "gguf": (gguf, st.binary(max_size=120)),
+    "gguf": (gguf, GGUF),
 }  # fmt: skip

@@ -85,7 +85,7 @@ def test_a_run_goes_back_to_the_last_checkpoint_at_half_the_rates(update, tmp_pa
     assert finite_checkpoints(tmp_path) == [0, 2, 4, 6]
     warnings = [json.loads(line) for line in (tmp_path / "warnings.jsonl").read_text().splitlines()]
     assert [(row["step"], row["warning"].split(":")[0]) for row in warnings if "Went back" in row["warning"]] == [
-        (3, "the gradient of step 4 is not finite (norm nan)")
+        (2, "the gradient of step 4 is not finite (norm nan)")
     ]
     assert "Went back to step 2, to 0.5 of the learning rates (1 of 5 times)" in warnings[-1]["warning"]
 
@@ -120,6 +120,18 @@ def test_a_run_that_was_stopped_goes_on_with_a_way_back(tmp_path, monkeypatch):
         trainer.train()
         last.append((folder / "metrics.jsonl").read_bytes())
     assert last[0] == last[1]
+
+
+def test_each_way_back_is_told_also_of_those_to_one_checkpoint(tmp_path, monkeypatch):
+    trainer = made(tmp_path, on_divergence="rollback")
+    poison(trainer, monkeypatch, 4, 1, math.nan, times=3)
+    trainer.train()
+    told = [json.loads(line)["warning"] for line in (tmp_path / "warnings.jsonl").read_text().splitlines()]
+    back = [warning.rpartition("Went back to ")[2] for warning in told if "Went back" in warning]
+    assert back == [
+        f"step 2, to {share} of the learning rates ({times} of 5 times)"
+        for times, share in ((1, 0.5), (2, 0.25), (3, 0.125))
+    ]
 
 
 def test_a_run_that_diverges_again_and_again_stops(tmp_path, monkeypatch):
