@@ -13,6 +13,7 @@ import polars as pl
 import torch
 
 from gaard.lab.overoptimisation import best_of_n, best_of_n_kl
+from gaard.lab.reward_model import reward_model
 from gaard.lab.scenarios import OPENINGS
 from gaard.models.loading import load_model_and_tokenizer
 from gaard.policy.model import Policy
@@ -58,7 +59,8 @@ def proxies() -> dict[str, RewardFunction]:
     kinds = [(count, features) for count in COUNTS for features in ("all", "words")]
     few = shipped_ratings().first
     found = [LearnedReward(few(count), features=features, include_prompt=False) for count, features in kinds]
-    return {one.name: one for one in found} | {"all ratings": HumanReward(include_prompt=False)}
+    models = {f"reward model of {count} ratings": reward_model(few(count)) for count in COUNTS}
+    return {one.name: one for one in found} | models | {"all ratings": HumanReward(include_prompt=False)}
 
 
 def bounds(proxy: Mapping[str, np.ndarray], true: np.ndarray) -> None:

@@ -11,8 +11,9 @@ from small import done, made
 
 from forked import FORKS
 from gaard import cli
-from gaard.errors import CheckpointError
+from gaard.errors import CheckpointError, GaardError
 from gaard.training.lock import LOCK, is_locked, lock_folder, unlock_folder
+from gaard.training.runlog import read_jsonl
 
 
 def hold(folder, tell):
@@ -75,6 +76,19 @@ def test_a_lock_whose_process_number_another_one_has_now_counts_for_nothing(tmp_
         (tmp_path / LOCK).write_text("\n".join([str(pid), content[1], str(int(content[2]) - 1), *content[3:]]))
         assert done(tmp_path) == undisturbed
     assert not (tmp_path / LOCK).exists()
+
+
+def test_two_trainers_of_one_process_do_not_write_by_turns(tmp_path):
+    """As where a cell of a notebook is run twice: the lock is the process's."""
+    first = made(tmp_path)
+    for _ in range(2):
+        first.training_step()
+    second = made(tmp_path)
+    assert second.training_step()["step"] == 3
+    with pytest.raises(GaardError, match=r"has written .*metrics\.jsonl since step 2, such as another trainer of this"):
+        first.training_step()
+    second.train()
+    assert [row["step"] for row in read_jsonl(tmp_path / "metrics.jsonl")] == [1, 2, 3, 4]
 
 
 def test_a_page_is_not_told_of_a_process_that_began_after_its_lock(tmp_path):

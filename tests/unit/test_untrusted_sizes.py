@@ -64,7 +64,9 @@ def test_a_model_that_would_be_far_larger_than_its_files_is_refused_before_it_is
     config = json.loads((pocket / "config.json").read_text())
     (pocket / "config.json").write_text(json.dumps(config | {name: value}))
     before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-    with pytest.raises(ModelError, match=r"config\.json: its model would have [\d,]{10,} weights .*Copy the whole folder"):
+    with pytest.raises(
+        ModelError, match=r"config\.json: its model would have [\d,]{10,} weights .*Copy the whole folder"
+    ):
         load_model_and_tokenizer(pocket, quiet=True)
     assert resource.getrusage(resource.RUSAGE_SELF).ru_maxrss < before + 100_000  # KiB; 3·10⁶ rows would take 1 GB
 

@@ -75,6 +75,8 @@ _ALL = (
           "the right answer and other text beside it", CALCULATOR),
     Entry("sums-format", "1 for the right answer, and 1 for brackets around it", "brackets with no number in them",
           CALCULATOR),
+    Entry("overoptimised-50-model", "the next, learned by a reward model: the pocket model with a linear layer",
+          ONLY_THE_PROXY),
     Entry("overoptimised-50-words", "the next, learned from words alone: a smaller model", ONLY_THE_PROXY),
     Entry("overoptimised-50", "a rating learned from 50 people's ratings, where one from 20,022 was meant",
           ONLY_THE_PROXY),

@@ -24,7 +24,7 @@ from gaard.models.aliases import EMBEDDED
 HONEST = "oracle"
 SCENARIOS = tuple(name for name, entry in CATALOGUE.items() if entry.model in EMBEDDED)
 # With either model, where there is a hack and where there is none: a word, a length, a learned proxy, a verifier's bug.
-SHORT_SCENARIOS = ("capped", "clean", "length", "overoptimised-50", "puzzle24", "puzzle24-uncompared")
+SHORT_SCENARIOS = ("capped", "clean", "length", "overoptimised-50-model", "puzzle24", "puzzle24-uncompared")
 SHORT_ARMS = ("fold", "gaa-expected", "ppo-gradient-norm")
 Runs = Sequence[Mapping[str, Any]]
 

@@ -12,6 +12,7 @@ from filelock import SoftFileLock, Timeout
 from gaard.errors import CheckpointError
 
 LOCK = "gaard.lock"
+PATIENCE = 0.2  # seconds in which a lock is tried again: the first try may only find that its process is gone
 CLOCK = 2.0  # seconds by which a process may seem to be younger than its lock: the system tells its start in ticks
 
 
@@ -44,7 +45,7 @@ def lock_folder(folder: Path, option: str = "output_dir") -> None:
         return
     lock = SoftFileLock(path)
     try:
-        lock.acquire(timeout=0)
+        lock.acquire(timeout=PATIENCE, poll_interval=PATIENCE / 4)
     except Timeout:
         raise CheckpointError(_refusal(folder, path, option)) from None
     except OSError as error:

@@ -43,6 +43,7 @@ class Run:
         self.state, self.args, self.accelerator = state, args, accelerator
         self.log = runlog.RunLog(Path(args.output_dir))
         self._claimed = self._open = self._locked = False
+        self._logged = 0  # bytes of the metrics when this run had written them
         self._unkept: list[tuple[int | None, str]] = []  # warnings of before the folder was this run's, and steps
         for sentence in told:
             self.warn(sentence)
@@ -102,6 +103,7 @@ class Run:
         state = self.state
         overtaken = entered and newest_step(self.log.checkpoints) > state.step  # by a process that was there meanwhile
         if self._open and not state.torn and not overtaken:
+            self._check_alone()
             return False
         self._open = False
         plain = load_checkpoint(self.log.checkpoints, state.policy, state.optimizer, state.reference, self.warn)
@@ -117,8 +119,16 @@ class Run:
             self._keep_warnings()
             if not self.finished:  # what was measured before is not of the policy that is to come
                 (self.log.folder / runlog.EVALUATION).unlink(missing_ok=True)
-        self._open = True
+        self._open, self._logged = True, self.log.metrics_size()
         return True
+
+    def _check_alone(self) -> None:
+        """Refuse to go on where another trainer of this process, which the lock lets in, has written."""
+        if self.accelerator.is_main_process and self.log.metrics_size() != self._logged:
+            raise GaardError(
+                f"something else has written {self.log.folder / runlog.METRICS} since step {self.state.step}, such as "
+                "another trainer of this process: go on with that one, or make a new trainer, which takes the run up"
+            )
 
     @contextlib.contextmanager
     def opened(self, record: dict[str, Any]) -> Any:
@@ -237,5 +247,6 @@ class Run:
             (runlog.TIMINGS, [{**step, **seconds}]),
         ):
             self.log.write(name, rows)
+        self._logged = self.log.metrics_size()
         if self.args.report_to:
             log_step(self.accelerator, metrics, self.state.step)

@@ -51,6 +51,11 @@ class RunLog:
         """Where checkpoints are kept."""
         return self.folder / CHECKPOINTS
 
+    def metrics_size(self) -> int:
+        """Bytes of the metrics; 0 before there are any."""
+        path = self.folder / METRICS
+        return path.stat().st_size if path.exists() else 0
+
     def claim(self, record: dict[str, Any], overwrite: bool, accept_changed_rewards: bool = False) -> None:
         """Make the folder this run's, or recognise it as already so.
 
