@@ -13,19 +13,12 @@ from gaard.rewards import HumanReward, LexiconSentiment
 ROOT = Path(__file__).parents[2]
 SHORT = {"max_steps": 2, "batch_size": 8, "num_mini_batches": 2, "eval_completions": 16, "progress": False}
 
-REACHED = ("15-reach", "31-mixtures")  # studies with the arm that trains on the truth
+REACHED = ("15-reach", "29-calculator", "31-mixtures")  # studies with the arm that trains on the truth
+CONTROL = ("30-overoptimisation", "overoptimised-full")  # where `ppo` trains on the truth itself
 NOT_MEASURED = {  # what honest training reaches there
     *("nietzsche-capped", "nietzsche-uncapped"),
     *("many-prompts", "mixture", "one-genre", "late"),
-    *(
-        "overoptimised-50-words",
-        "overoptimised-50",
-        "overoptimised-200",
-        "overoptimised-800",
-        "overoptimised-full",
-        "length-bias",
-    ),
-    *("puzzle24", "puzzle24-uncompared", "sums", "sums-substring", "sums-format"),
+    "length-bias",
 }
 
 
@@ -166,7 +159,9 @@ def test_the_stated_reach_is_what_was_measured(name):
         and {**found.settings(), "scenario": ""} == {**scenario.settings(), "scenario": ""}
     ]
     records = [path for path in (ROOT / f"studies/{study}/runs.parquet" for study in REACHED) if path.exists()]
-    runs = pl.concat(map(pl.read_parquet, records)).filter(pl.col("scenario").is_in(same))
+    control = pl.read_parquet(ROOT / f"studies/{CONTROL[0]}/runs.parquet").filter(scenario=CONTROL[1])
+    control = control.with_columns(pl.col("arm").replace("ppo", "oracle"))
+    runs = pl.concat([*map(pl.read_parquet, records), control]).filter(pl.col("scenario").is_in(same))
     stated = {"untrained": scenario.reach.untrained, "oracle": scenario.reach.honest}
     for arm, reach in stated.items():
         measured = runs.filter(pl.col("arm") == arm)["true_reward"]

@@ -33,16 +33,17 @@ def reward_model(ratings: Ratings, model: str = "pocket", damping: float = DAMPI
     lm, tokenizer = load_model_and_tokenizer(model, quiet=True)
     config = copy.deepcopy(lm.config)
     config.num_labels = 1
-    with torch.random.fork_rng(devices=[]):  # the weights that it draws are put away
+    with torch.random.fork_rng(devices=[]):  # the weights that these draw are put away
         rater = AutoModelForSequenceClassification.from_config(config)
+        layer = torch.nn.Linear(config.hidden_size, 1)
     rater.base_model.load_state_dict(lm.base_model.state_dict())
     rater.score = torch.nn.Identity()
     outputs = np.array([_last(rater.eval(), tokenizer(text).input_ids) for text in ratings.texts])
     weights, bias = _fitted(outputs, np.array(ratings.values), damping)
-    rater.score = torch.nn.Linear(len(weights), 1)
     with torch.no_grad():
-        rater.score.weight.copy_(torch.from_numpy(weights / SPAN))
-        rater.score.bias.fill_((bias - LOWEST) / SPAN)
+        layer.weight.copy_(torch.from_numpy(weights / SPAN))
+        layer.bias.fill_((bias - LOWEST) / SPAN)
+    rater.score = layer
     reward = ClassifierReward(rater, tokenizer, output="logit")
     reward.name = f"{model} model with {len(ratings.texts)} ratings"
     return reward

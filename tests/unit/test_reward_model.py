@@ -1,0 +1,69 @@
+"""A reward model that is fitted to ratings: the layer by hand, what it reads, and that it has learned something."""
+
+import numpy as np
+import pytest
+import torch
+
+from gaard.lab.reward_model import _fitted, reward_model
+from gaard.lab.scenarios import find_scenario
+from gaard.models.loading import load_model_and_tokenizer
+from gaard.rewards.learned import Ratings, shipped_ratings
+
+FEW = shipped_ratings().first(50)
+
+
+def paid(reward, texts):
+    return np.array(reward(prompts=[""] * len(texts), completions=list(texts)))
+
+
+def test_without_damping_the_layer_is_that_of_least_squares():
+    """Values 1 + 2x − 3y of four points are met exactly."""
+    points = np.array([[0.0, 0.0], [1.0, 0.0], [0.0, 1.0], [1.0, 2.0]])
+    weights, bias = _fitted(points, 1 + points @ [2.0, -3.0], 0.0)
+    assert weights == pytest.approx([2.0, -3.0], abs=1e-4)
+    assert bias == pytest.approx(1.0, abs=1e-4)
+
+
+def test_damping_shrinks_standardised_weights_by_one_and_the_damping():
+    """One output of mean 2 and spread 1: ZᵀZ = n, so that its slope of 6 becomes 6/(1 + d)."""
+    outputs = np.array([[1.0], [3.0]])
+    weights, bias = _fitted(outputs, np.array([-2.0, 10.0]), 2.0)
+    assert weights == pytest.approx([2.0], abs=1e-4)
+    assert bias == pytest.approx(4.0 - 2.0 * 2.0, abs=1e-4)
+
+
+def test_it_reads_the_last_token_of_the_text_alone_in_units_of_a_rating():
+    reward, texts = reward_model(FEW), [" superb and moving.", " dull"]
+    lm, tokenizer = load_model_and_tokenizer("pocket", quiet=True)
+    score = reward.model.score
+    for text, found in zip(texts, paid(reward, texts), strict=True):
+        with torch.no_grad():
+            hidden = lm(**tokenizer(text, return_tensors="pt"), output_hidden_states=True).hidden_states[-1][0, -1]
+            expected = float(score.weight[0] @ hidden + score.bias)
+        assert found == pytest.approx(expected, abs=1e-5)
+    alone = [float(paid(reward, [text])[0]) for text in texts]
+    assert paid(reward, texts) == pytest.approx(alone, abs=1e-5)  # whatever stands beside it
+    mean = np.mean([paid(reward, FEW.texts)])
+    assert mean == pytest.approx((np.mean(FEW.values) + 4) / 8, abs=1e-4)  # a ridge fit keeps the mean
+
+
+def test_it_has_learned_something_of_other_ratings_and_more_from_more():
+    others = shipped_ratings().texts[1000:1400], shipped_ratings().values[1000:1400]
+    few, more = (
+        np.corrcoef(paid(reward_model(shipped_ratings().first(n)), others[0]), others[1])[0, 1] for n in (50, 200)
+    )
+    assert 0.1 < few < more
+
+
+def test_it_is_made_once_and_draws_nothing():
+    before = torch.get_rng_state()
+    ratings = Ratings(("good", "bad"), (2.0, -2.0))
+    assert reward_model(ratings) is reward_model(ratings)
+    assert torch.equal(torch.get_rng_state(), before)
+
+
+def test_the_scenario_is_told_from_one_with_another_proxy():
+    one, other = (find_scenario(f"overoptimised-50{kind}") for kind in ("-model", "-words"))
+    assert one.settings() | {"scenario": ""} == other.settings() | {"scenario": ""}
+    assert "pocket model with 50 ratings" in repr(one.proxy)
+    assert one.proxy.detect([" a dull mess of a film, bad bad bad"]) == [False]
