@@ -1,6 +1,7 @@
 """What is fed bad input: a function a reader. Each ends well or on one of gaard's own errors, and on nothing else."""
 
 import contextlib
+import io
 import json
 import os
 import shutil
@@ -71,10 +72,8 @@ def command_line(words: list[str]) -> None:
     with documented():
         parser = add_settings(plain_parser("train", "", "[--OPTION VALUE ...]"))
         check_options(words, ())
-        try:
+        with contextlib.suppress(SystemExit), contextlib.redirect_stdout(io.StringIO()):  # --help
             check_given(given_settings(parser.parse_args(words)))
-        except SystemExit:  # --help
-            return
 
 
 def yaml_file(content: bytes) -> None:

@@ -243,8 +243,8 @@ class _Task:
             run = replace(run, id=fingerprint(trainer.record()))
             trainer.train()
             rows = read_jsonl(Path(self.spec.output_dir) / METRICS)
-            warned = [row["warning"] for row in read_jsonl(Path(self.spec.output_dir) / WARNINGS)]
-            run = replace(run, warnings=warned)
+            told = read_jsonl(Path(self.spec.output_dir) / WARNINGS)
+            run = replace(run, warnings=[str(row["warning"]) for row in told if "warning" in row])
             measures = _measures(Path(self.spec.output_dir), trainer.evaluated, rows)
             (Path(self.spec.output_dir) / TRACE).unlink(missing_ok=True)  # of an earlier failure
             if any(one.moves_reference for one in self.spec.regularizers):
@@ -265,7 +265,7 @@ def _measures(
     measures = evaluated()
     if rows and knows_hacks(rows[0]):
         measures["frontier_area"] = frontier_area(rows, measures)
-    seconds = [row["seconds"] for row in read_jsonl(folder / TIMINGS)]
+    seconds = [row["seconds"] for row in read_jsonl(folder / TIMINGS) if isinstance(row.get("seconds"), float)]
     if seconds:
         measures["seconds_per_step"] = median(seconds[WARM_UP_STEPS:] or seconds)
     return measures
