@@ -15,7 +15,8 @@ from studies.markdown import NOTHING, said, table
 
 STUDY = "30-overoptimisation"
 ARM = "ppo"
-SCENARIOS = {"overoptimised-50-words": "learned from 50 ratings, words alone"}
+UNBOUNDED = "overoptimised-50-model"  # whose proxy has no largest value
+SCENARIOS = {UNBOUNDED: "reward model of 50 ratings", "overoptimised-50-words": "learned from 50 ratings, words alone"}
 SCENARIOS |= {f"overoptimised-{count}": f"learned from {count} ratings" for count in (50, 200, 800)}
 SCENARIOS["overoptimised-full"] = "all ratings"
 SHOWN = (1, 8, 128, 2048)  # of best-of-n
@@ -145,9 +146,7 @@ def figure() -> go.Figure:
     """A column a scenario: best-of-n above, PPO below; points, and the fitted curves."""
     proxies = [name.removeprefix("learned from ") for name in SCENARIOS.values()]
     titles = [f"{proxy}<br>{way}" for way in ("best-of-n", "PPO") for proxy in proxies]
-    made = make_subplots(
-        2, len(SCENARIOS), subplot_titles=titles, shared_yaxes=True, horizontal_spacing=0.03, vertical_spacing=0.14
-    )
+    made = make_subplots(2, len(SCENARIOS), subplot_titles=titles, horizontal_spacing=0.03, vertical_spacing=0.14)
     for column, (scenario, proxy) in enumerate(SCENARIOS.items(), 1):
         pool, trained = best_of_n().filter(proxy=proxy), curves().filter(scenario=scenario)
         for reward in REWARDS:
@@ -158,7 +157,10 @@ def figure() -> go.Figure:
                   (reward, 2, column))  # fmt: skip
     made.update_annotations(font_size=12)
     made.update_xaxes(title={"text": "√KL (√nat)", "font_size": 12}, row=2)
-    made.update_yaxes(title="reward", range=[0.45, 1.02], col=1)
+    for column, scenario in enumerate(SCENARIOS, 1):
+        own = scenario == UNBOUNDED
+        made.update_yaxes(range=[0.4, 2.4] if own else [0.45, 1.02], showticklabels=column < 3, col=column)
+    made.update_yaxes(title="reward", col=1)
     return made
 
 

@@ -80,8 +80,8 @@ def test_the_figure_has_points_and_curves_of_both(planted):
     traces = overoptimised.figure().data
     points = [trace for trace in traces if trace.mode == "markers"]
     lines = [trace for trace in traces if trace.mode == "lines"]
-    assert len(points) == 20  # two rewards, five proxies, two ways
-    assert len(lines) == 10 + 2  # PPO of one scenario alone
+    assert len(points) == 24  # two rewards, six proxies, two ways
+    assert len(lines) == 12 + 2  # PPO of one scenario alone
     assert {trace.name for trace in points} == {"proxy", "true reward"}
 
 
@@ -95,4 +95,4 @@ def test_before_there_are_runs_the_tables_are_empty(planted, tmp_path):
 def test_without_a_pool_nothing_is_fitted(planted, tmp_path):
     (tmp_path / overoptimised.STUDY / "best_of_n.parquet").unlink()
     assert len(overoptimised.family().splitlines()) == 2
-    assert overoptimised.fits().count("| – | – | – |") == 10
+    assert overoptimised.fits().count("| – | – | – |") == 12
