@@ -1,10 +1,13 @@
 """A reward model that is fitted to ratings: the layer by hand, what it reads, and that it has learned something."""
 
+import json
+
 import numpy as np
 import pytest
 import torch
 
-from gaard.lab.reward_model import _fitted, reward_model
+from gaard.code_identity import identity_of
+from gaard.lab.reward_model import RewardModel, _fitted, reward_model
 from gaard.lab.scenarios import find_scenario
 from gaard.models.loading import load_model_and_tokenizer
 from gaard.rewards.learned import Ratings, shipped_ratings
@@ -32,19 +35,30 @@ def test_damping_shrinks_standardised_weights_by_one_and_the_damping():
     assert bias == pytest.approx(4.0 - 2.0 * 2.0, abs=1e-4)
 
 
-def test_it_reads_the_last_token_of_the_text_alone_in_units_of_a_rating():
+def test_it_reads_the_mean_over_the_tokens_of_the_text_alone_in_units_of_a_rating():
     reward, texts = reward_model(FEW), [" superb and moving.", " dull"]
     lm, tokenizer = load_model_and_tokenizer("pocket", quiet=True)
-    score = reward.model.score
+    layer = reward.model.layer
     for text, found in zip(texts, paid(reward, texts), strict=True):
         with torch.no_grad():
-            hidden = lm(**tokenizer(text, return_tensors="pt"), output_hidden_states=True).hidden_states[-1][0, -1]
-            expected = float(score.weight[0] @ hidden + score.bias)
+            hidden = lm(**tokenizer(text, return_tensors="pt"), output_hidden_states=True).hidden_states[-1][0]
+            expected = float(layer.weight[0] @ hidden.mean(0) + layer.bias)
         assert found == pytest.approx(expected, abs=1e-5)
     alone = [float(paid(reward, [text])[0]) for text in texts]
     assert paid(reward, texts) == pytest.approx(alone, abs=1e-5)  # whatever stands beside it
     mean = np.mean([paid(reward, FEW.texts)])
     assert mean == pytest.approx((np.mean(FEW.values) + 4) / 8, abs=1e-4)  # a ridge fit keeps the mean
+
+
+def test_an_empty_text_has_a_rating():
+    assert np.isfinite(paid(reward_model(FEW), ["", " good", ""])).all()
+
+
+def test_rewards_of_other_ratings_are_told_apart():
+    one, other = (identity_of({"proxy": reward_model(shipped_ratings().first(n))}) for n in (50, 51))
+    renamed = RewardModel(shipped_ratings().first(51))
+    renamed.name = reward_model(FEW).name
+    assert len({json.dumps(x) for x in (one, other, identity_of({"proxy": renamed}))}) == 3
 
 
 def test_it_has_learned_something_of_other_ratings_and_more_from_more():

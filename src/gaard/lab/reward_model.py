@@ -1,60 +1,99 @@
-"""A reward model in the usual form, small: a language model with a linear layer, fitted to ratings."""
+"""A reward model, small: a language model with a linear layer on the mean of its outputs, fitted to ratings."""
 
-import copy
+from collections.abc import Sequence
 from functools import lru_cache
+from typing import Any
 
 import numpy as np
 import torch
-from transformers import AutoModelForSequenceClassification
+from torch import Tensor
 
 from gaard.models.loading import load_model_and_tokenizer
-from gaard.rewards import ClassifierReward
 from gaard.rewards.learned import Ratings
 
 DAMPING = 1.0  # of the ridge regression, a rating's share: best, or within 0.02 of it, for 50 to 800 ratings
 LOWEST, SPAN = -4.0, 8.0  # of ratings, so that the reward is in the units of `HumanReward`, where 0.5 is neither
+BATCH = 64  # texts at once
 
 
-@lru_cache(maxsize=8)
-def reward_model(ratings: Ratings, model: str = "pocket", damping: float = DAMPING) -> ClassifierReward:
-    """What a language model makes of the last token of a text, taken linearly to a rating.
+class Rater(torch.nn.Module):
+    """A language model without its head, and a linear layer.
+
+    Args:
+        body: Token ids [B, T] and mask [B, T] → ``last_hidden_state`` [B, T, D].
+        layer: [D] → 1.
+    """
+
+    def __init__(self, body: torch.nn.Module, layer: torch.nn.Linear):
+        super().__init__()
+        self.body, self.layer = body, layer
+
+    def outputs(self, ids: Tensor, mask: Tensor) -> Tensor:
+        """The body's last hidden states, their mean over a text's tokens, [B, D]."""
+        hidden: Tensor = self.body(input_ids=ids, attention_mask=mask).last_hidden_state
+        weights = mask.unsqueeze(-1).to(hidden.dtype)
+        return (hidden * weights).sum(1) / weights.sum(1)
+
+    def forward(self, ids: Tensor, mask: Tensor) -> Tensor:
+        """Rewards [B]."""
+        rewards: Tensor = self.layer(self.outputs(ids, mask)).squeeze(-1)
+        return rewards
+
+
+class RewardModel:
+    """What a language model makes of a text, taken linearly to a rating.
 
     The language model stays as it is; the layer is fitted by ridge regression on its standardised outputs. The reward
     has no bounds, as that of most reward models. It rates the completion alone.
 
     Args:
-        ratings: What it is fitted to.
+        ratings: N ≥ 2 rated texts that it is fitted to.
         model: As for :func:`gaard.models.loading.load_model_and_tokenizer`.
-        damping: d; what is minimised, over n ratings, is |Zw − y|² + d·n·|w|².
-
-    Returns:
-        The reward; the same object each time.
+        damping: d; what is minimised is |Zw − y|² + d·N·|w|².
     """
-    lm, tokenizer = load_model_and_tokenizer(model, quiet=True)
-    config = copy.deepcopy(lm.config)
-    config.num_labels = 1
-    with torch.random.fork_rng(devices=[]):  # the weights that these draw are put away
-        rater = AutoModelForSequenceClassification.from_config(config)
-        layer = torch.nn.Linear(config.hidden_size, 1)
-    rater.base_model.load_state_dict(lm.base_model.state_dict())
-    rater.score = torch.nn.Identity()
-    outputs = np.array([_last(rater.eval(), tokenizer(text).input_ids) for text in ratings.texts])
-    weights, bias = _fitted(outputs, np.array(ratings.values), damping)
-    with torch.no_grad():
-        layer.weight.copy_(torch.from_numpy(weights / SPAN))
-        layer.bias.fill_((bias - LOWEST) / SPAN)
-    rater.score = layer
-    reward = ClassifierReward(rater, tokenizer, output="logit")
-    reward.name = f"{model} model with {len(ratings.texts)} ratings"
-    return reward
+
+    def __init__(self, ratings: Ratings, model: str = "pocket", damping: float = DAMPING):
+        lm, self.tokenizer = load_model_and_tokenizer(model, quiet=True)
+        self.tokenizer.padding_side = "right"
+        with torch.random.fork_rng(devices=[]):  # its first weights are put away
+            self.model = Rater(lm.base_model, torch.nn.Linear(lm.config.hidden_size, 1)).eval()
+        outputs = torch.cat([self.model.outputs(*batch) for batch in self._batches(ratings.texts)])
+        weights, bias = _fitted(outputs.detach().double().numpy(), np.array(ratings.values), damping)
+        with torch.no_grad():
+            self.model.layer.weight.copy_(torch.from_numpy(weights / SPAN))
+            self.model.layer.bias.fill_((bias - LOWEST) / SPAN)
+        self.name = f"{model} model with {len(ratings.texts)} ratings"
+
+    @torch.no_grad()
+    def __call__(self, *, completions: Sequence[str], **_: Any) -> list[float]:
+        """Rate N completions.
+
+        Args:
+            completions: N texts.
+            **_: Not read.
+
+        Returns:
+            N floats.
+        """
+        return [reward for batch in self._batches(completions) for reward in self.model(*batch).tolist()]
+
+    def _batches(self, texts: Sequence[str]) -> list[tuple[Tensor, Tensor]]:
+        """Token ids and masks; an empty text is one end of text."""
+        filled = [text or self.tokenizer.eos_token for text in texts]
+        encoded = [
+            self.tokenizer(filled[start : start + BATCH], padding=True, return_tensors="pt")
+            for start in range(0, len(filled), BATCH)
+        ]
+        return [(batch.input_ids, batch.attention_mask) for batch in encoded]
+
+    def __repr__(self) -> str:
+        return f"RewardModel({self.name!r})"
 
 
-@torch.no_grad()
-def _last(rater: torch.nn.Module, ids: list[int]) -> list[float]:
-    """What a model without its layer gives for the last token."""
-    text = torch.tensor([ids])
-    found: list[float] = rater(text, attention_mask=torch.ones_like(text)).logits[0].tolist()
-    return found
+@lru_cache(maxsize=8)
+def reward_model(ratings: Ratings) -> RewardModel:
+    """The reward model of some ratings, on the pocket model; the same object each time."""
+    return RewardModel(ratings)
 
 
 def _fitted(outputs: np.ndarray, values: np.ndarray, damping: float) -> tuple[np.ndarray, float]:

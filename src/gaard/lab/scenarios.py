@@ -41,7 +41,7 @@ BASE_WEIGHT = 0.5
 OPENINGS = ("The movie is", "The film is")
 # Of 8,192 completions of the untrained model each: studies/30-overoptimisation/untrained.py.
 LIKED = {
-    "50-model": 0.973,
+    "50-model": 0.788,
     "50-words": 0.611,
     "50": 0.584,
     "200": 0.645,
