@@ -29,6 +29,7 @@ MB = 2**20
 LOOKS = 200  # measurements of a run
 WARM_UP = 0.2  # of them are left out: caches fill
 SLOPE = 1.0  # MB per 1,000 steps
+OF_RUNS = 20.0  # MB per 1,000 runs of a study, in the process that carries it out
 SMALLEST = {"batch_size": 4, "num_mini_batches": 1, "num_ppo_epochs": 1, "max_completion_length": 4}
 REWARD = "def score(completions, **_):\n    return [len(set(text.split())) / 4 for text in completions]\n"
 
@@ -145,7 +146,7 @@ def main(steps: int = 10_000, runs: int = 200) -> int:
         for jobs in (1, 2) if runs else ():
             found = soak_study(Path(there) / str(jobs), runs, jobs)
             print(json.dumps({"jobs": jobs, **found}), flush=True)
-            good = good and not found["failed"] and not found["unread"]
+            good = good and not found["failed"] and not found["unread"] and found["slope"] < OF_RUNS
     return 0 if good else 1
 
 
