@@ -3,7 +3,7 @@ PYTHON ?= python3
 BIN := .venv/bin
 READY := .venv/.ready
 
-.PHONY: help setup browser demo results docs bench test kills soak wheel-test dist lint audit fuzz format clean
+.PHONY: help setup browser demo results docs bench test test-slow kills soak wheel-test dist lint audit fuzz format clean
 
 help:            ## this list
 	@sed -n 's/^\([a-z-]*\):.*## /\1\t/p' $(MAKEFILE_LIST) | expand -t 12
@@ -32,8 +32,12 @@ browser:         ## Chromium, where there is none: from Debian's packages, as ro
 	  echo "no Chromium and no way to install it here: the tests of the page will say so"
 
 # One thread a process: the models of the tests are so small that threads only get in each other's way.
-test: setup browser  ## every test but those that install other trainers, two at a time
-	OMP_NUM_THREADS=1 $(BIN)/python -m pytest --numprocesses 2 --dist worksteal -m 'not trainers'
+PYTEST := OMP_NUM_THREADS=1 $(BIN)/python -m pytest --numprocesses 2 --dist worksteal
+test: setup browser  ## every test but the slow ones and those that install other trainers, two at a time
+	$(PYTEST) -m 'not trainers and not slow'
+
+test-slow: setup browser  ## the slow ones: whole trainings, Ray, several processes, notebooks
+	$(PYTEST) -m 'slow and not trainers'
 
 # What takes too long for every day; docs/reliability.md has the figures of the last time.
 kills: setup     ## 200 runs and studies killed at random moments, compared with the undisturbed one; KILLS=n SEED=n for others

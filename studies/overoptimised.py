@@ -144,9 +144,13 @@ def _start(scenario: str, reward: str) -> float:
 
 def figure() -> go.Figure:
     """A column a scenario: best-of-n above, PPO below; points, and the fitted curves."""
-    proxies = [name.removeprefix("learned from ") for name in SCENARIOS.values()]
-    titles = [f"{proxy}<br>{way}" for way in ("best-of-n", "PPO") for proxy in proxies]
-    made = make_subplots(2, len(SCENARIOS), subplot_titles=titles, horizontal_spacing=0.03, vertical_spacing=0.14)
+    short = {
+        "learned from ": "",
+        " ratings, words alone": " (words)",
+        "reward model of 50 ratings": "50 (reward model)",
+    }
+    titles = [f"{_short(name, short)}<br>{way}" for way in ("best-of-n", "PPO") for name in SCENARIOS.values()]
+    made = make_subplots(2, len(SCENARIOS), subplot_titles=titles, horizontal_spacing=0.03, vertical_spacing=0.18)
     for column, (scenario, proxy) in enumerate(SCENARIOS.items(), 1):
         pool, trained = best_of_n().filter(proxy=proxy), curves().filter(scenario=scenario)
         for reward in REWARDS:
@@ -162,6 +166,12 @@ def figure() -> go.Figure:
         made.update_yaxes(range=[0.4, 2.4] if own else [0.45, 1.02], showticklabels=column < 3, col=column)
     made.update_yaxes(title="reward", col=1)
     return made
+
+
+def _short(name: str, replaced: dict[str, str]) -> str:
+    for long, short in replaced.items():
+        name = name.replace(long, short)
+    return name
 
 
 def _draw(
