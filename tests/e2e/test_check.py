@@ -16,6 +16,8 @@ from gaard.lab.spec import RunSpec, build_trainer
 from gaard.rewards import HumanReward, LengthBonus, combine
 from tiny import chat_tokenizer, rendered, tiny_config
 
+pytestmark = pytest.mark.slow
+
 CLEAN = {**with_scenario({"scenario": "clean"}), "progress": False, "use_cpu": True}
 HUMAN = HumanReward()
 

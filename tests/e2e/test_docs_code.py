@@ -176,6 +176,7 @@ def test_what_is_saved_can_be_loaded_as_the_readme_says(folder):
     assert (folder / "runs/mine/metrics.jsonl").is_file()
 
 
+@pytest.mark.slow
 def test_the_ordinary_reward_of_the_readme_is_refused_by_fold_and_learned_by_ppo(folder):
     """`python examples/rare_word.py`."""
     output = folder / "printed.txt"
@@ -186,6 +187,7 @@ def test_the_ordinary_reward_of_the_readme_is_refused_by_fold_and_learned_by_ppo
     assert after["fold"] < 0.1
 
 
+@pytest.mark.slow
 def test_a_script_of_trls_runs_and_its_detector_sees_the_hack(folder):
     """`python examples/from_trl.py`."""
     command = [sys.executable, "-W", "error::gaard.errors.GaardWarning", str(ROOT / "examples" / "from_trl.py")]
@@ -195,6 +197,7 @@ def test_a_script_of_trls_runs_and_its_detector_sees_the_hack(folder):
     assert last["hack_rate"] > 0.9
 
 
+@pytest.mark.slow
 def test_the_site_builds_without_a_warning(tmp_path):
     """`make docs`, into another folder."""
     command = [sys.executable, "-m", "mkdocs", "build", "--strict", "--site-dir", str(tmp_path / "site")]

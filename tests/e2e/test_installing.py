@@ -12,7 +12,7 @@ from uv import find_uv_bin
 
 from pages import ROOT
 
-pytestmark = pytest.mark.network
+pytestmark = [pytest.mark.network, pytest.mark.slow]
 
 # What requirements.txt of github.com/THUDM/slime asks for at v0.3.1. The `slime` of the package index is another thing,
 # linear models by other people; slime itself, SGLang and Megatron-LM come with slime's container image, so that of

@@ -5,8 +5,12 @@ import random
 import sys
 from pathlib import Path
 
+import pytest
+
 from forked import FORKS
 from gaard.cli import main
+
+pytestmark = pytest.mark.slow
 
 STUDY = """
 scenarios: [capped]

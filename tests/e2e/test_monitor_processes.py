@@ -11,6 +11,8 @@ import pytest
 from launching import launched
 from tiny import tiny_lm, word_tokenizer
 
+pytestmark = pytest.mark.slow
+
 SCRIPT = Path(__file__).with_name("run_monitored.py")
 
 

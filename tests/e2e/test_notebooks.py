@@ -9,6 +9,8 @@ from nbclient import NotebookClient
 
 from pages import ROOT
 
+pytestmark = pytest.mark.slow
+
 NOTEBOOKS = sorted((ROOT / "notebooks").glob("*.ipynb"))
 WIDTH = 120
 

@@ -9,7 +9,11 @@ import subprocess
 import sys
 from pathlib import Path
 
+import pytest
+
 from pages import ROOT
+
+pytestmark = pytest.mark.slow
 
 FILES = {
     "trainer/ppo_utils/experience_maker.py": """

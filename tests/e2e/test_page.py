@@ -15,6 +15,8 @@ from gaard.report.page import write_page
 from gaard.training.lock import alone_in
 from gaard.training.runlog import read_jsonl
 
+pytestmark = pytest.mark.slow
+
 OWN_LABELS = """[...document.querySelectorAll("select, input")].map((control) =>
     [...control.labels[0].childNodes].filter((n) => n.nodeType === 3).map((n) => n.textContent).join("").trim())"""
 

@@ -11,6 +11,8 @@ from gaard.lab.measures import OF_RUN
 from gaard.report.page import write_page
 from timing import slowness
 
+pytestmark = pytest.mark.slow
+
 SECONDS_TO_OPEN = 3.0
 MEGABYTES = 15
 

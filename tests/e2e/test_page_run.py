@@ -11,6 +11,8 @@ from gaard.report.page import write_page
 from gaard.training.lock import lock_folder, unlock_folder
 from gaard.training.runlog import SAMPLES, WARNINGS, read_jsonl
 
+pytestmark = pytest.mark.slow
+
 EVERY = 600.0  # seconds between two loads, which a test only waits for by moving the clock
 AFTER = 601_000  # milliseconds
 

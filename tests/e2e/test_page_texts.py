@@ -10,6 +10,8 @@ from gaard.lab.study import RunKey
 from gaard.report.page import write_page
 from gaard.training.runlog import read_jsonl
 
+pytestmark = pytest.mark.slow
+
 EVIL = "</script><script>window.stolen = 1</script><img src=x onerror='window.stolen = 1'> <b>bold</b>"
 TOKEN_COLOURS = """[...document.querySelectorAll("#cards .token")].map((token) =>
     [token, token, document.body].map((e, i) => getComputedStyle(e)[i ? "backgroundColor" : "color"]))"""

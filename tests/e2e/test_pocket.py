@@ -46,6 +46,7 @@ def test_the_demo_reaches_for_no_network(tmp_path, monkeypatch, capsys):
     assert "samples.jsonl" in out
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(
     shutil.which("unshare") is None or subprocess.run([*NO_NETWORK, "true"], capture_output=True).returncode != 0,
     reason="this machine does not let a process cut itself off",
@@ -72,6 +73,7 @@ def untrained_texts(length: int) -> list[str]:
     return [text for one in rollouts for text in trainer.tokenizer.batch_decode(one.completion_ids, True)]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", ["capped", "uncapped", "conditional", "repetition", "sentiment-cliff", "length"])
 def test_the_untrained_model_rarely_hacks_and_sometimes_does(name):
     """Rarely enough that hacking is learned, often enough that PPO finds it; 2,048 completions, ±1% of a few."""
@@ -105,6 +107,7 @@ def test_ppo_is_hacked(tmp_path):
     assert found["untrained"]["hack_rate"]["mean"] < 0.1
 
 
+@pytest.mark.slow
 def test_ppo_on_the_honest_reward_raises_it(tmp_path):
     settings = {"scenario": "clean", "progress": False, "max_steps": 20}
     found = compare(study_of_settings(settings, ["ppo"], [0]), tmp_path)["scenarios"]["clean"]

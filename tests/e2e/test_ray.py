@@ -142,6 +142,7 @@ def begun() -> list[tuple[str, str]]:
     return [tuple(line.split(":")) for line in Path("begun").read_text().splitlines()]
 
 
+@pytest.mark.slow
 def test_a_study_on_two_machines_ends_as_in_one_process(cluster, tmp_path):
     Path("study.yaml").write_text(STUDY)
     compare(read_study("study.yaml"), Path("one"))
@@ -154,6 +155,7 @@ def test_a_study_on_two_machines_ends_as_in_one_process(cluster, tmp_path):
             assert Path("one", run["folder"], name).read_bytes() == Path("two", run["folder"], name).read_bytes()
 
 
+@pytest.mark.slow
 def test_only_the_run_whose_process_is_killed_is_begun_again(cluster, monkeypatch):
     Path("mine.py").write_text(KILLING)
     Path("study.yaml").write_text(
@@ -176,6 +178,7 @@ def test_only_the_run_whose_process_is_killed_is_begun_again(cluster, monkeypatc
     assert untimed(Path("one")) == untimed(Path("two"))
 
 
+@pytest.mark.slow
 def test_tasks_of_one_connection(cluster, tmp_path):
     """They share its processes, which take seconds to begin."""
     with connected(2):
@@ -191,6 +194,7 @@ def test_tasks_of_one_connection(cluster, tmp_path):
         assert ray.is_initialized()  # left as it was found
 
 
+@pytest.mark.slow
 def test_a_process_that_always_dies_is_told_of(cluster, monkeypatch):
     monkeypatch.setattr("gaard.lab.ray_engine.RETRIES", 1)
     with pytest.raises(GaardError, match=r"^doomed: the process that ran it was lost.*try --jobs 1"):
@@ -198,6 +202,7 @@ def test_a_process_that_always_dies_is_told_of(cluster, monkeypatch):
     assert len(begun()) == 2
 
 
+@pytest.mark.slow
 def test_an_interrupt_leaves_nothing_running(cluster):
     with connected(2):  # which would end the processes too
         results = execute_on_ray([partial(abs, -1), *[sleep_long] * 4], 2)
@@ -210,6 +215,7 @@ def test_an_interrupt_leaves_nothing_running(cluster):
         assert not any(psutil.pid_exists(pid) for pid in begun)
 
 
+@pytest.mark.slow
 def test_what_stops_the_first_run_stops_the_study(cluster):
     Path("rewards.py").write_text("def broken(completions, **_):\n    return [1.0]\n")
     settings = {**SHORT, "use_cpu": True, "prompts": ["The film is"], "reward_funcs": ["rewards.py:broken"]}
@@ -218,6 +224,7 @@ def test_what_stops_the_first_run_stops_the_study(cluster):
     assert json.loads(Path("out/results.json").read_text())["runs"] == []
 
 
+@pytest.mark.slow
 def test_a_machine_that_does_not_see_the_folder_is_told_of(cluster, tmp_path, monkeypatch):
     key, spec = next(iter(study_of_settings(PROMPTED, ["ppo"], [0]).specs(tmp_path / "nowhere").items()))
     with pytest.raises(GaardError, match=r"nowhere is not there on .*at the same path"):
@@ -227,6 +234,7 @@ def test_a_machine_that_does_not_see_the_folder_is_told_of(cluster, tmp_path, mo
         list(execute_on_ray([partial(abs, -1)], 1))
 
 
+@pytest.mark.slow
 def test_without_a_cluster_this_machine_is_one_whose_threads_are_shared(surroundings, monkeypatch, threads):
     monkeypatch.setenv("RAY_ADDRESS", "local")
     threads(4)

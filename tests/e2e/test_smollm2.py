@@ -12,7 +12,7 @@ from gaard.models.fetching import fetch
 from gaard.models.fingerprint import model_fingerprint
 from gaard.models.loading import load_model_and_tokenizer
 
-pytestmark = pytest.mark.network
+pytestmark = [pytest.mark.network, pytest.mark.slow]
 
 ALIAS = ALIASES["smollm2-135m"]
 PROMPT = "The capital of France is"

@@ -7,11 +7,14 @@ import subprocess
 import sys
 from pathlib import Path
 
+import pytest
 from run_trl import REWARDS
 
 from launching import launched
 from pages import ROOT
 from tiny import tiny_lm, word_tokenizer
+
+pytestmark = pytest.mark.slow
 
 SCRIPT = Path(__file__).with_name("run_trl.py")
 

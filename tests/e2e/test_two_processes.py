@@ -14,6 +14,8 @@ import forked
 from launching import launched
 from tiny import SAFEGUARDS
 
+pytestmark = pytest.mark.slow
+
 SCRIPT = Path(__file__).with_name("run_tiny.py")
 
 

@@ -169,6 +169,7 @@ def running(pid: int) -> bool:
     return stat.exists() and stat.read_text().rpartition(")")[2].split()[0] != "Z"
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(not Path("/proc").exists(), reason="needs /proc")
 def test_the_processes_end_with_the_one_that_began_them_even_if_that_is_killed(tmp_path):
     """Else two processes would write to one run's folder once the command is given again."""
@@ -206,6 +207,7 @@ def warn(number):
     return number
 
 
+@pytest.mark.slow
 def test_a_run_in_a_process_of_its_own_warns_in_one_line(capfd):
     multiprocessing.forkserver._forkserver._stop()  # its successor writes to where this test reads
     list(execute([partial(warn, number) for number in (1, 2)], 2))
@@ -230,6 +232,7 @@ def test_a_forked_process_computes_on_several_threads_as_a_new_one_does(threads)
     assert [found for _, found in execute([partial(product, 512)] * 2, 1)] == [512**3] * 2
 
 
+@pytest.mark.slow
 def test_what_lies_in_the_working_folder_is_not_imported_in_a_packages_place(tmp_path, monkeypatch):
     (tmp_path / "transformers.py").write_text("raise SystemExit('the wrong transformers')\n")
     monkeypatch.chdir(tmp_path)
@@ -238,6 +241,7 @@ def test_what_lies_in_the_working_folder_is_not_imported_in_a_packages_place(tmp
     assert "PYTHONSAFEPATH" not in os.environ
 
 
+@pytest.mark.slow
 def test_what_is_imported_beforehand_asks_for_no_gpu():
     """Else a forked process could use none."""
     code = (

@@ -200,6 +200,7 @@ print(kept, before, faults())
 """
 
 
+@pytest.mark.slow
 def test_freed_memory_is_used_again():
     done = subprocess.run([sys.executable, "-c", FAULTS], capture_output=True, text=True, check=True)
     kept, before, after = done.stdout.split()

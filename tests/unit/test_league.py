@@ -113,6 +113,7 @@ def test_a_file_with_a_method_and_no_arm_is_an_arm_of_it(tmp_path):
         find_arm(str(tmp_path / "nothing.py"))
 
 
+@pytest.mark.slow
 def test_a_method_of_one_file_goes_through_a_short_league(tmp_path, monkeypatch, capsys):
     """The method that docs/methods.md shows, by the command that docs/league.md shows, cut short."""
     monkeypatch.chdir(tmp_path)

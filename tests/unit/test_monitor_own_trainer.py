@@ -39,6 +39,7 @@ def told(folder, **also):
     return monitor
 
 
+@pytest.mark.slow
 def test_on_capped_it_raises_the_alarm_that_the_runs_texts_raise(tmp_path):
     given = {"scenario": "capped", "output_dir": str(tmp_path), "max_steps": STEPS, "log_completions": 99}
     spec = RunSpec(**with_scenario({**given, "progress": False, "use_cpu": True}))

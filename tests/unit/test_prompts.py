@@ -157,6 +157,7 @@ def test_what_a_column_holds_counts_in_the_fingerprint(first, second):
     assert of(first) != of(second)
 
 
+@pytest.mark.slow
 def test_a_fingerprint_is_the_same_in_another_process():
     """Sets of text come in another order in every process."""
     script = (

@@ -219,6 +219,7 @@ def printed(folder, *changes, seed="1"):
     return subprocess.run(command, env=environment, capture_output=True, text=True, check=True).stdout.splitlines()
 
 
+@pytest.mark.slow
 def test_a_reward_in_the_script_that_runs_is_told_by_what_it_uses(tmp_path):
     """Another part of the script, such as its settings, may change; hashes of text differ between the processes."""
     same = ({}, {"line": "LIMIT = 1; unused = 3"}, {"comment": "# So."})

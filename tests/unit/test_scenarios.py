@@ -227,6 +227,7 @@ def test_any_mapping_is_a_row():
     assert scenario.settings()["prompts"] == [{"prompt": "x", "topic": "y"}]
 
 
+@pytest.mark.slow
 def test_a_changed_scenario_file_is_another_run(own, tmp_path):
     """Else the old reward's table would be shown for the new one; what was measured stays, whichever run it is of."""
     (tmp_path / "study.yaml").write_text(

@@ -20,6 +20,8 @@ from gaard.sharpness import KeptHessian, block, gradient, hessian_product, twice
 from stored import save_tiny
 from tiny import tiny_lm
 
+pytestmark = pytest.mark.slow
+
 REWARD = """
 def score(completions, **columns):
     return [len(set(text.split())) / 4 for text in completions]

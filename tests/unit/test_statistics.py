@@ -114,6 +114,7 @@ def test_means_cover_the_truth_at_the_stated_rate(n):
     assert hits == pytest.approx(0.95, abs=SPREAD)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("n", [10, 20])
 @pytest.mark.parametrize("shape", ["normal", "outliers"])
 def test_iqms_cover_the_truth_at_the_stated_rate(n, shape, monkeypatch):

@@ -88,6 +88,7 @@ def test_the_first_arm_is_the_baseline_unless_another_is_named():
     assert results["scenarios"]["capped"]["differences"]["oracle"]["true_reward"]["mean"] == pytest.approx(0.2)
 
 
+@pytest.mark.slow
 def test_a_study_of_two_scenarios_resumes_run_by_run(tmp_path, monkeypatch):
     study = build_study(["capped", "clean"], ["ppo"], [0], {**SHORT, "use_cpu": True})
     told: list[str] = []
@@ -112,6 +113,7 @@ def test_a_study_of_two_scenarios_resumes_run_by_run(tmp_path, monkeypatch):
         assert run["measures"] | {"seconds_per_step": 0} == other["measures"] | {"seconds_per_step": 0}
 
 
+@pytest.mark.slow
 def test_an_arm_that_changed_is_refused_before_anything_is_run(tmp_path, capsys):
     """Else its numbers would be overwritten by errors; with --overwrite they are made again."""
     arms = ["ppo", {"name": "soft", "base": "ppo", "kl_coef": 0.5}]
@@ -137,6 +139,7 @@ def test_a_study_of_more_steps_is_another_study(tmp_path):
         compare(more, tmp_path)
 
 
+@pytest.mark.slow
 def test_runs_are_told_apart_by_all_that_determines_them(tmp_path):
     """The same run has the same id wherever it lies, another seed, scenario or setting another."""
 
@@ -227,6 +230,7 @@ def test_the_code_of_a_reward_without_a_scenario_is_looked_at_first_too(tmp_path
     assert message.rstrip().endswith("What differs:\n  the code of reward mine.py:score changed")
 
 
+@pytest.mark.slow
 def test_an_arm_by_a_users_method_runs_in_another_process(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     Path("halved.py").write_text(OWN_METHOD)

@@ -144,7 +144,7 @@ def test_every_loader_says_that_no_code_of_a_model_is_run():
                 if "Model" in name and "gguf" not in path.name:
                     assert keywords.get("use_safetensors") == "True", (path, call.lineno)
                 found.append(name)
-    assert len(found) == 7
+    assert len(found) == 9
 
 
 @pytest.mark.parametrize("file", ["config.json", "tokenizer_config.json"])

@@ -57,6 +57,7 @@ def test_a_warning_can_be_caught_silenced_and_made_an_error_as_any_other():
     assert shown("import warnings\nfrom gaard.messages import warn\nwarnings.simplefilter('ignore')\nwarn('x')") == []
 
 
+@pytest.mark.slow
 def test_a_run_says_its_warnings_in_one_line(tmp_path):
     """From Python, as from the command line."""
     program = (
