@@ -87,6 +87,7 @@ def test_samples_give_the_gap_of_g12_whatever_the_policy_is_sure_of(confidence):
     assert known.weight.item() == pytest.approx(n)
 
 
+@pytest.mark.slow
 def test_the_error_is_that_of_ridge_regression():
     """Noise of spread 1, and a Δ that is itself drawn with a spread of 1: what is left of it has the spread 1 / √n."""
     generator = torch.Generator().manual_seed(0)

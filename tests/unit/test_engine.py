@@ -93,6 +93,7 @@ def test_what_a_task_raises_is_raised():
         list(execute([partial(double, None)], 2))
 
 
+@pytest.mark.slow
 def test_two_at_once_give_what_one_at_a_time_gives(tmp_path, threads):
     threads(1)  # sums of other threads may round otherwise
     told = []

@@ -27,7 +27,7 @@ def form(name: str) -> dict:
 
 
 def test_there_are_workflows_and_forms():
-    assert WORKFLOWS == ["ci.yml", "publish.yml", "wheels.yml"]
+    assert WORKFLOWS == ["ci.yml", "publish.yml", "slow.yml", "wheels.yml"]
     assert FORMS == ["bug.yml", "missed_hack.yml"]
 
 

@@ -148,6 +148,7 @@ def test_what_a_function_gave_a_class_counts():
     assert made(1).record() == made(1).record() != made(2).record()
 
 
+@pytest.mark.slow
 def test_a_method_of_a_script_has_one_record_in_the_processes_that_it_starts(tmp_path):
     script = tmp_path / "script.py"
     script.write_text(

@@ -170,6 +170,7 @@ def test_where_all_ratings_are_known_nothing_is_a_hack():
     assert all(one == settings[0] for one in settings)
 
 
+@pytest.mark.slow
 @pytest.mark.network
 def test_the_script_draws_what_ships(tmp_path):
     code = (

@@ -158,6 +158,7 @@ def test_runs_are_told_apart_by_all_that_determines_them(tmp_path):
     assert len({first["ppo"], *others}) == 7
 
 
+@pytest.mark.slow
 def test_where_a_run_stood_at_equal_kl_is_kept_but_not_where_its_reference_moved(tmp_path):
     arms = ["ppo", {"name": "resets", "method": "ppo", "regularizers": [{"name": "reference-resets", "steps": 1}]}]
     settings = {**SHORT, "use_cpu": True, "learning_rate": 1e-3, "max_steps": 6}
@@ -168,6 +169,7 @@ def test_where_a_run_stood_at_equal_kl_is_kept_but_not_where_its_reference_moved
     assert list(results["scenarios"]["capped"]["frontier"]["0.02"]) == ["ppo"]
 
 
+@pytest.mark.slow
 def test_untrained_is_another_run_than_any_arm(tmp_path):
     """Also than one by the default method, which takes no option to name."""
     study = build_study(["capped"], ["ppo", "fold", "gaa-text"], [0], {**SHORT, "max_steps": 1, "use_cpu": True})
@@ -287,6 +289,7 @@ def test_runs_of_a_scenario_share_model_rewards_and_prompts_and_those_of_an_arm_
             check_agreement(known, RunKey("quiet", "halved", 1), {**other, "rewards": {"proxy": "y"}})
 
 
+@pytest.mark.slow
 def test_a_reward_that_is_edited_before_another_process_reads_it_does_not_join(tmp_path):
     """Of runs side by side the record that each left is compared when it ends."""
     for name in ("loud", "calm"):
