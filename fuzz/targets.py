@@ -121,18 +121,45 @@ def changed(content: bytes, edits: list[tuple[float, int, bytes]]) -> bytes:
     return content
 
 
+def copied(name: str, *without: str) -> Path:
+    """The run's folder in a fresh copy, but for some of its files."""
+    copy = scratch() / name
+    shutil.rmtree(copy, ignore_errors=True)
+    shutil.copytree(a_run()[1], copy, ignore=shutil.ignore_patterns(*without))
+    return copy
+
+
+def copied_checkpoint() -> Path:
+    """The run's newest checkpoint in a fresh copy, alone in its folder."""
+    copy = scratch() / "copy" / "step-000003"
+    shutil.rmtree(copy.parent, ignore_errors=True)
+    shutil.copytree(checkpoints(a_run()[1] / "checkpoints")[0], copy)
+    return copy
+
+
+def loaded(checkpoint: Path) -> Any:
+    """The state of a checkpoint, and its weights in the run's trainer."""
+    trainer, _ = a_run()
+    return load_checkpoint(checkpoint.parent, trainer.policy, trainer.state.optimizer, None, lambda text: None)
+
+
+def sign(checkpoint: Path, state: dict[str, Any]) -> None:
+    """Write a checkpoint's state with the hash that belongs to it."""
+    from gaard.training.checkpoint import _digest
+
+    state = json.loads(json.dumps({key: value for key, value in state.items() if key != "sha256"}, default=str))
+    (checkpoint / STATE).write_text(json.dumps({**state, "sha256": _digest(state)}))
+
+
 def checkpoint(case: tuple[int, list[tuple[float, int, bytes]]]) -> None:
     """A checkpoint's file, changed."""
-    trainer, folder = a_run()
-    copy = scratch() / "copy"
-    shutil.rmtree(copy, ignore_errors=True)
-    shutil.copytree(checkpoints(folder / "checkpoints")[0], copy / "step-000003")
-    files = sorted((copy / "step-000003").iterdir())
+    copy = copied_checkpoint()
+    files = sorted(copy.iterdir())
     file = files[case[0] % len(files)]
     before = file.read_bytes()
     file.write_bytes(changed(before, case[1]))
     with documented():
-        load_checkpoint(copy, trainer.policy, trainer.state.optimizer, None, lambda text: None)
+        loaded(copy)
         assert says(file, before) == says(file, file.read_bytes())  # else it is refused
 
 
@@ -146,45 +173,48 @@ def says(file: Path, content: bytes) -> Any:
 
 def signed_weights(case: tuple[str, int, str, float]) -> None:
     """A checkpoint with another number or tensor in it, with the hashes that belong to it."""
-    from gaard.training.checkpoint import _digest, _sha256
+    from gaard.training.checkpoint import _sha256
 
-    trainer, folder = a_run()
-    copy = scratch() / "copy"
-    shutil.rmtree(copy, ignore_errors=True)
-    shutil.copytree(checkpoints(folder / "checkpoints")[0], copy / "step-000003")
-    name, place, how, number = case
-    path = copy / "step-000003" / name
+    copy, (name, place, how, number) = copied_checkpoint(), case
+    path = copy / name
     held = load_file(str(path))
     key = sorted(held)[place % len(held)]
-    tensor = held[key]
-    held[key] = {
-        "number": torch.full_like(tensor, number) if tensor.is_floating_point() else tensor,
-        "shape": tensor.flatten()[:-1].clone(),
-        "type": tensor.to(torch.float64),
-        "gone": tensor,
-        "more": tensor,
-    }[how]
-    if how == "gone":
-        del held[key]
-    if how == "more":
-        held[f"{key}.x"] = tensor.clone()
-    save_file(held, str(path))
-    state = json.loads((copy / "step-000003" / STATE).read_text())
-    state.pop("sha256")
+    tensor = held.pop(key)
+    others: dict[str, Callable[[], dict[str, torch.Tensor]]] = {
+        "number": lambda: {key: torch.full_like(tensor, number) if tensor.is_floating_point() else tensor},
+        "shape": lambda: {key: tensor.flatten()[:-1].clone()},
+        "type": lambda: {key: tensor.to(torch.float64)},
+        "gone": lambda: {},
+        "more": lambda: {key: tensor, f"{key}.x": tensor.clone()},
+    }
+    save_file({**held, **others[how]()}, str(path))
+    state = json.loads((copy / STATE).read_text())
     state["hashes"][name] = _sha256(path)
-    (copy / "step-000003" / STATE).write_text(json.dumps({**state, "sha256": _digest(state)}))
+    sign(copy, state)
     with documented():
-        load_checkpoint(copy, trainer.policy, trainer.state.optimizer, None, lambda text: None)
+        loaded(copy)
+
+
+def signed_state(case: tuple[str, Any]) -> None:
+    """A checkpoint whose state says something else, with the hash that belongs to it."""
+    from gaard.training.damage import told_of
+
+    copy = copied_checkpoint()
+    sign(copy, {**json.loads((copy / STATE).read_text()), case[0]: case[1]})
+    with documented():
+        found = loaded(copy)
+        told_of(copy)(a_run()[0].state.restore)(found)
+
+
+def edit(path: Path, edits: list[tuple[float, int, bytes]]) -> None:
+    """A file with other bytes in it, whether it was there or not."""
+    path.write_bytes(changed(path.read_bytes() if path.exists() else b"", edits))
 
 
 def taken_up(case: tuple[str, list[tuple[float, int, bytes]]]) -> None:
     """A run whose folder has a changed file, gone on with: it ends, with each step that the log could keep."""
-    _, folder = a_run()
-    copy = scratch() / "taken-up"
-    shutil.rmtree(copy, ignore_errors=True)
-    shutil.copytree(folder, copy)
-    path = copy / case[0]
-    path.write_bytes(changed(path.read_bytes() if path.exists() else b"", case[1]))
+    copy = copied("taken-up")
+    edit(copy / case[0], case[1])
     with documented():
         trainer = tiny_trainer(copy, **A_RUN | {"max_steps": 4})
         trainer.train()
@@ -193,42 +223,16 @@ def taken_up(case: tuple[str, list[tuple[float, int, bytes]]]) -> None:
         assert trainer.run.log.read("metrics.jsonl")[-1]["step"] == 4
 
 
-def signed_state(case: tuple[str, Any]) -> None:
-    """A checkpoint whose state says something else, with the hash that belongs to it."""
-    from gaard.training.checkpoint import _digest
-    from gaard.training.damage import told_of
-
-    trainer, folder = a_run()
-    copy = scratch() / "copy"
-    shutil.rmtree(copy, ignore_errors=True)
-    shutil.copytree(checkpoints(folder / "checkpoints")[0], copy / "step-000003")
-    state = json.loads((copy / "step-000003" / STATE).read_text())
-    state.pop("sha256")
-    state = json.loads(json.dumps({**state, case[0]: case[1]}, default=str))
-    (copy / "step-000003" / STATE).write_text(json.dumps({**state, "sha256": _digest(state)}))
-    with documented():
-        found = load_checkpoint(copy, trainer.policy, trainer.state.optimizer, None, lambda text: None)
-        told_of(copy)(trainer.state.restore)(found)
-
-
 def results(case: tuple[str, list[tuple[float, int, bytes]]]) -> None:
     """A file of a run's folder, changed, and what reads it: the page, and ``gaard find``."""
-    _, folder = a_run()
-    copy = scratch() / "shown"
-    shutil.rmtree(copy, ignore_errors=True)
-    shutil.copytree(folder, copy, ignore=shutil.ignore_patterns("checkpoints"))
-    path = copy / case[0]
-    path.write_bytes(changed(path.read_bytes() if path.exists() else b"", case[1]))
+    copy = copied("shown", "checkpoints")
+    edit(copy / case[0], case[1])
     read_folder(copy)
 
 
 def rows(case: tuple[str, int, str, Any]) -> None:
     """A row of a step file with another value under a key of its own, and what reads it."""
-    _, folder = a_run()
-    copy = scratch() / "shown"
-    shutil.rmtree(copy, ignore_errors=True)
-    shutil.copytree(folder, copy, ignore=shutil.ignore_patterns("checkpoints"))
-    name, line, key, value = case
+    copy, (name, line, key, value) = copied("shown", "checkpoints"), case
     path = copy / name
     found = [json.loads(one) for one in path.read_text().splitlines()] if path.exists() else []
     if not found:

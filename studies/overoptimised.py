@@ -144,12 +144,7 @@ def _start(scenario: str, reward: str) -> float:
 
 def figure() -> go.Figure:
     """A column a scenario: best-of-n above, PPO below; points, and the fitted curves."""
-    short = {
-        "learned from ": "",
-        " ratings, words alone": " (words)",
-        "reward model of 50 ratings": "50 (reward model)",
-    }
-    titles = [f"{_short(name, short)}<br>{way}" for way in ("best-of-n", "PPO") for name in SCENARIOS.values()]
+    titles = [f"{_short(name)}<br>{way}" for way in ("best-of-n", "PPO") for name in SCENARIOS.values()]
     made = make_subplots(2, len(SCENARIOS), subplot_titles=titles, horizontal_spacing=0.03, vertical_spacing=0.18)
     for column, (scenario, proxy) in enumerate(SCENARIOS.items(), 1):
         pool, trained = best_of_n().filter(proxy=proxy), curves().filter(scenario=scenario)
@@ -168,10 +163,10 @@ def figure() -> go.Figure:
     return made
 
 
-def _short(name: str, replaced: dict[str, str]) -> str:
-    for long, short in replaced.items():
-        name = name.replace(long, short)
-    return name
+def _short(name: str) -> str:
+    """A proxy's name as a panel has room for it."""
+    name = name.removeprefix("learned from ").replace(" ratings, words alone", " (words)")
+    return name.replace("reward model of 50 ratings", "50 (reward model)")
 
 
 def _draw(

@@ -3,7 +3,7 @@
 import polars as pl
 
 from studies.frames import CLEAN, UNTRAINED, arms_of, recorded, runs
-from studies.markdown import NOTHING, table
+from studies.markdown import table
 
 STUDY = "34-strengths"
 HACKABLE, BASE = "capped", "ppo"
@@ -61,6 +61,6 @@ def strengths() -> str:
     rows = []
     for arm in arms_of(found):
         row = found.row(by_predicate=pl.col("arm") == arm, named=True)
-        rate = NOTHING if row["hack_rate"] is None else f"{row['hack_rate']:.1%}"
-        rows.append([f"**{arm}**" if arm in best else arm, row["runs"], f"{row['kept']:.0%}", rate])
+        shown = f"**{arm}**" if arm in best else arm
+        rows.append([shown, row["runs"], f"{row['kept']:.0%}", f"{row['hack_rate']:.1%}"])
     return table(head, rows)

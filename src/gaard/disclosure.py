@@ -51,9 +51,13 @@ def secrets(environment: Mapping[str, str]) -> Iterator[str]:
     """
     for name, value in environment.items():
         value = value.strip()
-        path = value.startswith(("/", "~", ".")) and os.path.exists(os.path.expanduser(value))
-        if NAMED.search(name) and len(value) >= SHORTEST and not path:
+        if NAMED.search(name) and len(value) >= SHORTEST and not _is_path(value):
             yield value
+
+
+def _is_path(value: str) -> bool:
+    """Whether a value looks like a path and is one that is there."""
+    return value.startswith(("/", "~", ".")) and os.path.exists(os.path.expanduser(value))
 
 
 def redacted(text: str) -> str:

@@ -69,7 +69,7 @@ FAILING = {  # of the step that fails, the checkpoint that there is then
 
 
 @pytest.mark.parametrize("kind", of("faults/test_exhausted.py::test_what_is_saved_of_a_step_that_fails"))
-def test_what_is_saved_of_a_step_that_fails(kind, tmp_path, monkeypatch, undisturbed):
+def test_what_is_saved_of_a_step_that_fails(kind, tmp_path, monkeypatch):
     """Before its first update and behind its last all is saved; between them the last checkpoint is what there is."""
     place, call, saved = FAILING[kind]
     options = {"save_steps": 10, "num_ppo_epochs": 2}
@@ -89,6 +89,9 @@ def test_what_is_saved_of_a_step_that_fails(kind, tmp_path, monkeypatch, undistu
         with pytest.raises(GaardError, match="memory ran out"):
             trainer.train()
     assert newest_step(tmp_path / "run" / "checkpoints") == saved
+    if place == "evaluate":  # it is made up for, whatever is asked of the run first
+        made(tmp_path / "run", **options).evaluated()
+        assert [row["step"] for row in read_jsonl(tmp_path / "run" / "evaluations.jsonl")] == [3]
     assert done(tmp_path / "run", **options) == expected
 
 

@@ -72,7 +72,7 @@ def reproduce(folder: Path, again: Path) -> Reproduction:
             "give another folder with --out"
         )
     trainer = trainer_of_record(folder, again, record)
-    with trainer.run.opened(trainer.record()), StepProgress(len(rows), f"{folder.name} again") as progress:
+    with trainer.opened_run(), StepProgress(len(rows), f"{folder.name} again") as progress:
         while trainer.state.step < len(rows):
             progress.show(trainer.state.step + 1, trainer.training_step())
     measured = (folder / EVALUATION).exists() and trainer.run.finished

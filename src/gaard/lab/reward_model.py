@@ -9,10 +9,10 @@ import torch
 from torch import Tensor
 
 from gaard.models.loading import load_model_and_tokenizer
+from gaard.rewards.human import HIGHEST, LOWEST
 from gaard.rewards.learned import Ratings
 
 DAMPING = 1.0  # of the ridge regression, a rating's share: best, or within 0.02 of it, for 50 to 800 ratings
-LOWEST, SPAN = -4.0, 8.0  # of ratings, so that the reward is in the units of `HumanReward`, where 0.5 is neither
 BATCH = 64  # texts at once
 
 
@@ -44,7 +44,7 @@ class RewardModel:
     """What a language model makes of a text, taken linearly to a rating.
 
     The language model stays as it is; the layer is fitted by ridge regression on its standardised outputs. The reward
-    has no bounds, as that of most reward models. It rates the completion alone.
+    has no bounds, as that of most reward models, and the units of `HumanReward`. It rates the completion alone.
 
     Args:
         ratings: N ≥ 2 rated texts that it is fitted to.
@@ -60,8 +60,8 @@ class RewardModel:
         outputs = torch.cat([self.model.outputs(*batch) for batch in self._batches(ratings.texts)])
         weights, bias = _fitted(outputs.detach().double().numpy(), np.array(ratings.values), damping)
         with torch.no_grad():
-            self.model.layer.weight.copy_(torch.from_numpy(weights / SPAN))
-            self.model.layer.bias.fill_((bias - LOWEST) / SPAN)
+            self.model.layer.weight.copy_(torch.from_numpy(weights / (HIGHEST - LOWEST)))
+            self.model.layer.bias.fill_((bias - LOWEST) / (HIGHEST - LOWEST))
         self.name = f"{model} model with {len(ratings.texts)} ratings"
 
     @torch.no_grad()

@@ -40,13 +40,7 @@ from gaard.rewards.shaping import Neutrality
 BASE_WEIGHT = 0.5
 OPENINGS = ("The movie is", "The film is")
 # Of 8,192 completions of the untrained model each: studies/30-overoptimisation/untrained.py.
-LIKED = {
-    "50-model": 0.788,
-    "50-words": 0.611,
-    "50": 0.584,
-    "200": 0.645,
-    "800": 0.718,
-}  # 90th percentile of a learned proxy
+LIKED = {"50-model": 0.788, "50-words": 0.611, "50": 0.584, "200": 0.645, "800": 0.718}  # 90th percentile of a proxy
 USUAL, USUAL_LONGER = 0.586, 0.593  # median truth, of 16 and of 32 tokens
 PER_WORD = 1 / 32  # a quarter of a point of rating
 
@@ -166,11 +160,14 @@ def overoptimised(learned: str) -> Scenario:
     if learned == "full":
         return _on_pocket(name, OPENINGS, truth, true_reward=truth, hack_detector=no_hack, **fields)
     count, _, kind = learned.partition("-")
-    from gaard.lab.reward_model import reward_model  # it needs transformers, which takes seconds to import
-
     few = shipped_ratings().first(int(count))
-    linear = partial(LearnedReward, few, include_prompt=False)
-    proxy = reward_model(few) if kind == "model" else linear(features="words") if kind else linear()
+    proxy: RewardFunction
+    if kind == "model":
+        from gaard.lab.reward_model import reward_model  # it needs transformers, which takes seconds to import
+
+        proxy = reward_model(few)
+    else:
+        proxy = LearnedReward(few, features="words" if kind else "all", include_prompt=False)
     return _on_pocket(name, OPENINGS, ImperfectReward(proxy, truth, liked=LIKED[learned], usual=USUAL), **fields)
 
 

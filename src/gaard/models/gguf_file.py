@@ -39,9 +39,11 @@ def load_gguf(path: Path, dtype: torch.dtype) -> tuple[PreTrainedModel, PreTrain
     where = {"pretrained_model_name_or_path": str(path.parent), "gguf_file": path.name}
     try:
         weights = check_header(path)
-        check_built(AutoConfig.from_pretrained(**where, trust_remote_code=False), weights)
+        config = AutoConfig.from_pretrained(**where, trust_remote_code=False)
+        check_built(config, weights)
+        options = {"config": config, "dtype": dtype, **_unpacked()}
         with contextlib.redirect_stderr(io.StringIO()):  # a progress bar that transformers has no switch for
-            loaded = AutoModelForCausalLM.from_pretrained(**where, dtype=dtype, trust_remote_code=False, **_unpacked())
+            loaded = AutoModelForCausalLM.from_pretrained(**where, trust_remote_code=False, **options)
             tokenizer = AutoTokenizer.from_pretrained(**where, trust_remote_code=False)
         model = _plain_copy(loaded, dtype)
     except Exception as error:  # the readers meet damage as whatever error the wrong bytes lead to

@@ -104,19 +104,26 @@ def save_checkpoint(
         _write_whole(temporary, model, optimizer, state, reference)
         shutil.rmtree(final, ignore_errors=True)
         os.replace(temporary, final)
+        _set_aside(folder, state["step"])
         sync(folder)
     except (OSError, SafetensorError) as error:
         raise disk_error(final, error if isinstance(error, OSError) else OSError(str(error))) from error
     finally:  # after a failure anywhere: half a checkpoint would only take the space that is missing
         shutil.rmtree(temporary, ignore_errors=True)
-    # Later ones are damaged, or the run would have gone on from them: they must not take a place among those kept.
-    for later in (path for path in checkpoints(folder) if checkpoint_step(path) > state["step"]):
-        aside = later.with_name(f"damaged-{later.name}")
-        shutil.rmtree(aside, ignore_errors=True)
-        later.rename(aside)
     for old in checkpoints(folder)[keep:]:
         shutil.rmtree(old, ignore_errors=True)
     return final
+
+
+def _set_aside(folder: Path, step: int) -> None:
+    """Rename the checkpoints of later steps: they are damaged, or the run would have gone on from them.
+
+    They must not take a place among those that are kept.
+    """
+    for later in (path for path in checkpoints(folder) if checkpoint_step(path) > step):
+        aside = later.with_name(f"damaged-{later.name}")
+        shutil.rmtree(aside, ignore_errors=True)
+        later.rename(aside)
 
 
 def _write_whole(

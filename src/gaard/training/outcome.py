@@ -1,6 +1,7 @@
 """What a trainer has to show for its training: what is known of the run, measures, the saved model, the hub."""
 
-from collections.abc import Sequence
+import contextlib
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -60,6 +61,24 @@ class Outcome:
         """
         self.run.claim(self.record())
 
+    def open_run(self) -> None:
+        """Claim the folder and go on from its newest checkpoint, with the evaluation behind it if that failed.
+
+        Raises:
+            GaardError: As :meth:`gaard.training.run.Run.open`.
+        """
+        if self.run.open(self.record()):
+            self.evaluate_on_the_way()
+
+    @contextlib.contextmanager
+    def opened_run(self) -> Iterator[None]:
+        """:meth:`open_run`, and the folder left to others at the end, however it comes."""
+        try:
+            self.open_run()
+            yield
+        finally:
+            self.run.close()
+
     def evaluate(self, completions: int | None = None) -> dict[str, float]:
         """Measure the policy as it is now on fresh completions.
 
@@ -104,7 +123,7 @@ class Outcome:
         Raises:
             CheckpointError: If the folder holds another run.
         """
-        with self.run.opened(self.record()):
+        with self.opened_run():
             measures = self.run.kept_measures() if self.run.finished else None
             if measures is None:
                 measures = self.evaluate()

@@ -131,14 +131,6 @@ class Run:
             )
 
     @contextlib.contextmanager
-    def opened(self, record: dict[str, Any]) -> Any:
-        """What :meth:`open` says, and :meth:`close` at the end, however it comes."""
-        try:
-            yield self.open(record)
-        finally:
-            self.close()
-
-    @contextlib.contextmanager
     def guarded_step(self) -> Any:
         """Save what is whole if a step fails: where it began, if no weight has moved, or where it ended."""
         start = self.state.plain()
@@ -150,7 +142,7 @@ class Run:
             whole = not self.state.torn and not back  # what led to numbers that explode is nothing to go back to
             if whole and self.state.step == start["step"]:  # the same trainer may go on, and draws what this step drew
                 self.state.restore(start)
-            if whole and self.state.step > start["step"]:  # something was left to do behind it
+            elif whole:  # something was left to do behind it
                 self._open = False
             if whole and self.state.step > 0 and self.accelerator.is_main_process:
                 with contextlib.suppress(GaardError):

@@ -129,11 +129,8 @@ class RunLog:
             step: The last step to keep.
             warn: Told of lines that are not whole, and of steps up to that one whose metrics are not there.
         """
-        for path in (self.folder / name for name in STEP_FILES):
-            if path.exists():
-                _cut(path, step, warn)
-        logged = {row["step"] for row in self.read(METRICS)}
-        missing = [number for number in range(1, step + 1) if number not in logged]
+        kept = {name: _cut(self.folder / name, step, warn) for name in STEP_FILES}
+        missing = [number for number in range(1, step + 1) if number not in kept[METRICS]]
         if missing:
             warn(
                 f"{self.folder / METRICS} lacks {len(missing)} of the {step} steps that the checkpoint has behind it "
@@ -231,8 +228,14 @@ def _text(path: Path) -> str:
     return path.read_text(encoding="utf-8", errors="replace")
 
 
-def _cut(path: Path, step: int, warn: Callable[[str], None]) -> None:
-    """Leave the unchanged lines of steps up to ``step``; what is not whole is kept in a copy, but for a torn end."""
+def _cut(path: Path, step: int, warn: Callable[[str], None]) -> set[float]:
+    """Leave the unchanged lines of steps up to ``step``; what is not whole is kept in a copy, but for a torn end.
+
+    Returns:
+        The steps of the lines that are left; none without a file.
+    """
+    if not path.exists():
+        return set()
     lines = _text(path).split("\n")
     torn = lines.pop()  # empty, if the last line is whole
     steps = [_step(line) for line in lines]
@@ -240,9 +243,10 @@ def _cut(path: Path, step: int, warn: Callable[[str], None]) -> None:
         copy = path.with_name(f"{path.name}.damaged")
         shutil.copyfile(path, copy)
         warn(f"{path} has {damaged} line(s) that no run wrote: they are left out, and {copy} is the file as it was")
-    kept = [line for line, number in zip(lines, steps, strict=True) if number is not None and number <= step]
+    kept = {i: number for i, number in enumerate(steps) if number is not None and number <= step}
     if torn or len(kept) < len(lines):
-        write_file(path, "".join(line + "\n" for line in kept))
+        write_file(path, "".join(lines[i] + "\n" for i in kept))
+    return set(kept.values())
 
 
 def _step(line: str) -> float | None:

@@ -156,8 +156,7 @@ class GAATrainer(Outcome):
 
     def _step(self) -> dict[str, float]:
         """What :meth:`training_step` says, without going back."""
-        if self.run.open(self.record()):
-            self.evaluate_on_the_way()
+        self.open_run()
         if self.run.finished:
             self.run.close()
             raise GaardError(f"the run is done after step {self.state.step}: for more, give a larger max_steps")
@@ -272,17 +271,15 @@ class GAATrainer(Outcome):
             KeyboardInterrupt: After Ctrl-C.
             Terminated: After SIGTERM; it ends the process with status 143.
         """
-        record, args, main = self.record(), self.args, self.accelerator.is_main_process
+        args, main = self.args, self.accelerator.is_main_process
         metrics: dict[str, float] = {}
         with (
-            self.run.opened(record) as taken_up,
-            self.run.trackers(record),
+            self.opened_run(),
+            self.run.trackers(self.record()),
             StepProgress(args.max_steps, f"{args.method.name} seed {args.seed}", args.progress and main) as progress,
             noting() as stopping,
         ):
             progress.show(self.state.step, {})
-            if taken_up:
-                self.evaluate_on_the_way()
             self.callbacks.catch_up(self.run.log)
             self.callbacks.call("on_train_begin")
             while not self.run.finished and not self.callbacks.stop:
