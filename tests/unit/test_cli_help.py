@@ -60,6 +60,12 @@ def test_every_command_is_a_module_that_says_the_same_as_the_overview():
         assert summary == importlib.import_module(f"gaard.commands.{name}").SUMMARY
 
 
+@pytest.mark.parametrize("word", ["--help", "-h"])
+@pytest.mark.parametrize("command", cli.COMMANDS)
+def test_every_command_has_help(command, word, capsys):
+    assert shown_help([command, word], capsys).startswith(f"usage: gaard {command}")
+
+
 def test_help_of_the_other_commands(capsys):
     assert "fetch" in shown_help(["models", "--help"], capsys)
     assert "--out" in shown_help(["coefficients", "--help"], capsys)

@@ -40,6 +40,7 @@ def main(words: list[str]) -> int:
     parser.add_argument("--short", action="store_true", help="three arms in six scenarios, where none are named")
     parser.add_argument("--steps", metavar="N", type=count, help="of each run; default: the scenario's")
     add_engine(parser)
+    parser.add_argument("--help", "-h", action="help", help="this text")
     arguments = parser.parse_args(words)
     from gaard.lab.league import league_study
     from gaard.report.tables import standings_tables
