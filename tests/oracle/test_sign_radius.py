@@ -7,12 +7,16 @@ import torch
 
 from gaard import GAAConfig
 from gaard.errors import ConfigError
+from gaard.lab.arms import ARMS
+from gaard.lab.scenarios import with_scenario
+from gaard.lab.spec import RunSpec, build_trainer
 from gaard.method.groups import centred
 from gaard.method.sign_radius import group_distances, sign_radii, worst_case_advantages
 from gaard.methods import SignCert
 from gaard.rewards import HumanReward, LexiconSentiment, combine, honeypot
 from gaard.rewards.exploitable import ScaledReward
 from gaard.rewards.features import reward_features
+from gaard.rewards.imperfect import ImperfectReward, LengthBias
 from gaard.rewards.shaping import LengthBonus
 from gaard.training.collect import Clock
 from gaard.training.estimate import estimate
@@ -118,8 +122,10 @@ def test_the_human_reward_is_linear_in_its_features():
         (honeypot(LinearReward(), word="story", mode="uncapped", bonus=3.0), [3.0]),
         (LengthBonus(LinearReward(), limit=5, bonus=2.0), [2.0]),
         (ScaledReward(LinearReward(), -2.0), []),
+        (LengthBias(LinearReward(), per_word=0.25, long=9, usual=0.0), [0.25]),
+        (ImperfectReward(LinearReward(), words_reward, liked=1.0, usual=0.0), []),
     ],
-    ids=["capped", "uncapped", "length", "scaled"],
+    ids=["capped", "uncapped", "length", "scaled", "length bias", "imperfect"],
 )
 def test_extra_pay_is_one_feature_more(reward, extra):
     features = reward_features(combine([reward], [0.5]), PROMPTS, COMPLETIONS)
@@ -170,3 +176,19 @@ def test_an_advantage_that_is_no_distance_to_the_mean_is_refused(form):
 def test_a_reward_that_tells_no_features_is_refused(reward, tmp_path):
     with pytest.raises(ConfigError, match=r"method 'signcert' asks a reward for the features .* tells none: use one"):
         tiny_trainer(tmp_path, **(CERTIFIED | {"method": "signcert", "reward": reward}))
+
+
+def test_it_trains_on_a_learned_reward_of_a_scenario(tmp_path):
+    arm = ARMS["dr_grpo-signcert"]
+    settings = arm.over(with_scenario({"scenario": "overoptimised-50-model"})) | {
+        "batch_size": 8,
+        "num_mini_batches": 1,
+    }
+    spec = RunSpec(
+        **{**settings, "output_dir": str(tmp_path), "max_steps": 1, "eval_completions": 0, "progress": False}
+    )
+    trainer = build_trainer(spec)
+    trainer.train()
+    batch = trainer.prompts.draw(8, trainer.generator, 8)
+    rollout = trainer.collector.collect(batch, trainer.generator, Clock(), trainer.args.observes)
+    assert bool((rollout.feature_distances > 0).all())

@@ -9,6 +9,7 @@ import pytest
 import torch
 
 from gaard.errors import ConfigError
+from gaard.lab import scenarios
 from gaard.lab.agreement import check_agreement
 from gaard.lab.scenarios import find_scenario
 from gaard.lab.spec import RunSpec
@@ -97,6 +98,36 @@ def test_members_learn_from_disjoint_parts_and_differ_by_identity():
     assert [len(part) for part in parts] == [400] * 5
     assert len(set().union(*parts)) == len(ratings.texts) == 2000
     assert len({repr(member) for member in learned_ensemble()}) == 5
+
+
+def test_a_bootstrap_sample_has_as_many_ratings_and_no_others():
+    sample, again, other = FEW.resampled(1), FEW.resampled(1), FEW.resampled(2)
+    assert sample == again != other
+    assert len(sample.texts) == len(FEW.texts)
+    assert set(zip(sample.texts, sample.values, strict=True)) <= set(zip(FEW.texts, FEW.values, strict=True))
+    many = shipped_ratings().resampled(0)
+    assert 0.6 < len(set(many.texts)) / 2000 < 0.66  # 1 − 1/e of them, in expectation
+
+
+@pytest.mark.parametrize("name", ["overoptimised-50-model", "overoptimised-50-words", "overoptimised-200"])
+def test_the_ensemble_of_a_learned_proxy_has_seen_no_other_ratings(name, monkeypatch):
+    """Five members that disagree, each of as many ratings as the proxy, all from its own."""
+    fitted = []
+    monkeypatch.setattr(scenarios, "_learned", lambda ratings, kind: fitted.append((ratings, kind)) or words_reward)
+    scenario = find_scenario(name)
+    (few, kind), *_ = fitted
+    assert len(scenario.ensemble()) == 5
+    assert {kind for _, kind in fitted} == {kind}
+    for ratings, _ in fitted[1:]:
+        assert len(ratings.texts) == len(few.texts)
+        assert set(ratings.texts) < set(few.texts)
+
+
+def test_members_of_a_learned_proxy_do_not_agree():
+    texts = [" a wonderful and moving film", " bad, stupid and boring"]
+    batch = {"prompts": ["", ""], "completions": texts, "completion_ids": [[], []]}
+    paid = np.array([member(**batch) for member in find_scenario("overoptimised-50-model").ensemble()])
+    assert paid.std(0).min() > 0.01
 
 
 def test_members_say_something_of_films_and_do_not_agree():

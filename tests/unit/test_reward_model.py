@@ -10,6 +10,9 @@ from gaard.code_identity import identity_of
 from gaard.lab.reward_model import RewardModel, _fitted, reward_model
 from gaard.lab.scenarios import find_scenario
 from gaard.models.loading import load_model_and_tokenizer
+from gaard.rewards.features import features_of
+from gaard.rewards.human import HumanReward
+from gaard.rewards.imperfect import ImperfectReward
 from gaard.rewards.learned import Ratings, shipped_ratings
 
 FEW = shipped_ratings().first(50)
@@ -38,7 +41,7 @@ def test_damping_shrinks_standardised_weights_by_one_and_the_damping():
 def test_it_reads_the_mean_over_the_tokens_of_the_text_alone_in_units_of_a_rating():
     reward, texts = reward_model(FEW), [" superb and moving.", " dull"]
     lm, tokenizer = load_model_and_tokenizer("pocket", quiet=True)
-    layer = reward.model.layer
+    layer = reward.model[1]
     for text, found in zip(texts, paid(reward, texts), strict=True):
         with torch.no_grad():
             hidden = lm(**tokenizer(text, return_tensors="pt"), output_hidden_states=True).hidden_states[-1][0]
@@ -48,6 +51,39 @@ def test_it_reads_the_mean_over_the_tokens_of_the_text_alone_in_units_of_a_ratin
     assert paid(reward, texts) == pytest.approx(alone, abs=1e-5)  # whatever stands beside it
     mean = np.mean([paid(reward, FEW.texts)])
     assert mean == pytest.approx((np.mean(FEW.values) + 4) / 8, abs=1e-4)  # a ridge fit keeps the mean
+
+
+def test_texts_are_read_once_for_all_that_ask(monkeypatch):
+    members = [reward_model(FEW), reward_model(FEW.resampled(0))]
+    reader = members[0].model[0]
+    assert members[1].model[0] is reader
+    read = []
+    monkeypatch.setattr(reader.body, "forward", counted(read, reader.body.forward))
+    texts = [" a fine film", " no"]
+    first, again, other = (paid(member, texts) for member in (members[0], members[0], members[1]))
+    assert len(read) == 1
+    assert (first == again).all()
+    assert (first != other).all()
+    paid(members[0], texts[::-1])
+    assert len(read) == 2
+
+
+def counted(calls, function):
+    def call(*args, **kwargs):
+        calls.append(1)
+        return function(*args, **kwargs)
+
+    return call
+
+
+def test_its_features_and_the_weights_of_its_layer_are_the_reward():
+    reward, texts = reward_model(FEW), [" superb and moving.", " dull", ""]
+    layer = reward.model[1]
+    features = features_of(ImperfectReward(reward, HumanReward(), liked=1.0, usual=0.5), [""] * 3, texts)
+    assert features.shape == (3, 192)
+    with torch.no_grad():
+        expected = features @ layer.weight[0].numpy() + layer.bias.item()
+    assert paid(reward, texts) == pytest.approx(expected, abs=1e-6)
 
 
 def test_an_empty_text_has_a_rating():

@@ -16,28 +16,42 @@ DAMPING = 1.0  # of the ridge regression, a rating's share: best, or within 0.02
 BATCH = 64  # texts at once
 
 
-class Rater(torch.nn.Module):
-    """A language model without its head, and a linear layer.
+class Reader(torch.nn.Module):
+    """What a language model makes of texts: the mean of its last hidden states over a text's tokens.
+
+    It reads the same texts once, however many ask: a proxy, the detector of its hacks, the members of an ensemble.
 
     Args:
-        body: Token ids [B, T] and mask [B, T] → ``last_hidden_state`` [B, T, D].
-        layer: [D] → 1.
+        model: As for :func:`gaard.models.loading.load_model_and_tokenizer`.
     """
 
-    def __init__(self, body: torch.nn.Module, layer: torch.nn.Linear):
+    def __init__(self, model: str):
         super().__init__()
-        self.body, self.layer = body, layer
+        lm, self._tokenizer = load_model_and_tokenizer(model, quiet=True)
+        self._tokenizer.padding_side = "right"
+        self.body, self.width = lm.base_model, lm.config.hidden_size
+        self._last: tuple[tuple[str, ...], Tensor] | None = None
 
-    def outputs(self, ids: Tensor, mask: Tensor) -> Tensor:
-        """The body's last hidden states, their mean over a text's tokens, [B, D]."""
-        hidden: Tensor = self.body(input_ids=ids, attention_mask=mask).last_hidden_state
-        weights = mask.unsqueeze(-1).to(hidden.dtype)
+    @torch.no_grad()
+    def forward(self, texts: Sequence[str]) -> Tensor:
+        """Outputs [N, D] of N texts; an empty one is one end of text."""
+        asked, last = tuple(texts), self._last
+        if last is None or last[0] != asked:
+            filled = [text or self._tokenizer.eos_token for text in asked]
+            parts = [self._read(filled[start : start + BATCH]) for start in range(0, len(filled), BATCH)]
+            last = self._last = asked, torch.cat([torch.empty(0, self.width), *parts])
+        return last[1]
+
+    def _read(self, texts: list[str]) -> Tensor:
+        batch = self._tokenizer(texts, padding=True, return_tensors="pt")
+        hidden: Tensor = self.body(input_ids=batch.input_ids, attention_mask=batch.attention_mask).last_hidden_state
+        weights = batch.attention_mask.unsqueeze(-1).to(hidden.dtype)
         return (hidden * weights).sum(1) / weights.sum(1)
 
-    def forward(self, ids: Tensor, mask: Tensor) -> Tensor:
-        """Rewards [B]."""
-        rewards: Tensor = self.layer(self.outputs(ids, mask)).squeeze(-1)
-        return rewards
+
+@lru_cache(maxsize=1)
+def _reader(model: str) -> Reader:
+    return Reader(model).eval()
 
 
 class RewardModel:
@@ -53,15 +67,14 @@ class RewardModel:
     """
 
     def __init__(self, ratings: Ratings, model: str = "pocket", damping: float = DAMPING):
-        lm, self.tokenizer = load_model_and_tokenizer(model, quiet=True)
-        self.tokenizer.padding_side = "right"
+        reader = _reader(model)
         with torch.random.fork_rng(devices=[]):  # its first weights are put away
-            self.model = Rater(lm.base_model, torch.nn.Linear(lm.config.hidden_size, 1)).eval()
-        outputs = torch.cat([self.model.outputs(*batch) for batch in self._batches(ratings.texts)])
-        weights, bias = _fitted(outputs.detach().double().numpy(), np.array(ratings.values), damping)
+            layer = torch.nn.Linear(reader.width, 1)
+        weights, bias = _fitted(reader(ratings.texts).double().numpy(), np.array(ratings.values), damping)
         with torch.no_grad():
-            self.model.layer.weight.copy_(torch.from_numpy(weights / (HIGHEST - LOWEST)))
-            self.model.layer.bias.fill_((bias - LOWEST) / (HIGHEST - LOWEST))
+            layer.weight.copy_(torch.from_numpy(weights / (HIGHEST - LOWEST)))
+            layer.bias.fill_((bias - LOWEST) / (HIGHEST - LOWEST))
+        self.model = torch.nn.Sequential(reader, layer).eval()
         self.name = f"{model} model with {len(ratings.texts)} ratings"
 
     @torch.no_grad()
@@ -75,16 +88,21 @@ class RewardModel:
         Returns:
             N floats.
         """
-        return [reward for batch in self._batches(completions) for reward in self.model(*batch).tolist()]
+        rewards: list[float] = self.model(completions).squeeze(-1).tolist()
+        return rewards
 
-    def _batches(self, texts: Sequence[str]) -> list[tuple[Tensor, Tensor]]:
-        """Token ids and masks; an empty text is one end of text."""
-        filled = [text or self.tokenizer.eos_token for text in texts]
-        encoded = [
-            self.tokenizer(filled[start : start + BATCH], padding=True, return_tensors="pt")
-            for start in range(0, len(filled), BATCH)
-        ]
-        return [(batch.input_ids, batch.attention_mask) for batch in encoded]
+    def features(self, *, completions: Sequence[str], **_: Any) -> np.ndarray:
+        """What the reward is linear in: its gradient by the weights of its layer.
+
+        Args:
+            completions: N texts.
+            **_: Not read.
+
+        Returns:
+            float32 [N, D].
+        """
+        outputs: np.ndarray = self.model[0](completions).numpy()
+        return outputs
 
     def __repr__(self) -> str:
         return f"RewardModel({self.name!r})"

@@ -34,7 +34,7 @@ from gaard.rewards import (
 )
 from gaard.rewards.exploitable import ScaledReward
 from gaard.rewards.imperfect import ImperfectReward, LengthBias
-from gaard.rewards.learned import LearnedReward, learned_ensemble, shipped_ratings
+from gaard.rewards.learned import LearnedReward, Ratings, learned_ensemble, shipped_ratings
 from gaard.rewards.shaping import Neutrality
 
 BASE_WEIGHT = 0.5
@@ -57,6 +57,7 @@ POCKET = {
 }
 # As far as it is published: 250 phases of 32 completions, 4 minibatches × 2 epochs, one-step advantages (G3).
 PUBLISHED = {"advantages": {"lam": 0.0}, "max_steps": 250, "batch_size": 32, "num_ppo_epochs": 2, "num_mini_batches": 4}
+MEMBERS = 5  # of an ensemble, as of its authors (arXiv 2310.02743)
 PHILOSOPHERS = ("Of the existentialist philosophers",)
 
 
@@ -90,7 +91,7 @@ def _pocket(name: str, make: Callable[[RewardFunction], RewardFunction], **field
 
 def _ensemble(make: Callable[[RewardFunction], RewardFunction]) -> list[RewardFunction]:
     """The same proxy of five learned rewards."""
-    return [make(base) for base in learned_ensemble()]
+    return [make(base) for base in learned_ensemble(MEMBERS)]
 
 
 def capped() -> Scenario:
@@ -161,14 +162,22 @@ def overoptimised(learned: str) -> Scenario:
         return _on_pocket(name, OPENINGS, truth, true_reward=truth, hack_detector=no_hack, **fields)
     count, _, kind = learned.partition("-")
     few = shipped_ratings().first(int(count))
-    proxy: RewardFunction
+    proxy = ImperfectReward(_learned(few, kind), truth, liked=LIKED[learned], usual=USUAL)
+    return _on_pocket(name, OPENINGS, proxy, ensemble=partial(_resampled, few, kind), **fields)
+
+
+def _learned(ratings: Ratings, kind: str) -> RewardFunction:
+    """A reward of completions that is fitted to some ratings: of all features, of ``words``, or by a ``model``."""
     if kind == "model":
         from gaard.lab.reward_model import reward_model  # it needs transformers, which takes seconds to import
 
-        proxy = reward_model(few)
-    else:
-        proxy = LearnedReward(few, features="words" if kind else "all", include_prompt=False)
-    return _on_pocket(name, OPENINGS, ImperfectReward(proxy, truth, liked=LIKED[learned], usual=USUAL), **fields)
+        return reward_model(ratings)
+    return LearnedReward(ratings, features="words" if kind else "all", include_prompt=False)
+
+
+def _resampled(ratings: Ratings, kind: str) -> list[RewardFunction]:
+    """An ensemble that has seen no more than its proxy: each member is fitted to a bootstrap sample of its ratings."""
+    return [_learned(ratings.resampled(seed), kind) for seed in range(MEMBERS)]
 
 
 def length_bias() -> Scenario:

@@ -10,7 +10,9 @@ from torch import Tensor
 from gaard.errors import ConfigError
 from gaard.rewards.combination import CombinedReward
 from gaard.rewards.exploitable import ExtraPay, ScaledReward
+from gaard.rewards.imperfect import ImperfectReward, LengthBias
 from gaard.rewards.protocol import reward_name
+from gaard.rewards.shaping import words
 
 
 def has_features(function: Any) -> bool:
@@ -19,8 +21,10 @@ def has_features(function: Any) -> bool:
         return all(has_features(one) for one in function.functions)
     if isinstance(function, ScaledReward):
         return has_features(function.base)
-    if isinstance(function, ExtraPay):
+    if isinstance(function, (ExtraPay, LengthBias)):
         return has_features(function.true_reward)
+    if isinstance(function, ImperfectReward):
+        return has_features(function.proxy)
     return callable(getattr(function, "features", None))
 
 
@@ -61,7 +65,8 @@ def features_of(function: Any, prompts: Sequence[str], completions: Sequence[str
     """The same of any reward function that :func:`has_features`; [N, D].
 
     A sum has the weights of all its functions. Extra pay is one feature more, whose weight is the bonus; where it
-    takes the place of the honest reward, the features of that count for nothing.
+    takes the place of the honest reward, the features of that count for nothing. What likes length has the number of
+    words beside those of the honest reward.
     """
     if isinstance(function, CombinedReward):
         pairs = zip(function.weights, function.functions, strict=True)
@@ -72,4 +77,9 @@ def features_of(function: Any, prompts: Sequence[str], completions: Sequence[str
         honest = features_of(function.true_reward, prompts, completions)
         paid = np.array([[function.pay(value, text) for value in (0.0, 1.0)] for text in completions], dtype=float)
         return np.concatenate([honest * (paid[:, 1:] - paid[:, :1]), paid[:, :1] / (function.bonus or 1.0)], axis=1)
+    if isinstance(function, ImperfectReward):
+        return features_of(function.proxy, prompts, completions)
+    if isinstance(function, LengthBias):
+        lengths = np.array([[len(words(text))] for text in completions], dtype=float)
+        return np.concatenate([features_of(function.true_reward, prompts, completions), lengths], axis=1)
     return np.asarray(function.features(prompts=prompts, completions=completions))

@@ -57,6 +57,11 @@ class Ratings:
         """One of so many disjoint parts: every so-manieth sentence."""
         return Ratings(self.texts[index::parts], self.values[index::parts])
 
+    def resampled(self, seed: int) -> "Ratings":
+        """As many, drawn from them with replacement (a bootstrap sample)."""
+        drawn = np.random.default_rng(seed).integers(len(self.texts), size=len(self.texts))
+        return Ratings(tuple(self.texts[i] for i in drawn), tuple(self.values[i] for i in drawn))
+
 
 @lru_cache(maxsize=1)
 def shipped_ratings() -> Ratings:
