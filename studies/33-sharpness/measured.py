@@ -6,6 +6,7 @@ python studies/33-sharpness/measured.py FOLDER [pilot]
 import json
 import sys
 from collections.abc import Iterator, Mapping
+from dataclasses import replace
 from itertools import product
 from pathlib import Path
 from typing import Any
@@ -22,20 +23,26 @@ from gaard.lab.spec import RunSpec, build_trainer
 from gaard.training.runlog import METRICS, read_jsonl
 
 HERE = Path(__file__).parent
-ARMS = [("capped", arm) for arm in ("ppo", "gaa-expected", "gaa-code", "ppo-gradient-norm", "ppo-sam")]
-# Runs, and what is measured of them; the pilot is of tuning seeds.
+PPO = "ppo"
+HACKABLE = [("capped", arm) for arm in (PPO, "gaa-expected", "gaa-text", "ppo-gradient-norm", "ppo-sam")]
+# Runs, and what is measured of them: lines along the gradient and at random for all, curvature for the first seeds. The
+# pilot is of tuning seeds.
 PLANS: dict[str, dict[str, Any]] = {
     "test": {
-        "arms": [*ARMS, ("clean", "ppo")],
+        "arms": [*HACKABLE, ("clean", PPO)],
         "seeds": range(3100, 3110),
-        "settings": Settings(samples=256, eigenvalues=5),
-        "choice": {"measures": (CURVATURE, LINES)},
+        "curved": range(3100, 3103),
+        "settings": Settings(samples=64, eigenvalues=1),
+        "lines": Choice(measures=(LINES,), blocks=()),
+        "curvature": Choice(measures=(CURVATURE, LINES), blocks=("all", "unembedding")),
     },
     "pilot": {
-        "arms": [("capped", "ppo"), ("clean", "ppo")],
+        "arms": [("capped", PPO), ("clean", PPO)],
         "seeds": (100, 101),
+        "curved": (100, 101),
         "settings": Settings(samples=64, eigenvalues=1),
-        "choice": {"measures": (CURVATURE,), "blocks": ("mlp",)},
+        "lines": Choice(measures=(), blocks=()),
+        "curvature": Choice(measures=(CURVATURE,), blocks=("mlp",)),
     },
 }
 SAVED = {"save_steps": 5, "save_total_limit": 99, "save_only_model": True, "sharpness_steps": 1}
@@ -55,15 +62,16 @@ def trained(runs: Path, scenario: str, arm: str, seed: int) -> Path:
     return folder
 
 
-def places(folder: Path) -> dict[str, int]:
+def places(folder: Path, arm: str) -> dict[str, int]:
     """Which saved policies of a run are compared: untrained, at the last step, and where the KL first is so large.
 
-    A run whose KL never gets there has no such policy.
+    A run whose KL never gets there has no such policy. The untrained one is the same for all arms, and PPO's.
     """
     steps = saved_steps(folder)
     kl = running_mean([row["kl_ref"] for row in read_jsonl(folder / METRICS)])
     there = [step for step in steps if step and kl[step - 1] >= KL_LEVEL]
-    return {"untrained": UNTRAINED, "equal steps": steps[-1], **({"equal KL": there[0]} if there else {})}
+    start = {"untrained": UNTRAINED} if arm == PPO else {}
+    return {**start, "equal steps": steps[-1], **({"equal KL": there[0]} if there else {})}
 
 
 def rows_of(found: Mapping[str, Any], at: Mapping[str, int]) -> Iterator[dict[str, Any]]:
@@ -96,27 +104,32 @@ def drop(values: list[float]) -> float:
     return values[len(values) // 2] - min(values[0], values[-1])
 
 
+def rows_of_run(folder: Path, at: Mapping[str, int], key: Mapping[str, Any]) -> tuple[list[dict[str, Any]], ...]:
+    """What was measured of a run, and its probes by step."""
+    found = json.loads((folder / FILE).read_text(encoding="utf-8"))
+    measured = [{**key, "function": None, "block": None, **row} for row in rows_of(found, at)]
+    logged = read_jsonl(folder / METRICS)
+    return measured, [{**key, "step": row["step"], **{name: row.get(name) for name in PROBES}} for row in logged]
+
+
 def main(runs: Path, name: str = "test") -> None:
-    """Train, measure, and write the record.
+    """Train, measure, and write the record: first what is quick, of all runs.
 
     Args:
         runs: Folder of the runs; what is there goes on.
         name: Of ``PLANS``.
     """
-    plan, measured, steps = PLANS[name], [], []
-    for seed, (scenario, arm) in product(plan["seeds"], plan["arms"]):
-        folder = trained(runs, scenario, arm, seed)
-        at, key = places(folder), {"scenario": scenario, "arm": arm, "seed": seed}
-        measure_run(folder, plan["settings"], Choice(sorted(set(at.values())), **plan["choice"]))
-        found = json.loads((folder / FILE).read_text(encoding="utf-8"))
-        measured += [{**key, "function": None, "block": None, **row} for row in rows_of(found, at)]
-        steps += [
-            {**key, "step": row["step"], **{probe: row.get(probe) for probe in PROBES}}
-            for row in read_jsonl(folder / METRICS)
-        ]
-        suffix = "" if name == "test" else f"-{name}"
-        pl.DataFrame(measured, infer_schema_length=None).write_parquet(HERE / f"measured{suffix}.parquet")
-        pl.DataFrame(steps, infer_schema_length=None).write_parquet(HERE / f"steps{suffix}.parquet")
+    plan, suffix = PLANS[name], "" if name == "test" else f"-{name}"
+    rows: dict[Path, tuple[list[dict[str, Any]], ...]] = {}
+    for measures, seeds in (("lines", plan["seeds"]), ("curvature", plan["curved"])):
+        for seed, (scenario, arm) in product(seeds, plan["arms"]):
+            folder = trained(runs, scenario, arm, seed)
+            at = places(folder, arm)
+            measure_run(folder, plan["settings"], replace(plan[measures], steps=sorted(set(at.values()))))
+            rows[folder] = rows_of_run(folder, at, {"scenario": scenario, "arm": arm, "seed": seed})
+            for record, parts in zip(("measured", "steps"), zip(*rows.values(), strict=True), strict=True):
+                table = pl.DataFrame([row for part in parts for row in part], infer_schema_length=None)
+                table.write_parquet(HERE / f"{record}{suffix}.parquet")
 
 
 if __name__ == "__main__":

@@ -83,9 +83,9 @@ def test_policies_at_equal_steps_and_at_equal_kl(tmp_path):
         (tmp_path / "checkpoints" / f"step-{step:06d}").mkdir(parents=True)
     rows = "".join(f'{{"step": {step}, "kl_ref": {0.05 * step}}}\n' for step in range(1, 16))
     (tmp_path / "metrics.jsonl").write_text(rows)
-    assert STUDY.places(tmp_path) == {"untrained": 0, "equal steps": 15, "equal KL": 10}
+    assert STUDY.places(tmp_path, "ppo") == {"untrained": 0, "equal steps": 15, "equal KL": 10}
     (tmp_path / "metrics.jsonl").write_text(rows.replace("0.", "0.00"))
-    assert "equal KL" not in STUDY.places(tmp_path)
+    assert STUDY.places(tmp_path, "fold") == {"equal steps": 15}
 
 
 def test_the_arms_of_the_plan_exist():
