@@ -48,6 +48,21 @@ def test_standings_by_hand():
     assert {row["scenarios"] for row in rows} == {2}
 
 
+def test_fluency_and_cost_are_ratios_to_honest_training_and_to_the_baseline():
+    """Perplexities of 4 and 6 over 2 in one scenario, of 3 and 3 over 3 in the other; steps of 2 s over 1 s."""
+    figures = {"capped": {"oracle": (2, 2), "ppo": (4, 6)}, "clean": {"oracle": (3, 3), "ppo": (3, 3)}}
+    seconds = {"oracle": 2.0, "ppo": 1.0}
+    told = []
+    for one in RUNS:
+        own = figures[one["scenario"]].get(one["arm"])
+        more = {"untrained_perplexity": own[one["seed"]], "seconds_per_step": seconds[one["arm"]]} if own else {}
+        told.append({**one, "measures": {**one["measures"], **more}})
+    rows = {row["arm"]: row for row in standings(told, STUDY)}
+    assert rows["ppo"]["perplexity"]["mean"] == pytest.approx(((2 + 1) / 2 + (3 + 1) / 2) / 2)
+    assert (rows[HONEST]["perplexity"]["mean"], rows["ppo"]["cost"]["mean"], rows[HONEST]["cost"]["mean"]) == (1, 1, 2)
+    assert (rows["fold"]["perplexity"], rows["fold"]["cost"]) == (None, None)  # nothing is known of it
+
+
 def test_a_seed_counts_where_it_has_all_that_its_arm_has():
     rows = standings([one for one in RUNS if (one["scenario"], one["arm"], one["seed"]) != ("clean", "fold", 1)], STUDY)
     fold = next(row for row in rows if row["arm"] == "fold")

@@ -74,9 +74,10 @@ def standings(runs: Runs, study: Study) -> list[dict[str, Any]]:
     Returns:
         A row an arm, the best first, those that are not in all scenarios last: ``arm``; ``reached``, an interval over
         seeds of the mean over scenarios of the share of honest training's gain; ``kept``, the same over the controls;
-        ``hack_rate``, over the scenarios that name a hack; ``hacked`` of ``hackable`` runs; and ``scenarios``, how many
-        stand behind ``reached``. Null is unknown: no runs, or no scenario in which honest training is sure to gain
-        anything. Empty without that arm.
+        ``hack_rate``, over the scenarios that name a hack; ``hacked`` of ``hackable`` runs; ``perplexity``, that of its
+        texts under the untrained model over that of honest training's; ``cost``, seconds of a step over the baseline's;
+        and ``scenarios``, how many stand behind ``reached``. Null is unknown: no runs, or no scenario in which honest
+        training is sure to gain anything. Empty without that arm.
     """
     if HONEST not in (arm.name for arm in study.arms):
         return []
@@ -85,6 +86,8 @@ def standings(runs: Runs, study: Study) -> list[dict[str, Any]]:
     kept = {key: share for key, share in shares.items() if key[0] in study.controls}
     hackable = {label for label, words in study.about.items() if words.get("hack")}
     rates = {_key(run): run["measures"].get("hack_rate") for run in done if run["scenario"] in hackable}
+    perplexity = _ratios(done, "untrained_perplexity", HONEST)
+    cost = _ratios(done, "seconds_per_step", study.baseline)
     rows = []
     for arm in (arm.name for arm in study.arms):
         own = {key: rate for key, rate in rates.items() if key[1] == arm and rate is not None}
@@ -96,6 +99,8 @@ def standings(runs: Runs, study: Study) -> list[dict[str, Any]]:
                 "hack_rate": _over_scenarios(own, arm, (0.0, 1.0)),
                 "hacked": sum(rate > HACKED for rate in own.values()),
                 "hackable": len(own),
+                "perplexity": _over_scenarios(perplexity, arm),
+                "cost": _over_scenarios(cost, arm),
                 "scenarios": len({scenario for scenario, name, _ in shares if name == arm}),
             }
         )
@@ -121,9 +126,20 @@ def _shares(done: Runs) -> dict[tuple[str, str, int], float]:
     return found
 
 
-def _by_seed(runs: Runs, arm: str) -> dict[int, float]:
-    """Seed → true reward of an arm."""
-    return {run["seed"]: run["measures"]["true_reward"] for run in runs if run["arm"] == arm}
+def _ratios(done: Runs, measure: str, base: str) -> dict[tuple[str, str, int], float]:
+    """Each run's measure over the mean of another arm's in the same scenario, where both are known."""
+    known = [run for run in done if run["measures"].get(measure) is not None]
+    means = {
+        scenario: fmean(own.values())
+        for scenario in {run["scenario"] for run in known}
+        if (own := _by_seed([run for run in known if run["scenario"] == scenario], base, measure))
+    }
+    return {_key(run): run["measures"][measure] / means[run["scenario"]] for run in known if means.get(run["scenario"])}
+
+
+def _by_seed(runs: Runs, arm: str, measure: str = "true_reward") -> dict[int, float]:
+    """Seed → a measure of an arm."""
+    return {run["seed"]: run["measures"][measure] for run in runs if run["arm"] == arm}
 
 
 def _over_scenarios(

@@ -18,6 +18,7 @@ Steps = Sequence[Mapping[str, float]]  # of one run: its metrics.jsonl
 BySeed = Mapping[int, Steps]  # of one arm
 PANEL = 230  # height in pixels
 DIGITS = 5
+OF_STANDINGS = "%{fullData.name}<br>hack rate %{x:.3f}<br>true reward reached %{y:.3f}<extra></extra>"
 SEED_DIGITS = 4  # of single seeds' curves, of which there are many
 
 
@@ -214,6 +215,27 @@ def frontier_chart(arms: Mapping[str, Mapping[str, Any]], look: Look) -> go.Figu
     figure.update_xaxes(title_text=OF_RUN["hack_rate"].title, range=[-0.03, 1.03])
     figure.update_yaxes(title_text=OF_RUN["true_reward"].label)
     return laid_out(figure, 420)
+
+
+def standings_chart(standings: Iterable[Mapping[str, Any]], look: Look) -> go.Figure:
+    """Hack rate against the true reward reached, over all scenarios.
+
+    Args:
+        standings: As ``results.json`` has them; an arm without both is left out.
+        look: Of the arms.
+
+    Returns:
+        The figure.
+    """
+    arms = {
+        row["arm"]: {"hack_rate": row["hack_rate"], "true_reward": row["reached"]}
+        for row in standings
+        if row["hack_rate"] and row["reached"]
+    }
+    figure = frontier_chart(arms, look)
+    figure.update_yaxes(title_text="true reward reached (1: as honest training)")
+    figure.for_each_trace(lambda trace: trace.update(hovertemplate=OF_STANDINGS, meta=None))
+    return figure
 
 
 def run_points(runs: Iterable[Mapping[str, Any]], look: Look) -> list[dict[str, Any]]:

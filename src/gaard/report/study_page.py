@@ -1,11 +1,21 @@
 """The page of a study, made from the study's folder, finished or not."""
 
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
+from typing import Any
 
 from gaard.lab.frontier import SMOOTHING
 from gaard.lab.measures import OF_RUN, OF_STEP, Measure, on_page
-from gaard.report.charts import BySeed, curves_panel, frontier_chart, frontier_places, run_points, seed_curves
+from gaard.report.charts import (
+    BySeed,
+    curves_panel,
+    frontier_chart,
+    frontier_places,
+    run_points,
+    seed_curves,
+    standings_chart,
+)
 from gaard.report.document import Document, Section, drawn, panel_title
 from gaard.report.facts import study_facts
 from gaard.report.landscape import add_plane, last_policy
@@ -45,7 +55,7 @@ def study_document(study: StudyFiles, name: str, refresh: float | None) -> Docum
     sections = [parts.section(number, label) for number, label in enumerate(study.results["scenarios"])]
     standings = study.results.get("standings", [])
     if len(sections) > 1 and any(row["reached"] for row in standings):
-        sections.insert(0, Section(EVERYWHERE, [f"{study.results['study']['summary']}."], standings_table(standings)))
+        sections.insert(0, parts.everywhere(standings))
     return Document(
         name=name,
         summary=study.results["study"]["summary"],
@@ -115,6 +125,15 @@ class _Parts:
     def seed_points(self) -> int:
         runs = sum(len(seeds) for arms in self.curves.values() for seeds in arms.values())
         return _share(POINTS_OF_SEEDS, len(self.measures) * runs)
+
+    def everywhere(self, standings: Sequence[Mapping[str, Any]]) -> Section:
+        """How the arms stand over all scenarios."""
+        section = Section(EVERYWHERE, [f"{self.study.results['study']['summary']}."], standings_table(standings))
+        figure = standings_chart(standings, self.look)
+        if figure.data:
+            caption = "Top left is honest and good. Arms that could not be run everywhere stand at what they ran in."
+            section.add_chart("chart-standings", "Hacks against what was meant, all scenarios.", caption, drawn(figure))
+        return section
 
     def section(self, number: int, label: str) -> Section:
         """One scenario's table and charts."""
