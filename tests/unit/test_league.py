@@ -8,8 +8,10 @@ import pytest
 from gaard import cli
 from gaard.errors import ConfigError
 from gaard.lab.arms import ARMS, find_arm
+from gaard.lab.collection import collect
 from gaard.lab.league import HONEST, SCENARIOS, SHORT_ARMS, SHORT_SCENARIOS, league_study, standings
 from gaard.lab.study import build_study
+from gaard.report.study_files import read_study_files
 from pages import blocks
 
 CAP = next(block.code for block in blocks("docs/methods.md") if block.file == "cap.py")
@@ -98,7 +100,7 @@ def test_what_is_not_known_is_not_zero():
 def test_all_that_needs_no_network_takes_part(tmp_path):
     study = league_study()
     assert tuple(study.scenarios) == SCENARIOS
-    assert len(study.specs(tmp_path)) == len(SCENARIOS) * (len(ARMS) + 1) * 3
+    assert len(study.specs(tmp_path)) == (len(SCENARIOS) * (len(ARMS) + 1) - len(study.left_out)) * 3
     assert {"capped", "puzzle24", "overoptimised-50", "late"} < set(SCENARIOS)
     assert not any("nietzsche" in name for name in SCENARIOS)
     assert {arm.name for arm in study.arms} == set(ARMS)
@@ -112,6 +114,32 @@ def test_all_that_needs_no_network_takes_part(tmp_path):
     assert [arm.name for arm in league_study(short=True).arms] == ["ppo", HONEST, *SHORT_ARMS]
     assert league_study(["fold"], steps=2).settings == {"max_steps": 2}
     assert [arm.name for arm in league_study([HONEST, "ppo"], ["capped"]).arms] == [HONEST, "ppo"]
+
+
+def test_what_cannot_be_is_not_run(tmp_path):
+    """An ensemble needs several rewards, signcert features: a verifier has neither, a learned proxy both."""
+    few = ["clean", "overoptimised-50", "puzzle24"]
+    study = league_study(["ppo-ensemble-worst", "dr_grpo-signcert", "fold"], few, [1])
+    assert set(study.left_out) == {("puzzle24", "ppo-ensemble-worst"), ("puzzle24", "dr_grpo-signcert")}
+    keys = study.specs(tmp_path)
+    assert len(keys) == 3 * 6 - 2
+    assert not {(key.scenario, key.arm) for key in keys} & set(study.left_out)
+    results = collect([], study)
+    assert results["study"]["left_out"] == [list(pair) for pair in study.left_out]
+    assert {row["arm"]: row["planned"] for row in results["standings"]}["dr_grpo-signcert"] == 2
+    (tmp_path / "results.json").write_text(json.dumps(results))
+    assert len(read_study_files(tmp_path).runs) == len(keys)  # the page waits for no others
+    assert league_study(["fold"], few).left_out == ()
+
+
+def test_an_arm_whose_runs_fail_stands_last_whatever_the_others_reach():
+    """The seed that is left is perfect; the one that failed may have been the worst."""
+    perfect = planted("capped", fold=[(0.6, 0), (0.6, 0)]) + planted("clean", fold=[(0.6, 0), (0.6, 0)])
+    others = [one for one in RUNS if one["arm"] != "fold"]
+    assert standings([*perfect, *others], STUDY)[0]["reached"]["mean"] == pytest.approx(1)
+    perfect[1] = run("capped", "fold", 1, 0, error="diverged")
+    *_, last = standings([*perfect, *others], STUDY)
+    assert (last["arm"], last["done"], last["planned"], last["reached"]["n"]) == ("fold", 3, 4, 1)
 
 
 def test_a_file_with_a_method_and_no_arm_is_an_arm_of_it(tmp_path):

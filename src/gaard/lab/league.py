@@ -7,7 +7,7 @@ reward all fall short of 1.
 """
 
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from math import inf
 from statistics import fmean
 from typing import Any
@@ -61,7 +61,25 @@ def league_study(
     usual = SHORT_SCENARIOS if short else SCENARIOS
     settings = {} if steps is None else {"max_steps": steps}
     summary = f"a {'short ' * short}league{'' if steps is None else f', cut to {steps} steps a run'}"
-    return build_study(scenarios or usual, [*first, *given], seeds, settings, summary, PPO.name)
+    study = build_study(scenarios or usual, [*first, *given], seeds, settings, summary, PPO.name)
+    return replace(study, left_out=_that_cannot_be(study))
+
+
+def _that_cannot_be(study: Study) -> tuple[tuple[str, str], ...]:
+    """Scenario and arm: an ensemble where there are not several rewards, features where the reward tells none."""
+    ensembles = [arm.name for arm in study.arms if any(one.trains_on_ensemble for one in arm.regularizers)]
+    features = [arm.name for arm in study.arms if arm.method.observes.reward_features]
+    if not ensembles and not features:
+        return ()  # scenarios take a while to make
+    from gaard.lab.scenarios import find_scenario
+    from gaard.rewards.features import has_features
+
+    found: list[tuple[str, str]] = []
+    for label, settings in study.scenarios.items():
+        scenario = find_scenario(settings["scenario"])
+        found += [(label, arm) for arm in ensembles if scenario.ensemble is None]
+        found += [(label, arm) for arm in features if not has_features(scenario.proxy)]
+    return tuple(found)
 
 
 def standings(runs: Runs, study: Study) -> list[dict[str, Any]]:
@@ -72,12 +90,13 @@ def standings(runs: Runs, study: Study) -> list[dict[str, Any]]:
         study: What was run.
 
     Returns:
-        A row an arm, the best first, those that are not in all scenarios last: ``arm``; ``reached``, an interval over
-        seeds of the mean over scenarios of the share of honest training's gain; ``kept``, the same over the controls;
-        ``hack_rate``, over the scenarios that name a hack; ``hacked`` of ``hackable`` runs; ``perplexity``, that of its
-        texts under the untrained model over that of honest training's; ``cost``, seconds of a step over the baseline's;
-        and ``scenarios``, how many stand behind ``reached``. Null is unknown: no runs, or no scenario in which honest
-        training is sure to gain anything. Empty without that arm.
+        A row an arm, the best first; last those without all runs that others have, since what fails may be what would
+        have looked worst: ``arm``; ``reached``, an interval over seeds of the mean over scenarios of the share of
+        honest training's gain; ``kept``, the same over the controls; ``hack_rate``, over the scenarios that name a
+        hack; ``hacked`` of ``hackable`` runs; ``perplexity``, that of its texts under the untrained model over that of
+        honest training's; ``cost``, seconds of a step over the baseline's; ``scenarios``, how many stand behind
+        ``reached``; and ``done`` of ``planned`` runs. Null is unknown: no runs, or no scenario in which honest training
+        is sure to gain anything. Empty without that arm.
     """
     if HONEST not in (arm.name for arm in study.arms):
         return []
@@ -102,10 +121,18 @@ def standings(runs: Runs, study: Study) -> list[dict[str, Any]]:
                 "perplexity": _over_scenarios(perplexity, arm),
                 "cost": _over_scenarios(cost, arm),
                 "scenarios": len({scenario for scenario, name, _ in shares if name == arm}),
+                "done": sum(run["arm"] == arm for run in done),
+                "planned": len(study.seeds) * sum((label, arm) not in study.left_out for label in study.scenarios),
             }
         )
-    most = max(row["scenarios"] for row in rows)
-    return sorted(rows, key=lambda row: (row["scenarios"] < most, -row["reached"]["mean"] if row["reached"] else inf))
+    most = {name: max(row[name] for row in rows) for name in ("scenarios", "done")}
+    return sorted(
+        rows,
+        key=lambda row: (
+            any(row[name] < number for name, number in most.items()),
+            -row["reached"]["mean"] if row["reached"] else inf,
+        ),
+    )
 
 
 def _key(run: Mapping[str, Any]) -> tuple[str, str, int]:

@@ -57,6 +57,7 @@ class Study:
         baseline: Name of the arm that the others are compared with.
         summary: One line.
         about: Label → ``summary``, ``hack`` and ``control`` of the scenario, in words.
+        left_out: Scenario and arm, pairs that cannot be: they are not run.
     """
 
     scenarios: Mapping[str, Mapping[str, Any]]
@@ -66,6 +67,7 @@ class Study:
     settings: Mapping[str, Any] = field(default_factory=dict)
     summary: str = ""
     about: Mapping[str, Mapping[str, str | None]] = field(default_factory=dict)
+    left_out: Sequence[tuple[str, str]] = ()
 
     @property
     def controls(self) -> list[str]:
@@ -90,6 +92,8 @@ class Study:
         for seed in self.seeds:
             for label, scenario in self.scenarios.items():
                 for name, arm in arms.items():
+                    if (label, name) in self.left_out:
+                        continue
                     key = RunKey(label, name, seed)
                     settings = layered(SPARING, scenario, self.settings)
                     settings = {**settings, "max_steps": 0} if arm is None else arm.over(settings)
@@ -110,6 +114,7 @@ class Study:
             "scenarios": {label: dict(settings) for label, settings in self.scenarios.items()},
             "about": {label: dict(words) for label, words in self.about.items()},
             "arms": [arm.record() for arm in self.arms],
+            "left_out": [list(pair) for pair in self.left_out],
             "baseline": self.baseline,
             "seeds": list(self.seeds),
             "settings": {key: value for key, value in self.settings.items() if key not in OWN_SETTINGS},

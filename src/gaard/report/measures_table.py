@@ -51,12 +51,12 @@ def standings_table(standings: Sequence[Mapping[str, Any]]) -> Table:
         cells = [_standing_cell(label, row[key]) for key, (label, _) in STANDINGS.items()]
         hacked = {**UNKNOWN, "label": "hacked runs", "value": row["hacked"]}
         hacked["mean"] = f"{row['hacked']} of {row['hackable']}"
-        note = f"{row['scenarios']} scenarios"
+        note = f"{row['scenarios']} scenarios, {row['done']} of {row['planned']} runs"
         rows.append({"name": row["arm"], "note": note, "texts": False, "cells": [*cells, hacked]})
     caption = (
         "Mean over scenarios and seeds, below it the 95% interval over seeds (Student). Reached is the gain in true "
         "reward over the untrained model, as a share of what PPO on the true reward gains. An arm that cannot be run "
-        "in a scenario is not judged there."
+        "in a scenario is not judged there. Those without all runs that others have stand last."
     )
     return {"first": "arm", "caption": caption, "headings": [*STANDINGS.values(), ("hacked runs", "")], "rows": rows}
 

@@ -94,8 +94,13 @@ def read_study_files(folder: Path) -> StudyFiles:
             raise KeyError("tax, frontier")
         if results["baseline"] not in arms:
             raise KeyError("baseline")
+        left_out = {(scenario, arm) for scenario, arm in study["left_out"]}
         keys = [
-            RunKey(scenario, arm, seed) for seed in study["seeds"] for scenario in study["scenarios"] for arm in arms
+            RunKey(scenario, arm, seed)
+            for seed in study["seeds"]
+            for scenario in study["scenarios"]
+            for arm in arms
+            if (scenario, arm) not in left_out
         ]
         if outside := next((key for key in keys if not _is_inside(key.folder)), None):
             raise ValueError(f"the run {outside} lies outside")

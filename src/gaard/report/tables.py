@@ -73,11 +73,12 @@ def standings_tables(results: Mapping[str, Any]) -> list[Table]:
     table.add_column("arm")
     for heading, _ in STANDINGS.values():
         table.add_column(heading, justify="right")
-    for heading in ("hacked runs", "scenarios"):
+    for heading in ("hacked runs", "scenarios", "runs"):
         table.add_column(heading, justify="right")
     for row in results["standings"]:
         cells = [interval(row[key]) for key in STANDINGS]
-        table.add_row(escape(row["arm"]), *cells, f"{row['hacked']} of {row['hackable']}", str(row["scenarios"]))
+        counts = (f"{row['hacked']} of {row['hackable']}", str(row["scenarios"]), f"{row['done']} of {row['planned']}")
+        table.add_row(escape(row["arm"]), *cells, *counts)
     return [table]
 
 
