@@ -21,7 +21,7 @@ RUNS = {"untrained": (0.2, 0.04), "ppo": (0.4, 0.9)}
 
 def test_what_is_kept_is_the_share_of_what_ppo_gained():
     found = scores(runs_of(**RUNS, **{"fold-3": (0.35, 0.1)}))
-    assert found.filter(arm="fold-3").row(0) == ("fold-3", 2, pytest.approx(0.75), pytest.approx(0.1))
+    assert found.filter(arm="fold-3").row(0) == ("fold-3", 2, pytest.approx(0.75), pytest.approx(0.1), None)
     assert found.filter(arm="ppo")["kept"].item() == pytest.approx(1.0)
 
 
@@ -39,6 +39,18 @@ def test_equals_are_told_apart_by_what_they_keep():
     arms = {"chi2-0.1": (0.39, 0.0), "chi2-1": (0.4, 0.0), "clip-3": (0.4, 0.3)}
     found = scores(runs_of(**RUNS, **arms)).filter(~pl.col("arm").is_in(list(RUNS)))
     assert chosen(found) == {"chi2-1", "clip-3"}
+
+
+def test_what_is_made_for_learned_rewards_is_judged_there():
+    arms = {f"ensemble-{coef}": (0.3 + 0.05 * coef, 0.0) for coef in (1, 2)}
+    runs = runs_of(**RUNS, **arms)
+    assert chosen(scores(runs).filter(pl.col("arm").str.starts_with("ensemble"))) == set()  # not known yet
+    learned = [
+        {"scenario": "overoptimised-50-model", "arm": arm, "seed": 100, "true_reward": true, "hack_rate": 0.0}
+        for arm, true in {"ppo": 0.7, "ensemble-1": 0.8, "ensemble-2": 0.75}.items()
+    ]
+    found = scores(pl.concat([runs, pl.DataFrame(learned)]))
+    assert chosen(found.filter(pl.col("arm").str.starts_with("ensemble"))) == {"ensemble-1"}
 
 
 def test_a_family_is_what_stands_before_the_number():
