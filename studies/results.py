@@ -17,6 +17,7 @@ from studies import (
     finds,
     in_trl,
     johnson,
+    leagues,
     limits,
     memory,
     overoptimised,
@@ -90,6 +91,8 @@ TABLES: dict[str, Table] = {
     "overoptimised-fits": overoptimised.fits,
     "overoptimised-family": overoptimised.family,
     "opponents-strengths": strengths.strengths,
+    "league": leagues.league,
+    "league-where": leagues.where,
     "reach": partial(outcomes, "15-reach", None),
 }
 

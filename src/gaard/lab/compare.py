@@ -114,6 +114,8 @@ def compare(
     _check_engine(jobs, engine)
     specs, chosen = study.specs(folder), ENGINES[engine]
     _check_earlier(specs)
+    for scenario, arm in study.left_out:
+        announce(f"left out: {arm} in {scenario}, whose reward has no ensemble, or tells no features")
     runs: dict[RunKey, Run] = {}
     agreed: Known = {}
     alone = alone_in(folder, "--out") if is_first_process() else nullcontext()

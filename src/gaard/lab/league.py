@@ -7,7 +7,7 @@ reward all fall short of 1.
 """
 
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, replace
+from dataclasses import asdict
 from math import inf
 from statistics import fmean
 from typing import Any
@@ -61,25 +61,7 @@ def league_study(
     usual = SHORT_SCENARIOS if short else SCENARIOS
     settings = {} if steps is None else {"max_steps": steps}
     summary = f"a {'short ' * short}league{'' if steps is None else f', cut to {steps} steps a run'}"
-    study = build_study(scenarios or usual, [*first, *given], seeds, settings, summary, PPO.name)
-    return replace(study, left_out=_that_cannot_be(study))
-
-
-def _that_cannot_be(study: Study) -> tuple[tuple[str, str], ...]:
-    """Scenario and arm: an ensemble where there are not several rewards, features where the reward tells none."""
-    ensembles = [arm.name for arm in study.arms if any(one.trains_on_ensemble for one in arm.regularizers)]
-    features = [arm.name for arm in study.arms if arm.method.observes.reward_features]
-    if not ensembles and not features:
-        return ()  # scenarios take a while to make
-    from gaard.lab.scenarios import find_scenario
-    from gaard.rewards.features import has_features
-
-    found: list[tuple[str, str]] = []
-    for label, settings in study.scenarios.items():
-        scenario = find_scenario(settings["scenario"])
-        found += [(label, arm) for arm in ensembles if scenario.ensemble is None]
-        found += [(label, arm) for arm in features if not has_features(scenario.proxy)]
-    return tuple(found)
+    return build_study(scenarios or usual, [*first, *given], seeds, settings, summary, PPO.name)
 
 
 def standings(runs: Runs, study: Study) -> list[dict[str, Any]]:

@@ -5,7 +5,7 @@ import re
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, fields, replace
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from gaard.errors import ConfigError
 from gaard.lab.arms import OF_ARMS, UNTRAINED, Arm, find_arms
@@ -14,6 +14,9 @@ from gaard.lab.spec import RunSpec, check_given, check_settings, layered
 from gaard.settings import check_keys, suggest
 from gaard.training.identity import OF_HUB, determining_settings
 from gaard.yaml_files import read_mapping
+
+if TYPE_CHECKING:  # no typo should wait for torch
+    from gaard.lab.scenario import Scenario
 
 KEYS = ("summary", "scenarios", "arms", "seeds", "baseline", "settings")
 OWN_SETTINGS = ("scenario", "seed", "output_dir", "overwrite")
@@ -57,7 +60,7 @@ class Study:
         baseline: Name of the arm that the others are compared with.
         summary: One line.
         about: Label → ``summary``, ``hack`` and ``control`` of the scenario, in words.
-        left_out: Scenario and arm, pairs that cannot be: they are not run.
+        left_out: Scenario and arm, pairs that cannot be, such as an ensemble of one reward: they are not run.
     """
 
     scenarios: Mapping[str, Mapping[str, Any]]
@@ -164,7 +167,30 @@ def build_study(
     about = {label: {**scenario.about(), "control": controls[label]} for label, scenario in found.items()}
     if names and len(scenarios) < len(names):
         raise ConfigError(f"scenarios={names!r} names one twice, or two whose folders would have the same name")
-    return Study(scenarios, found_arms, seeds, baseline or arm_names[0], dict(settings), summary, about)
+    left_out = _that_cannot_be(found, found_arms)
+    return Study(scenarios, found_arms, seeds, baseline or arm_names[0], dict(settings), summary, about, left_out)
+
+
+def _that_cannot_be(scenarios: Mapping[str, "Scenario"], arms: Sequence[Arm]) -> tuple[tuple[str, str], ...]:
+    """Scenario and arm: an ensemble where there are not several rewards, features where the reward tells none.
+
+    An arm that can be in none is kept: its runs fail and say why.
+    """
+    from gaard.rewards.features import has_features  # imports torch
+
+    found: list[tuple[str, str]] = []
+    for arm in arms:
+        ensemble, features = (
+            any(one.trains_on_ensemble for one in arm.regularizers),
+            arm.method.observes.reward_features,
+        )
+        pairs = [
+            (label, arm.name)
+            for label, scenario in scenarios.items()
+            if (ensemble and scenario.ensemble is None) or (features and not has_features(scenario.proxy))
+        ]
+        found += pairs if len(pairs) < len(scenarios) else []
+    return tuple(found)
 
 
 def _check_seeds(seeds: list[int]) -> None:

@@ -1,0 +1,64 @@
+"""The tables of study 35, from a record of two arms."""
+
+import polars as pl
+import pytest
+import yaml
+from studies import frames, leagues
+
+from gaard.lab.league import league_study
+from gaard.lab.study import read_study
+
+SCENARIOS = ("capped", "clean")
+ENDS = {"untrained": (0.2, 0.0), "oracle": (0.6, 0.0), "ppo": (0.3, 0.9)}  # true reward and hack rate
+
+
+@pytest.fixture
+def record(tmp_path, monkeypatch):
+    """Of two seeds, as `studies.collect` writes it."""
+    rows = [
+        {"id": f"{scenario}-{arm}-{seed}", "scenario": scenario, "arm": arm, "seed": seed, "error": None,
+         "true_reward": true, "hack_rate": hacks if scenario == "capped" else 0.0,
+         "untrained_perplexity": 6.0 if arm == "ppo" else 3.0, "seconds_per_step": 2.0 if arm == "ppo" else 1.0}
+        for seed in (1, 2) for scenario in SCENARIOS for arm, (true, hacks) in ENDS.items()
+    ]  # fmt: skip
+    folder = tmp_path / leagues.STUDY
+    folder.mkdir()
+    pl.DataFrame(rows).write_parquet(folder / "runs.parquet")
+    study = {"scenarios": list(SCENARIOS), "arms": ["ppo", "oracle"], "seeds": [1, 2, 3]}
+    (folder / "study.yaml").write_text(yaml.safe_dump(study))
+    for module in (frames, leagues):
+        monkeypatch.setattr(module, "STUDIES", tmp_path)
+    frames.runs.cache_clear()
+    yield
+    frames.runs.cache_clear()
+
+
+def test_the_standings_of_a_record(record):
+    """PPO gains 0.1 of 0.4, twice the perplexity; two of three seeds are there."""
+    oracle, ppo = leagues.league().splitlines()[2:]
+    cells = [cell.strip() for cell in ppo.strip("|").split("|")]
+    assert cells == ["`ppo`", "0.25 [0.25, 0.25]", "0.25 [0.25, 0.25]", "0.90 [0.90, 0.90]", "2.00 [2.00, 2.00]",
+                     "1.00 [1.00, 1.00]", "2 of 2", "4 of 6"]  # fmt: skip
+    assert oracle.startswith("| `oracle` | 1.00")
+
+
+def test_what_each_arm_does_in_each_scenario(record):
+    rows = {line.split("`")[1]: line for line in leagues.where().splitlines()[2:]}
+    assert "| 0.300, 2 of 2 | 0.300, 0 of 2 |" in rows["ppo"]
+    assert rows["untrained"] == "| `untrained` | 0.200 | 0.200 |"
+
+
+def test_the_study_is_that_of_the_protocol():
+    study = read_study(frames.STUDIES / leagues.STUDY / "study.yaml")
+    protocol = (frames.STUDIES.parent / "docs" / "protocol.md").read_text(encoding="utf-8")
+    rows = dict(
+        line.strip("| \n").split(" | ", 1)
+        for line in protocol.partition("### The record of the league")[2].splitlines()
+        if line.startswith("| ") and not line.startswith("| |")
+    )
+    assert {arm.name for arm in study.arms} == set(rows["arms"].split("`")[1::2])
+    assert set(study.scenarios) == set(rows["scenarios"].split("`")[1::2])
+    assert f"{study.seeds[0]} to {study.seeds[-1]}" in rows["seeds"]
+    whole = league_study()
+    count = len(whole.scenarios) * len(whole.arms) - len(whole.left_out)
+    assert f"{count * 10:,} runs" in protocol
