@@ -63,7 +63,7 @@ class ImperfectReward(ExploitableReward):
 class LengthBias(ExploitableReward):
     """A judge that likes length: the truth, and so much for every word, without a limit.
 
-    It is made by hand; nothing is fitted. It is what a linear fit with the number of words among its features, undamped,
+    It is made by hand; no fit was made. It is what a linear fit with the number of words among its features, undamped,
     would give if ratings rose by ``per_word`` a word: such a fit is linear in what it is fitted to. A hack is a long
     text that the truth finds worse than usual.
 
