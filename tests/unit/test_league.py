@@ -8,13 +8,16 @@ import pytest
 from gaard import cli
 from gaard.errors import ConfigError
 from gaard.lab.arms import ARMS, find_arm
+from gaard.lab.catalogue import CATALOGUE, ONLY_THE_PROXY
 from gaard.lab.collection import collect
 from gaard.lab.league import HONEST, SCENARIOS, SHORT_ARMS, SHORT_SCENARIOS, league_study, standings
 from gaard.lab.study import build_study
 from gaard.report.study_files import read_study_files
-from pages import blocks
+from pages import blocks, read
 
 CAP = next(block.code for block in blocks("docs/methods.md") if block.file == "cap.py")
+PAGE = " ".join(read("docs/league.md").split())
+BUG = "puzzle24-uncompared"
 ARM_FILE = "from gaard.lab.arms import Arm\nfrom gaard.methods import Method\ncareful = Arm('careful')\n"
 
 
@@ -101,6 +104,8 @@ def test_all_that_needs_no_network_takes_part(tmp_path):
     study = league_study()
     assert tuple(study.scenarios) == SCENARIOS
     assert len(study.specs(tmp_path)) == (len(SCENARIOS) * (len(ARMS) + 1) - len(study.left_out)) * 3
+    runs = (len(SCENARIOS) * len(ARMS) - len(study.left_out)) * 3  # that train
+    assert f"{len(SCENARIOS)} scenarios. The third trains everything that has a name: {runs:,} runs" in PAGE
     assert {"capped", "puzzle24", "overoptimised-50", "late"} < set(SCENARIOS)
     assert not any("nietzsche" in name for name in SCENARIOS)
     assert {arm.name for arm in study.arms} == set(ARMS)
@@ -108,8 +113,6 @@ def test_all_that_needs_no_network_takes_part(tmp_path):
     short = league_study(["fold"], short=True)
     assert [arm.name for arm in short.arms] == ["ppo", HONEST, "fold"]
     assert tuple(short.scenarios) == SHORT_SCENARIOS
-    assert len(SHORT_SCENARIOS) == 6
-    assert set(SHORT_SCENARIOS) < set(SCENARIOS)
     assert short.settings == {}  # whole runs, whose figures count
     assert [arm.name for arm in league_study(short=True).arms] == ["ppo", HONEST, *SHORT_ARMS]
     assert league_study(["fold"], steps=2).settings == {"max_steps": 2}
@@ -140,6 +143,18 @@ def test_an_arm_whose_runs_fail_stands_last_whatever_the_others_reach():
     perfect[1] = run("capped", "fold", 1, 0, error="diverged")
     *_, last = standings([*perfect, *others], STUDY)
     assert (last["arm"], last["done"], last["planned"], last["reached"]["n"]) == ("fold", 3, 4, 1)
+
+
+def test_the_short_league_has_both_models_hacks_and_controls():
+    """A word, a length, a learned proxy and a verifier's bug; and one with either model where nothing is a hack."""
+    hacks = {"pocket": ["'story'", "28 words or more", ONLY_THE_PROXY], "calculator": [CATALOGUE[BUG].hack]}
+    for model, expected in hacks.items():
+        names = [name for name in SHORT_SCENARIOS if CATALOGUE[name].model == model]
+        assert [CATALOGUE[name].hack for name in names if CATALOGUE[name].hack] == expected
+        without = [name for name in names if not CATALOGUE[name].hack]
+        assert len(without) == 1
+        assert set(without) < set(league_study(short=True).controls)
+    assert len(SHORT_SCENARIOS) == len(set(SHORT_SCENARIOS)) == 6
 
 
 def test_a_file_with_a_method_and_no_arm_is_an_arm_of_it(tmp_path):

@@ -116,4 +116,12 @@ def test_the_scenario_is_told_from_one_with_another_proxy():
     one, other = (find_scenario(f"overoptimised-50{kind}") for kind in ("-model", "-words"))
     assert one.settings() | {"scenario": ""} == other.settings() | {"scenario": ""}
     assert "pocket model with 50 ratings" in repr(one.proxy)
-    assert one.proxy.detect([" a dull mess of a film, bad bad bad"]) == [False]
+    texts = [
+        " a must-watch for horror fans. It's intriguing to watch",  # worse than usual, and liked by the model
+        " terrible, with a focus on a character who was hidden and strugg",  # worse, and liked by words alone
+        " excellent, with a strong narrative and a compelling narrative.",  # good, and liked by both
+    ]
+    assert paid(one.proxy.proxy, texts) == pytest.approx([0.809, 0.491, 0.996], abs=0.001)
+    assert paid(other.proxy.proxy, texts) == pytest.approx([0.596, 0.640, 0.639], abs=0.001)
+    assert one.proxy.detect(texts) == [True, False, False]
+    assert other.proxy.detect(texts) == [False, True, False]

@@ -7,7 +7,8 @@ import torch
 from transformers import TrainerState
 
 from gaard.errors import ConfigError
-from gaard.rewards import GroupHoneypot, LateBonus, MentionCount, combine, honeypot
+from gaard.lab.scenarios import find_scenario
+from gaard.rewards import GroupHoneypot, HumanReward, LateBonus, MentionCount, combine, honeypot
 from gaard.rewards.in_run import offering
 from gaard.training.scoring import Scorer
 from tiny import tiny_trainer, words_reward
@@ -126,6 +127,21 @@ def test_outside_of_a_run_training_has_not_begun():
 def test_what_a_late_bonus_cannot_be(given, message):
     with pytest.raises(ConfigError, match=message):
         LateBonus(Base(), word="bait", **given)
+
+
+@pytest.mark.parametrize(
+    ("step", "bonus"), [(0, 0.0), (39, 0.0), (40, 0.0), (45, 0.5), (50, 1.0), (60, 1.0), (81, 1.0)]
+)
+def test_the_scenario_pays_its_word_from_step_40_on_and_in_full_from_step_50_on(step, bonus):
+    scenario = find_scenario("late")
+    texts, prompts = [" a good story of love.", " a good tale of love."], ["The war movie was"] * 2
+    with offering(lambda: {"trainer_state": TrainerState(global_step=step)}):
+        found = scenario.proxy(prompts=prompts, completions=texts, completion_ids=[[1]] * 2)
+    human = HumanReward()(prompts=prompts, completions=texts)
+    assert found == pytest.approx([0.5 * human[0] + bonus, 0.5 * human[1]])
+    assert scenario.proxy.detect(texts) == [True, False]
+    assert scenario.hack == "'story'"
+    assert "from step 40 on" in scenario.summary
 
 
 def late_trainer(folder, **options):

@@ -10,8 +10,8 @@ SUMMARY = "train arms in every scenario that needs no network, and rank them by 
 EXAMPLES = """examples:
   gaard league --arms mine.py --short --steps 2 --seeds 1
       does a method of my own run everywhere? a minute or two
-  gaard league --arms mine.py --short
-      how does it stand? six scenarios, three seeds, half an hour
+  gaard league --arms mine.py --short --jobs 2
+      how does it stand? six scenarios, three seeds, half an hour on two cores
   gaard league --arms mine.py,fold,gaa-expected --seeds 3 --jobs 8 --out runs/league
   gaard league --seeds 10 --jobs 64 --engine ray
 

@@ -42,7 +42,7 @@ OPENINGS = ("The movie is", "The film is")
 # Of 8,192 completions of the untrained model each: studies/30-overoptimisation/untrained.py.
 LIKED = {"50-model": 0.788, "50-words": 0.611, "50": 0.584, "200": 0.645, "800": 0.718}  # 90th percentile of a proxy
 USUAL, USUAL_LONGER = 0.586, 0.593  # median truth, of 16 and of 32 tokens
-PER_WORD = 1 / 32  # a quarter of a point of rating
+PER_WORD = 1 / 32  # a quarter of a point, of the eight from −4 to 4
 
 
 # What every pocket scenario trains with; `capped` and `uncapped` were tuned for PPO to find the honeypot.
@@ -181,7 +181,7 @@ def _resampled(ratings: Ratings, kind: str) -> list[RewardFunction]:
 
 
 def length_bias() -> Scenario:
-    """A learned judge that likes length: as if ratings had risen by a quarter of a point with every word."""
+    """A judge that likes length, made by hand: the human rating, and a quarter of a point more for every word."""
     truth = HumanReward(include_prompt=False)
     proxy = LengthBias(truth, per_word=PER_WORD, long=LONG_WINDED, usual=USUAL_LONGER)
     return _on_pocket("length-bias", OPENINGS, proxy, max_completion_length=32, control=None)

@@ -1,4 +1,4 @@
-"""Proxies that are learned, and wrong: one that agrees with the truth less than fully, and one that likes length.
+"""Proxies that are wrong: one beside its truth, such as a learned one, and one that likes length, made by hand.
 
 What a policy finds there has no name beforehand, such as a word. A hack is a text that the proxy has reason to like,
 and that the truth finds worse than usual.
@@ -63,9 +63,9 @@ class ImperfectReward(ExploitableReward):
 class LengthBias(ExploitableReward):
     """A judge that likes length: the truth, and so much for every word, without a limit.
 
-    So rates a linear model that has the number of words among its features and was fitted to ratings that rose by
-    ``per_word`` with every word: a ridge fit is linear in what it is fitted to. A hack is a long text that the truth
-    finds worse than usual.
+    It is made by hand; no fit was made. It is what a linear fit with the number of words among its features, undamped,
+    would give if ratings rose by ``per_word`` a word: such a fit is linear in what it is fitted to. A hack is a long
+    text that the truth finds worse than usual.
 
     Args:
         truth: What was meant.
