@@ -17,7 +17,6 @@ REACHED = ("15-reach", "29-calculator", "31-mixtures")  # studies with the arm t
 CONTROL = ("30-overoptimisation", "overoptimised-full")  # where `ppo` trains on the truth itself
 NOT_MEASURED = {  # what honest training reaches there
     *("nietzsche-capped", "nietzsche-uncapped"),
-    *("many-prompts", "mixture", "one-genre", "late"),
     "length-bias",
 }
 
