@@ -29,6 +29,11 @@ COMMANDS = {
     "coefficients": "draw the weights a and b of the method gaa, as a page",
 }
 OF_LAB = {"compare", "league", "report", "coefficients"}  # the commands that need the extra lab; the others need train
+# After a command was stopped, where that is not what training does.
+GOES_ON = {
+    "sharpness": "the measure in hand is lost, those before it are kept, and without --overwrite the same command goes "
+    "on with it"
+}
 FIRST_STEPS = """to begin with
   gaard compare --scenario capped --arms ppo,gaa-expected --seeds 3 --jobs 2
       a reward that is hacked, and a safeguard: 4 minutes on 2 cores, without a network
@@ -75,7 +80,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     except (KeyboardInterrupt, Terminated) as ended:
         what, status = ("terminated", TERMINATED) if isinstance(ended, Terminated) else ("interrupted", INTERRUPTED)
         how = "without --overwrite the same command goes on from the last checkpoint"
-        print(f"gaard: {what}; {how}", file=sys.stderr)
+        print(f"gaard: {what}; {GOES_ON.get(words[0], how) if words else how}", file=sys.stderr)
         return status
 
 

@@ -21,11 +21,35 @@ def planted(lag, runs=8, steps=60, noise=0.1):
     return first, second
 
 
+@pytest.mark.parametrize("sign", [1, -1])
 @pytest.mark.parametrize("lag", [3, 0, -2])
-def test_a_planted_lead_is_found(lag):
-    found = sharp.lead(*planted(lag))
+def test_a_planted_lead_is_found_of_a_rise_and_of_a_fall(lag, sign):
+    first, second = planted(lag)
+    found = sharp.lead([sign * curve for curve in first], second)
     assert (found.steps, found.runs) == (lag, 8)
+    assert found.low <= lag <= found.high
+    assert 0.8 < sign * found.correlation <= 1
     assert found.p < 0.01
+
+
+def test_the_interval_is_of_runs_that_are_drawn_again():
+    """Half of the runs lead by 5, and half follow by 5: no interval of such runs is narrow."""
+    ahead, behind = planted(5, noise=0.3), planted(-5, noise=0.3)
+    found = sharp.lead(*(a[:4] + b[4:] for a, b in zip(ahead, behind, strict=True)))
+    assert found.low <= -5 < 5 <= found.high
+    sure = sharp.lead(*planted(3))
+    assert (sure.low, sure.high) == (3, 3)
+
+
+@pytest.mark.parametrize("sign", [1, -1])
+def test_where_all_runs_have_one_onset_p_says_nothing(sign):
+    time, generator = np.arange(60), np.random.default_rng(2)
+    first, second = (
+        [1 / (1 + np.exp(-(time - at))) + 0.01 * generator.standard_normal(60) for _ in range(10)] for at in (15, 18)
+    )
+    found = sharp.lead([sign * curve for curve in first], second)
+    assert (found.low, found.steps, found.high) == (3, 3, 3)
+    assert found.p > 0.05
 
 
 def test_curves_that_have_nothing_to_do_with_each_other_have_no_lead():
@@ -45,8 +69,11 @@ def test_a_correlation_is_that_of_numpy():
     assert sharp._correlations(first, np.zeros_like(second), 0).tolist() == np.zeros((3, 3)).tolist()
 
 
-def test_half_way_up():
+def test_half_way_up_and_down():
     assert sharp.half_way([0.0, 0.1, 0.5, 1.0]) == 3
+    assert sharp.half_way([1.0, 0.9, 0.5, 0.0]) == 3
+    assert sharp.half_way([80.0, 85.0, 60.0, 40.0, 5.0]) == 4
+    assert sharp.half_way([0.0, -0.6, 0.4, 1.0]) == 4  # in the direction of the farthest
     assert sharp.half_way([2.0, 2.0]) == 1
 
 
@@ -62,12 +89,19 @@ def test_the_tables():
         for seed, (a, b) in enumerate(zip(first, second, strict=True))
         for step in range(60)
     ]
-    assert "| `sharpness` | 3 |" in sharp.leads(pl.DataFrame(curves), ["sharpness"])
+    text = sharp.leads(pl.DataFrame(curves), ["sharpness"])
+    assert "| `sharpness` | 3 [3, 3] |" in text
+    assert "half way from its first value to the farthest from it" in text
 
 
 def test_the_rows_of_a_policy(tmp_path):
     figures = {"top": [3.0, 1.0], "bottom": [-1.0], "trace": {"value": 5.0}, "adaptive_top": 0.1, "filter_top": 0.2}
-    figures |= {"epsilon_sharpness": 0.3, "second_difference": 0.4, "gradient_norm": 0.5}
+    figures |= {
+        "epsilon_sharpness": 0.3,
+        "epsilon_sharpness_error": 0.1,
+        "second_difference": 0.4,
+        "gradient_norm": 0.5,
+    }
     line = {"at": [-1, 0, 1], "proxy": [0.2, 0.9, 0.5]}
     policy = {"here": {"proxy": 0.9, "seconds": 1}, "curvature": {"kl": {"mlp": figures}}, "lines": {"gradient": line}}
     rows = list(STUDY.rows_of({"policies": {"80": policy}}, {"equal steps": 80}))

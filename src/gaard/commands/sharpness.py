@@ -36,12 +36,14 @@ def main(words: list[str]) -> int:
     parser.add_argument("--steps", metavar="N,…", help="training steps that were saved, 0 untrained; default: the last")
     parser.add_argument("--measures", metavar="NAME,…", help="curvature, lines, plane; default: all")
     parser.add_argument("--functions", metavar="NAME,…", help="reward, kl, objective; default: reward,kl")
-    parser.add_argument("--blocks", metavar="NAME,…", help="all, unembedding, mlp, attention; default: all four")
+    parser.add_argument(
+        "--blocks", metavar="NAME,…", help="all, unembedding, mlp, attention; default: those that the model has"
+    )
     parser.add_argument(
         "--samples", metavar="N", type=count, default=64, help="completions, at each place (default: 64)"
     )
     parser.add_argument(
-        "--eigenvalues", metavar="N", type=count, default=3, help="from each end of a spectrum (default: 3)"
+        "--eigenvalues", metavar="N", type=count, default=3, help="from each end of a spectrum, up to 100 (default: 3)"
     )
     parser.add_argument("--seed", metavar="N", type=int, default=0, help="of samples and directions (default: 0)")
     parser.add_argument("--overwrite", action="store_true", help="forget what was measured by other settings")
@@ -50,12 +52,22 @@ def main(words: list[str]) -> int:
     folders, steps = [existing_folder(given) for given in arguments.folders], _steps(arguments.steps)
     from gaard.lab.sharpness.measuring import Choice, Settings, measure_run
 
-    chosen = {key: names(getattr(arguments, key)) for key in ("measures", "functions", "blocks")}
-    choice = Choice(steps, **{key: tuple(given) for key, given in chosen.items() if given is not None})
+    chosen = {key: _names(f"--{key}", getattr(arguments, key)) for key in ("measures", "functions", "blocks")}
+    choice = Choice(steps, **{key: given for key, given in chosen.items() if given is not None})
     settings = Settings(arguments.samples, arguments.eigenvalues, arguments.seed)
     for folder in folders:
         print(measure_run(folder, settings, choice, arguments.overwrite))
     return 0
+
+
+def _names(option: str, given: str | None) -> tuple[str, ...] | None:
+    """Names with commas between, at least one."""
+    listed = names(given)
+    if listed is not None and not listed:
+        raise ConfigError(
+            f"{option} {given!r} is empty: give names with commas between, or leave it out for the default"
+        )
+    return None if listed is None else tuple(listed)
 
 
 def _steps(given: str | None) -> list[int] | None:

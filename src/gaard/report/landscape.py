@@ -36,7 +36,8 @@ LINES_CAPTION = (
 )
 TABLE_CAPTION = (
     "Second derivatives over fixed samples, by block, each block with its own eigenvectors. Positive is sharp: the "
-    "functions are −E[proxy] and KL to the untrained model. ± is a residual, or half a 95% interval."
+    "functions are −E[proxy] and KL to the untrained model. ± is a residual of the eigensolver, half a 95% interval "
+    "of the trace's probes, or the standard error of ε-sharpness; none of them but the last knows of sampling."
 )
 HEADINGS = (
     ("top", "largest eigenvalue"),
@@ -208,7 +209,7 @@ def _row(figures: Mapping[str, Any]) -> list[dict[str, Any]]:
         (figures["trace"]["value"], figures["trace"]["error"]),
         (figures["adaptive_top"], figures["adaptive_residual"]),
         (figures["filter_top"], figures["filter_residual"]),
-        (figures["epsilon_sharpness"], None),
+        (figures["epsilon_sharpness"], figures.get("epsilon_sharpness_error") or None),
     )
     return [
         {**UNKNOWN, "label": label, "value": number, "mean": _number(number)}

@@ -10,6 +10,8 @@ from gaard.sharpness.invariant import filter_norms
 def random_direction(block: Block, generator: torch.Generator) -> Tensor:
     """Random, each filter as long as the weights' own (Li et al., 2018, "filter normalisation").
 
+    Li et al. do not move biases and the weights of normalisation. Here they move, each vector as one filter.
+
     Args:
         block: N parameters.
         generator: On the CPU.

@@ -1,7 +1,9 @@
-"""Curvature in units of the weights themselves, which no rescaling of layers changes.
+"""Curvature in units of the weights themselves, which no rescaling of whole layers changes.
 
 Raw curvature can be made anything by rescaling two layers that undo one another (Dinh et al., 2017): ReLU networks
-compute the same with W₁·c and W₂/c. Here the Hessian is taken in scaled coordinates, T H T.
+compute the same with W₁·c and W₂/c. Here the Hessian is taken in scaled coordinates, T H T. A single neuron can be
+rescaled, too, its row of W₁ by c and its column of W₂ by 1/c: that leaves :func:`adaptive_scale` as it is, and changes
+what :func:`filter_scale` gives.
 """
 
 import torch
@@ -13,6 +15,8 @@ from gaard.sharpness.products import Product
 
 def adaptive_scale(block: Block) -> Tensor:
     """T = diag(|w|), that of adaptive sharpness (Kwon et al., 2021).
+
+    It is the same after a rescaling of layers and of single neurons.
 
     Args:
         block: N parameters.
@@ -28,7 +32,8 @@ def filter_scale(block: Block) -> Tensor:
 
     A filter is a row of a matrix, what makes one output; a vector (bias, normalisation) is one filter. In
     ``Conv1D``, as GPT-2 has it, the columns are the outputs: the rows are then what one input feeds. A rescaling of
-    whole layers leaves the measure as it is either way.
+    whole layers leaves the measure as it is either way. A rescaling of single neurons does not: the column that undoes
+    it in the next layer goes through all of that layer's filters, and changes their lengths.
 
     Args:
         block: N parameters.

@@ -1,5 +1,6 @@
 """The curvature of one function in one block of a model, by every measure."""
 
+import math
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
@@ -25,7 +26,7 @@ from gaard.sharpness import (
     trace,
 )
 
-Height = Callable[[], float]  # a function at the weights as they are
+Height = Callable[[], tuple[float, float]]  # a function at the weights as they are, and its standard error
 TOLERANCE = 1e-2  # of eigenvalues, relative; the residuals say how far each got
 TRACE_PRODUCTS = 18
 RADIUS = 0.05  # of the ball of ε-sharpness, SAM's default (Foret et al., 2021)
@@ -70,8 +71,9 @@ def curvature(
 
     Args:
         objective: The function, whose derivatives are taken.
-        height: The function itself, at places that are not near: there the samples of the expected reward have
-            importance weights without bounds, and have to be drawn anew.
+        height: The function itself with its standard error, at places that are not near: there the samples of the
+            expected reward have importance weights without bounds, and have to be drawn anew. The error is 0 of a
+            function of fixed samples.
         block: Its N parameters.
         make: Makes the map v ↦ H v.
         count: Eigenvalues from each end.
@@ -79,7 +81,8 @@ def curvature(
 
     Returns:
         Eigenvalues with residuals, trace with half its 95% interval, the top eigenvalue of the adaptive and the
-        filter-normalised Hessian, ε-sharpness, the second difference along the top eigenvector, the gradient's length.
+        filter-normalised Hessian, ε-sharpness and the second difference along the top eigenvector with standard
+        errors, the gradient's length. Residuals and the interval are of the solver and the probes, not of sampling.
     """
     like, product = block.vector(), make()
     count = min(count, (block.size - 1) // 2)
@@ -95,8 +98,8 @@ def curvature(
     top = ends.vectors[:, 0].contiguous()
     slope = gradient(objective, block)
     figures |= {
-        "epsilon_sharpness": rise(height, block, slope),
-        "second_difference": along(height, block, top),
+        **_with_error("epsilon_sharpness", *rise(height, block, slope)),
+        **_with_error("second_difference", *along(height, block, top)),
         "gradient_norm": float(slope.norm()),
     }
     return Curvature(figures, top)
@@ -115,7 +118,7 @@ def _ends(found: Eigenpairs, count: int) -> dict[str, Any]:
 
 
 def _invariant(product: Product, block: Block, seed: int) -> dict[str, float]:
-    """The top eigenvalues that no rescaling of layers changes, with residuals."""
+    """The top eigenvalues that no rescaling of whole layers changes, with residuals."""
     figures: dict[str, float] = {}
     for name, scale in (("adaptive", adaptive_scale(block)), ("filter", filter_scale(block))):
         found = eigenpairs(scaled(product, scale), scale, 1, "top", TOLERANCE, seed)
@@ -123,17 +126,47 @@ def _invariant(product: Product, block: Block, seed: int) -> dict[str, float]:
     return figures
 
 
-def rise(height: Height, block: Block, slope: Tensor, radius: float = RADIUS) -> float:
-    """ε-sharpness by one ascent (SAM): how much higher the function is that far up its gradient, at least 0."""
-    here = height()
+def _with_error(name: str, value: float, error: float) -> dict[str, float]:
+    return {name: value, f"{name}_error": error}
+
+
+def rise(height: Height, block: Block, slope: Tensor, radius: float = RADIUS) -> tuple[float, float]:
+    """ε-sharpness by one ascent (SAM): how much higher the function is that far up its gradient.
+
+    It is not cut off at 0: of a flat function that is sampled, half of the estimates are below, and their mean is 0.
+
+    Args:
+        height: The function with its standard error.
+        block: N parameters.
+        slope: Its gradient, [N].
+        radius: How far.
+
+    Returns:
+        The rise and its standard error. That neglects that both places share random numbers, and so it is too wide
+        rather than too narrow.
+    """
+    here, error = height()
     with block.moved(of_length(slope, radius)):
-        return max(0.0, height() - here)
+        there, far_error = height()
+    return there - here, math.hypot(far_error, error)
 
 
-def along(height: Height, block: Block, direction: Tensor, step: float = STEP) -> float:
-    """The second difference of a function along a direction of length 1."""
+def along(height: Height, block: Block, direction: Tensor, step: float = STEP) -> tuple[float, float]:
+    """The second difference of a function along a direction.
+
+    Args:
+        height: The function with its standard error.
+        block: N parameters.
+        direction: Of length 1, [N].
+        step: ε.
+
+    Returns:
+        The second difference and its standard error, which neglects the same as that of :func:`rise`.
+    """
     with block.moved(-step * direction):
-        behind = height()
+        behind, error_behind = height()
     with block.moved(step * direction):
-        ahead = height()
-    return second_difference(behind, height(), ahead, step)
+        ahead, error_ahead = height()
+    here, error = height()
+    bent = second_difference(behind, here, ahead, step)
+    return bent, math.hypot(error_behind, 2 * error, error_ahead) / step**2

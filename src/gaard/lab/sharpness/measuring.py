@@ -6,7 +6,7 @@ import tempfile
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from functools import cached_property, partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -15,8 +15,9 @@ from torch import Tensor
 
 from gaard.errors import ConfigError
 from gaard.lab.sharpness import landscape
-from gaard.lab.sharpness.blocks import ALL, NAMES, chosen_blocks
+from gaard.lab.sharpness.blocks import ALL, NAMES, chosen_blocks, named_blocks
 from gaard.lab.sharpness.curvature import TOLERANCE, Curvature, curvature, hessian
+from gaard.lab.sharpness.objective import check_objective
 from gaard.lab.sharpness.record import Record
 from gaard.lab.sharpness.samples import fixed_batch, resampled
 from gaard.lab.sharpness.saved import SavedRun, chosen_steps
@@ -43,6 +44,7 @@ MEASURES = (CURVATURE, LINES, PLANE)
 REWARD, KL, OBJECTIVE = "reward", "kl", "objective"
 FUNCTIONS = (REWARD, KL, OBJECTIVE)
 RANDOM = 2  # directions
+MOST_EIGENVALUES = 100  # thrice as many vectors from each end are held at once
 Key = tuple[str, ...]
 
 
@@ -69,6 +71,8 @@ class Settings:
         for name, least in (("samples", 2), ("eigenvalues", 1), ("seed", 0)):
             if getattr(self, name) < least:
                 raise ConfigError(f"{name}={getattr(self, name)} must be {least} or more")
+        if self.eigenvalues > MOST_EIGENVALUES:
+            raise ConfigError(f"eigenvalues={self.eigenvalues} must be {MOST_EIGENVALUES} or fewer, from each end")
 
 
 @dataclass(frozen=True)
@@ -79,13 +83,13 @@ class Choice:
         steps: Of the policies; None for the last that was saved.
         measures: Of ``MEASURES``.
         functions: Of ``FUNCTIONS``, whose curvature is taken.
-        blocks: Of :data:`gaard.lab.sharpness.blocks.NAMES`.
+        blocks: Of :data:`gaard.lab.sharpness.blocks.NAMES`; None for those that the model has.
     """
 
     steps: list[int] | None = None
     measures: tuple[str, ...] = MEASURES
     functions: tuple[str, ...] = (REWARD, KL)
-    blocks: tuple[str, ...] = NAMES
+    blocks: tuple[str, ...] | None = None
 
     def __post_init__(self) -> None:
         """Check the names.
@@ -96,7 +100,7 @@ class Choice:
         for option, given, known in (
             ("measures", self.measures, MEASURES),
             ("functions", self.functions, FUNCTIONS),
-            ("blocks", self.blocks, NAMES),
+            ("blocks", self.blocks or (), NAMES),
         ):
             for name in given:
                 if name not in known:
@@ -119,20 +123,20 @@ def measure_run(
         The file.
 
     Raises:
-        ConfigError: For a folder, a step or settings that cannot be.
+        ConfigError: For a folder, a step, settings, a block or a function that cannot be.
     """
     steps = chosen_steps(folder, choice.steps)
     record = Record(folder, asdict(settings), overwrite)
     with tempfile.TemporaryDirectory() as scratch:
         run = SavedRun(folder, Path(scratch) / "run")
-        blocks = chosen_blocks(run.trainer.policy, list(choice.blocks))
-        tasks = len(steps) * len(wanted(choice))
-        with StepBar(tasks, f"sharpness of {folder.name}", progress) as bar, _eager(run.trainer):
+        blocks = _blocks(run.trainer, choice)
+        keys = wanted(replace(choice, blocks=tuple(blocks)))
+        with StepBar(len(steps) * len(keys), f"sharpness of {folder.name}", progress) as bar, _eager(run.trainer):
             done = 0
             for step in steps:
                 record.begin(step, run.load(step))
                 policy = At(run.trainer, blocks, settings)
-                for key in wanted(choice):
+                for key in keys:
                     bar.move(done, [f"step {step}: {' '.join(key)}"])
                     if not record.has(step, *key):
                         began = time.perf_counter()
@@ -141,6 +145,15 @@ def measure_run(
                     done += 1
             bar.move(done)
     return record.path
+
+
+def _blocks(trainer: GAATrainer, choice: Choice) -> dict[str, Block]:
+    """The chosen blocks, once it is known that the run has them and the chosen functions."""
+    if CURVATURE in choice.measures and OBJECTIVE in choice.functions:
+        check_objective(trainer.args)
+    if choice.blocks is None:
+        return named_blocks(trainer.policy)
+    return chosen_blocks(trainer.policy, list(choice.blocks))
 
 
 @contextmanager
@@ -154,17 +167,18 @@ def wanted(choice: Choice) -> list[Key]:
     """Where each chosen measure stands among a policy's.
 
     Args:
-        choice: What is measured.
+        choice: What is measured; the blocks as names, not None.
 
     Returns:
         Keys, in the order in which they are taken.
     """
     keys: list[Key] = [("here",)]
+    blocks = choice.blocks or ()
     if CURVATURE in choice.measures:
-        keys += [(CURVATURE, function, block) for function in choice.functions for block in choice.blocks]
+        keys += [(CURVATURE, function, block) for function in choice.functions for block in blocks]
     if LINES in choice.measures:
         keys += [(LINES, name) for name in ("gradient", *(f"random-{i}" for i in range(RANDOM)))]
-        keys += [(LINES, f"eigenvector-{block}") for block in choice.blocks]
+        keys += [(LINES, f"eigenvector-{block}") for block in blocks]
     return [*keys, (PLANE,)] if PLANE in choice.measures else keys
 
 
@@ -238,14 +252,15 @@ class At:
     def _curvature(self, function: str, block: str) -> Curvature:
         objective, chosen = self.function(function), self.blocks[block]
         make = partial(self._hessian, objective, chosen)
-        height = self._below if function == REWARD else partial(value, objective)
+        height = self._below if function == REWARD else lambda: (value(objective), 0.0)
         found = curvature(objective, height, chosen, make, self.settings.eigenvalues, self.settings.seed)
         self._top[function, block] = found.top
         return found
 
-    def _below(self) -> float:
-        """−E[proxy] of fresh completions."""
-        return -self.place()["proxy"]
+    def _below(self) -> tuple[float, float]:
+        """−E[proxy] of fresh completions, and its standard error."""
+        found = self.place()
+        return -found["proxy"], found["proxy_error"]
 
     def _hessian(self, objective: Objective, block: Block) -> Callable[[Tensor], Tensor]:
         vocabulary = self.trainer.policy.lm.get_output_embeddings().weight.shape[0]
