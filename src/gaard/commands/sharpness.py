@@ -11,8 +11,10 @@ ABOUT = (
     "run. What is there is not measured again; the page of the run shows it."
 )
 EXAMPLES = """examples:
+  gaard sharpness runs/first --measures lines --blocks mlp
+      what lies around the last policy: a minute with the model that ships
   gaard sharpness runs/first
-      the last policy: minutes on two cores with the model that ships
+      every measure of it: from ten minutes to an hour, each kept as soon as it is taken
   gaard sharpness runs/first --steps 0,40,80 --measures curvature --blocks all,unembedding
   gaard report runs/first
 

@@ -43,7 +43,7 @@ HEADINGS = (
     ("top", "largest eigenvalue"),
     ("bottom", "smallest eigenvalue"),
     ("trace", "sum of all eigenvalues, by Hutch++"),
-    ("adaptive top", "largest eigenvalue of the adaptive Hessian, which no rescaling of layers changes"),
+    ("adaptive top", "largest eigenvalue of the adaptive Hessian, which no rescaling of whole layers changes"),
     ("filter top", "the same of the filter-normalised Hessian"),
     ("ε-sharpness", "rise of the function at 0.05 up its gradient"),
 )
