@@ -94,7 +94,7 @@ def read_study_files(folder: Path) -> StudyFiles:
             raise KeyError("tax, frontier")
         if results["baseline"] not in arms:
             raise KeyError("baseline")
-        left_out = {(scenario, arm) for scenario, arm in study["left_out"]}
+        left_out = {(scenario, arm) for scenario, arm in study.get("left_out", [])}
         keys = [
             RunKey(scenario, arm, seed)
             for seed in study["seeds"]
