@@ -107,14 +107,18 @@ def standings(runs: Runs, study: Study) -> list[dict[str, Any]]:
                 "planned": len(study.seeds) * sum((label, arm) not in study.left_out for label in study.scenarios),
             }
         )
+    return _best_first(rows)
+
+
+def _best_first(rows: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
+    """By what is reached; last those without all scenarios and runs that others have."""
     most = {name: max(row[name] for row in rows) for name in ("scenarios", "done")}
-    return sorted(
-        rows,
-        key=lambda row: (
-            any(row[name] < number for name, number in most.items()),
-            -row["reached"]["mean"] if row["reached"] else inf,
-        ),
-    )
+
+    def place(row: Mapping[str, Any]) -> tuple[bool, float]:
+        lacks = any(row[name] < number for name, number in most.items())
+        return lacks, -row["reached"]["mean"] if row["reached"] else inf
+
+    return sorted(rows, key=place)
 
 
 def _key(run: Mapping[str, Any]) -> tuple[str, str, int]:
