@@ -13,7 +13,6 @@ from studies.frames import STUDIES, UNTRAINED, arms_of, counted, of, recorded, r
 from studies.markdown import NOTHING, said, table
 
 STUDY = "35-league"
-FIRST = ("arm", "hacked runs", "runs")
 
 
 def as_runs(frame: pl.DataFrame) -> list[dict[str, Any]]:
@@ -27,8 +26,7 @@ def as_runs(frame: pl.DataFrame) -> list[dict[str, Any]]:
 
 def league() -> str:
     """A row an arm, the best first: true reward reached, where nothing can be hacked, hacks, fluency, cost."""
-    headings = [heading for heading, _ in STANDINGS.values()]
-    head = [FIRST[0], *headings, *FIRST[1:]]
+    head = ["arm", *(heading for heading, _ in STANDINGS.values()), "hacked runs", "runs"]
     if not recorded(STUDY):
         return table(head, [])
     rows = []
@@ -47,7 +45,7 @@ def _interval(found: dict[str, Any]) -> str:
 def where() -> str:
     """A row an arm, a column a scenario: true reward, and how many runs are hacked where there is a hack."""
     if not recorded(STUDY):
-        return table([FIRST[0]], [])
+        return table(["arm"], [])
     frame = runs(STUDY)
     mean, hacked = analysis.means(frame, "true_reward"), analysis.hacked(frame)
     scenarios = frame["scenario"].unique(maintain_order=True).to_list()
@@ -60,4 +58,4 @@ def where() -> str:
             count = f", {counted(ends)}" if ends and arm != UNTRAINED else ""
             cells.append(f"{reward}{count}")
         rows.append([f"`{arm}`", *cells])
-    return table([FIRST[0], *(f"`{scenario}`" for scenario in scenarios)], rows)
+    return table(["arm", *(f"`{scenario}`" for scenario in scenarios)], rows)

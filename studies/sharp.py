@@ -157,7 +157,7 @@ def leads(steps: pl.DataFrame, probes: Sequence[str], scenario: str = "capped", 
         found = lead(curves[probe], curves["hack_rate"])
         pairs = zip(curves[probe], curves["hack_rate"], strict=True)
         ahead = [half_way(running_mean(b)) - half_way(running_mean(a)) for a, b in pairs]
-        steps = f"{found.steps} [{found.low}, {found.high}]"
-        cells = [steps, f"{found.correlation:.2f}", f"{found.p:.2g}", _said([float(x) for x in ahead])]
+        ahead_by = f"{found.steps} [{found.low}, {found.high}]"
+        cells = [ahead_by, f"{found.correlation:.2f}", f"{found.p:.2g}", _said([float(x) for x in ahead])]
         rows.append([f"`{probe}`", *cells])
     return table(["probe", "lead in steps", "correlation there", "p of any association", HALF_WAY], rows)

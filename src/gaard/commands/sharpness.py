@@ -65,7 +65,7 @@ def main(words: list[str]) -> int:
 def _names(option: str, given: str | None) -> tuple[str, ...] | None:
     """Names with commas between, at least one."""
     listed = names(given)
-    if listed is not None and not listed:
+    if listed == []:
         raise ConfigError(
             f"{option} {given!r} is empty: give names with commas between, or leave it out for the default"
         )

@@ -180,10 +180,8 @@ def _that_cannot_be(scenarios: Mapping[str, "Scenario"], arms: Sequence[Arm]) ->
 
     found: list[tuple[str, str]] = []
     for arm in arms:
-        ensemble, features = (
-            any(one.trains_on_ensemble for one in arm.regularizers),
-            arm.method.observes.reward_features,
-        )
+        ensemble = any(one.trains_on_ensemble for one in arm.regularizers)
+        features = arm.method.observes.reward_features
         pairs = [
             (label, arm.name)
             for label, scenario in scenarios.items()
