@@ -142,6 +142,19 @@ VALUES = [
         None,
     ),
     (Scorer(LengthBonus(scored, limit=3)), Scorer(LengthBonus(scored, limit=3, bonus=2.0)), None),
+    (
+        Scorer(HumanReward(), ensemble_reward_funcs=[HumanReward(), LexiconSentiment()]),
+        Scorer(HumanReward(), ensemble_reward_funcs=[HumanReward(), LexiconSentiment(include_prompt=True)]),
+        [
+            "ensemble_reward_funcs: LexiconSentiment(include_prompt=False) there, "
+            "LexiconSentiment(include_prompt=True) now"
+        ],
+    ),
+    (
+        Scorer(HumanReward(), ensemble_reward_funcs=[HumanReward(), LexiconSentiment()]),
+        Scorer(HumanReward()),
+        ["ensemble_reward_funcs: CombinedReward(human + lexicon) there, none now"],
+    ),
     (given(weight=3), given(weight=4), ["reward_funcs, weight: 3 there, 4 now"]),
     (given(words=LONG), given(words=OTHER_LONG), ["reward_funcs, words changed"]),
     (given(words=LONG), given(words=[]), ["reward_funcs, words: other values there, [] now"]),

@@ -232,6 +232,13 @@ def test_the_code_of_a_reward_without_a_scenario_is_looked_at_first_too(tmp_path
     assert message.rstrip().endswith("What differs:\n  the code of reward mine.py:score changed")
 
 
+def test_a_study_goes_on_where_some_arms_have_an_ensemble(tmp_path):
+    """Their rewards are more than those of the other arms in the same scenario."""
+    words = ["compare", str(stated(tmp_path, arms=["ppo", "ppo-ensemble-worst"], seeds=[0])), "--out", str(tmp_path)]
+    assert cli.main(words) == 0
+    assert cli.main(words) == 0
+
+
 @pytest.mark.slow
 def test_an_arm_by_a_users_method_runs_in_another_process(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)

@@ -21,7 +21,7 @@ from gaard.lab.frontier import at_kl, frontier_area, knows_hacks
 from gaard.lab.progress import RunsProgress
 from gaard.lab.ray_engine import connected, execute_on_ray
 from gaard.lab.spec import RunSpec, build_trainer
-from gaard.lab.spec_rewards import REWARD_FIELDS, rewards_identity
+from gaard.lab.spec_rewards import deciding, rewards_identity
 from gaard.lab.study import RunKey, Study
 from gaard.lab.summary import RESULTS, Summary, is_first_process, write
 from gaard.settings import suggest
@@ -148,7 +148,7 @@ def _check_earlier(specs: Mapping[RunKey, RunSpec]) -> None:
         there = None if spec.overwrite else read_record(Path(spec.output_dir) / RUN)
         if there is None:
             continue
-        given = json.dumps([getattr(spec, name) for name in ("scenario", *REWARD_FIELDS)])
+        given = deciding(spec)
         rewards[given] = rewards.get(given) or rewards_identity(spec)
         earlier = {name: there[name] for name in ("algorithm", "rewards")}
         settings = determining_settings(json.loads(json.dumps(spec.record())))

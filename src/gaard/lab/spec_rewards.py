@@ -19,6 +19,21 @@ REWARD_FIELDS = (
 )
 
 
+def deciding(spec: RunSpec) -> str:
+    """What decides which rewards a run has: runs of which it is the same have the same.
+
+    Args:
+        spec: The run.
+    """
+    own = [getattr(spec, name) for name in ("scenario", *REWARD_FIELDS)]
+    return json.dumps([*own, _has_ensemble(spec)])
+
+
+def _has_ensemble(spec: RunSpec) -> bool:
+    """Whether it trains on several rewards; those of an ensemble are not even made where it does not."""
+    return not isinstance(spec.trains_on, str)
+
+
 def rewards_identity(spec: RunSpec) -> dict[str, Any]:
     """What tells the rewards of a run, as its ``run.json`` has it.
 
@@ -86,6 +101,6 @@ def _scenario_rewards(spec: RunSpec) -> "tuple[RewardFunction, dict[str, Any]]":
         "hack_detector": scenario.hack_detector,
         "judge_reward_funcs": scenario.judge_reward,
     }
-    if not isinstance(spec.trains_on, str):  # else they are not even made
+    if _has_ensemble(spec):
         rewards["ensemble_reward_funcs"] = None if scenario.ensemble is None else list(scenario.ensemble())
     return scenario.proxy, rewards

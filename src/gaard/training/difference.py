@@ -19,6 +19,7 @@ ROLES = {  # of a reward in a run's record: the setting that gives it, and what 
     "true": ("true_reward_funcs", "true reward"),
     "judge": ("judge_reward_funcs", "judge reward"),
     "detector": ("hack_detector", "hack detector"),
+    "ensemble": ("ensemble_reward_funcs", "reward"),
 }
 OF_CODE = ("class", "code")  # of a user's method, estimator or regularizer
 CODE = re.compile(r"(.+) [0-9a-f]{16,64}")  # a function, class or module, and the hash of its code
