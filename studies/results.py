@@ -77,6 +77,7 @@ TABLES: dict[str, Table] = {
     "without-a-critic-short": expected.without_a_critic,
     "calculator": partial(expected.outcomes, "29-calculator"),
     "mixtures": partial(expected.outcomes, "31-mixtures"),
+    "length-bias": partial(expected.outcomes, "32-length-bias"),
     "which-method": expected.which_method,
     "at-the-hack-expected": expected.at_the_hack,
     "trials": trials.trials,

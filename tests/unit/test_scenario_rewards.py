@@ -13,12 +13,10 @@ from gaard.rewards import HumanReward, LexiconSentiment
 ROOT = Path(__file__).parents[2]
 SHORT = {"max_steps": 2, "batch_size": 8, "num_mini_batches": 2, "eval_completions": 16, "progress": False}
 
-REACHED = ("15-reach", "29-calculator", "31-mixtures")  # studies with the arm that trains on the truth
+# Studies with the arm that trains on the truth.
+REACHED = ("15-reach", "29-calculator", "31-mixtures", "32-length-bias")
 CONTROL = ("30-overoptimisation", "overoptimised-full")  # where `ppo` trains on the truth itself
-NOT_MEASURED = {  # what honest training reaches there
-    *("nietzsche-capped", "nietzsche-uncapped"),
-    "length-bias",
-}
+NOT_MEASURED = {"nietzsche-capped", "nietzsche-uncapped"}  # what honest training reaches there
 
 
 def scored(name: str, texts: list[str]):
