@@ -24,14 +24,11 @@ def deciding(spec: RunSpec) -> str:
 
     Args:
         spec: The run.
+
+    Returns:
+        Its settings that do, as JSON.
     """
-    own = [getattr(spec, name) for name in ("scenario", *REWARD_FIELDS)]
-    return json.dumps([*own, _has_ensemble(spec)])
-
-
-def _has_ensemble(spec: RunSpec) -> bool:
-    """Whether it trains on several rewards; those of an ensemble are not even made where it does not."""
-    return not isinstance(spec.trains_on, str)
+    return json.dumps([getattr(spec, name) for name in ("scenario", *REWARD_FIELDS, "trains_on_ensemble")])
 
 
 def rewards_identity(spec: RunSpec) -> dict[str, Any]:
@@ -101,6 +98,6 @@ def _scenario_rewards(spec: RunSpec) -> "tuple[RewardFunction, dict[str, Any]]":
         "hack_detector": scenario.hack_detector,
         "judge_reward_funcs": scenario.judge_reward,
     }
-    if _has_ensemble(spec):
+    if spec.trains_on_ensemble:  # else they are not even made
         rewards["ensemble_reward_funcs"] = None if scenario.ensemble is None else list(scenario.ensemble())
     return scenario.proxy, rewards

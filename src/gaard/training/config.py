@@ -209,6 +209,11 @@ class GAAConfig:
         return ensembles[0] if ensembles else self.trained_reward
 
     @property
+    def trains_on_ensemble(self) -> bool:
+        """Whether an ensemble of rewards trains in the place of the proxy; else its members are no part of the run."""
+        return any(one.trains_on_ensemble for one in self.regularizers)
+
+    @property
     def mini_batch_size(self) -> int:
         """Completions an update, over all processes."""
         return self.batch_size // self.num_mini_batches

@@ -95,7 +95,7 @@ class GAATrainer(Outcome):
         callbacks: Sequence[TrainerCallback | type[TrainerCallback]] = (),
     ):
         self.args = args
-        members = None if isinstance(args.trains_on, str) else ensemble_reward_funcs  # else no part of the run
+        members = ensemble_reward_funcs if args.trains_on_ensemble else None
         watched = true_reward_funcs, hack_detector, judge_reward_funcs
         self.scorer = Scorer(reward_funcs, reward_weights, *watched, members).checked(args)
         self.accelerator = build_accelerator(args)
