@@ -13,8 +13,8 @@ from typing import Any
 
 import polars as pl
 
-from gaard.lab.arms import find_arms
 from gaard.lab.frontier import running_mean
+from gaard.lab.given_arms import find_arms
 from gaard.lab.scenarios import with_scenario
 from gaard.lab.sharpness.measuring import CURVATURE, LINES, Choice, Settings, measure_run
 from gaard.lab.sharpness.record import FILE

@@ -4,7 +4,8 @@ import pytest
 
 from gaard import cli
 from gaard.errors import ConfigError
-from gaard.lab.arms import ARMS, Arm, find_arm, find_arms
+from gaard.lab.arms import ARMS, Arm
+from gaard.lab.given_arms import find_arm, find_arms
 from gaard.methods import GAA, PPO, Fold
 from gaard.regularizers import SAM
 from user_files import OWN_ARM

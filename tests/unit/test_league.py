@@ -7,9 +7,10 @@ import pytest
 
 from gaard import cli
 from gaard.errors import ConfigError
-from gaard.lab.arms import ARMS, find_arm
+from gaard.lab.arms import ARMS
 from gaard.lab.catalogue import CATALOGUE, ONLY_THE_PROXY
 from gaard.lab.collection import collect
+from gaard.lab.given_arms import find_arm
 from gaard.lab.league import HONEST, SCENARIOS, SHORT_ARMS, SHORT_SCENARIOS, league_study, standings
 from gaard.lab.study import build_study
 from gaard.report.study_files import read_study_files

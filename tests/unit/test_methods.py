@@ -8,7 +8,8 @@ import pytest
 
 from gaard import GAAConfig
 from gaard.errors import ConfigError
-from gaard.lab.arms import ARMS, Arm, find_arm
+from gaard.lab.arms import ARMS, Arm
+from gaard.lab.given_arms import find_arm
 from gaard.lab.study import read_study
 from gaard.methods import (
     ESTIMATORS,

@@ -10,9 +10,9 @@ import pytest
 from gaard import GAATrainer, cli
 from gaard.errors import CheckpointError, ConfigError
 from gaard.lab.agreement import check_agreement
-from gaard.lab.arms import find_arms
 from gaard.lab.collection import collect
 from gaard.lab.compare import compare
+from gaard.lab.given_arms import find_arms
 from gaard.lab.study import RunKey, Study, build_study
 from user_files import OWN_ARM, OWN_METHOD, OWN_SCENARIO, SHORT, stated
 

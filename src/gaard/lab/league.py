@@ -13,8 +13,9 @@ from statistics import fmean
 from typing import Any
 
 from gaard.errors import ConfigError
-from gaard.lab.arms import ARMS, UNTRAINED, find_arms
+from gaard.lab.arms import ARMS, UNTRAINED
 from gaard.lab.catalogue import CATALOGUE
+from gaard.lab.given_arms import find_arms
 from gaard.lab.measures import HACKED
 from gaard.lab.statistics import mean_interval, paired_difference
 from gaard.lab.study import Study, build_study
@@ -40,7 +41,8 @@ def league_study(
     """The study of a league: the arms, PPO to compare them with, and honest training.
 
     Args:
-        arms: What :func:`gaard.lab.arms.find_arms` takes; by default all that have a name, in a short league three.
+        arms: What :func:`gaard.lab.given_arms.find_arms` takes; by default all that have a name, three in
+            a short league.
         scenarios: Names or files; by default all whose model comes with gaard, in a short league six.
         seeds: Distinct whole numbers.
         short: Fewer arms and scenarios, where none are named.

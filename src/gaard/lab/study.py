@@ -8,8 +8,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from gaard.errors import ConfigError
-from gaard.lab.arms import OF_ARMS, UNTRAINED, Arm, find_arms
+from gaard.lab.arms import OF_ARMS, UNTRAINED, Arm
 from gaard.lab.catalogue import check_scenario_name
+from gaard.lab.given_arms import find_arms
 from gaard.lab.spec import RunSpec, check_given, check_settings, layered
 from gaard.settings import check_keys, suggest
 from gaard.training.identity import OF_HUB, determining_settings
@@ -136,7 +137,7 @@ def build_study(
 
     Args:
         scenarios: Names or paths as ``find_scenario`` takes them; none where ``settings`` state it.
-        arms: What :func:`gaard.lab.arms.find_arms` takes.
+        arms: What :func:`gaard.lab.given_arms.find_arms` takes.
         seeds: Distinct whole numbers.
         settings: Fields of a run, of every run.
         summary: One line.
