@@ -49,18 +49,23 @@ def test_a_study_states_itself_and_says_what_came_out(folder):
 @pytest.mark.parametrize("folder", RECORDED, ids=NAMES.get)
 def test_every_row_of_a_record_is_a_run_of_its_study(folder):
     runs, study = record(folder), stated(folder)
+    planned = [
+        study,
+        *(yaml.safe_load(path.read_text()) for path in folder.glob("*.yaml") if path.name != "study.yaml"),
+    ]
     assert runs.columns == COLUMNS
     assert runs["error"].is_null().all()
     assert runs["algorithm"].is_in([1, 2]).all()
     assert runs.select("scenario", "arm", "seed").is_unique().all()
-    arms = [arm if isinstance(arm, str) else arm["name"] for arm in study["arms"]]
-    seeds = range(study["seeds"]) if isinstance(study["seeds"], int) else study["seeds"]
-    assert set(runs["scenario"]) == {name.rpartition(":")[2] for name in study["scenarios"]}
-    missing = {*arms, "untrained"} - set(runs["arm"])
-    assert set(runs["arm"]) <= {*arms, "untrained"}
+    own, *_ = scenarios = [{name.rpartition(":")[2] for name in one["scenarios"]} for one in planned]
+    assert own <= set(runs["scenario"]) <= set().union(*scenarios)
+    first, *_ = arms = [{arm if isinstance(arm, str) else arm["name"] for arm in one["arms"]} for one in planned]
+    missing = {*first, "untrained"} - set(runs["arm"])
+    assert set(runs["arm"]) <= {"untrained"}.union(*arms)
     page = (folder / "README.md").read_text(encoding="utf-8")
     assert not missing or all(f"`{arm}` has not been run" in page for arm in missing)
-    assert set(runs["seed"]) <= set(seeds)
+    seeds = [range(one["seeds"]) if isinstance(one["seeds"], int) else one["seeds"] for one in planned]
+    assert set(runs["seed"]) <= set().union(*seeds)
 
 
 def disagreeing(runs):

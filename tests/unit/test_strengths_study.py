@@ -2,7 +2,14 @@
 
 import polars as pl
 import pytest
-from studies.strengths import chosen, family, scores
+from studies.frames import STUDIES, runs
+from studies.strengths import BASE, STUDY, UNTRAINED, chosen, family, scores
+
+from gaard.lab.arms import ARMS
+from gaard.lab.study import read_study
+
+ARM_OF = {"signcert": "dr_grpo-signcert", "ensemble": "ppo-ensemble-uncertainty"}
+ARM_OF |= {"detector-penalty": "ppo-detector-penalty", "fold": "fold", "drop": "drop", "clip": "clip"}
 
 
 def runs_of(**arms: tuple[float, float]) -> pl.DataFrame:
@@ -59,3 +66,13 @@ def test_a_family_is_what_stands_before_the_number():
         "fold",
         "policy-filtration",
     ]
+
+
+def test_the_named_arms_have_the_strengths_that_were_chosen():
+    best = chosen(scores(runs(STUDY)).filter(~pl.col("arm").is_in([BASE, UNTRAINED, "dr_grpo"])))
+    assert len(best) == 12
+    searched = [read_study(STUDIES / STUDY / name).arms for name in ("study.yaml", "learned.yaml")]
+    tried = {arm.name: arm for arms in searched for arm in arms}
+    for name in best:
+        arm, named = tried[name], ARMS[ARM_OF.get(family(name), f"ppo-{family(name)}")]
+        assert (arm.method, arm.regularizers, arm.settings) == (named.method, named.regularizers, named.settings)

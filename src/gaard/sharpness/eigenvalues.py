@@ -68,18 +68,7 @@ def eigenpairs(
 
     dtype = torch.empty(0, dtype=torch.promote_types(like.dtype, torch.float32)).numpy().dtype
     start = np.random.default_rng(seed).standard_normal(size).astype(dtype)
-    # ARPACK's tolerance is relative to each eigenvalue, and one near 0 would never meet it: a shift by more than the
-    # largest makes it relative to that. The Krylov space is the same. Lanczos begins where the power iterations that
-    # find the shift have come to, so that these are no waste.
-    scale, start = _largest(multiply, start)
-    shift = 2 * scale
-    operator = LinearOperator((size, size), matvec=lambda x: multiply(x) + shift * x.reshape(-1), dtype=dtype)
-    if shift == 0:  # a function without curvature
-        values, vectors = np.zeros(count), np.linalg.qr(np.stack([np.roll(start, i) for i in range(count)], 1))[0]
-    else:
-        kept = min(size, max(KEPT_FOR_EACH * count, FEWEST_KEPT))
-        values, vectors = eigsh(operator, k=count, which=WHICH[end], tol=tolerance, v0=start, ncv=kept)
-        values = values - shift
+    values, vectors = _by_lanczos(multiply, start, count, end, tolerance)
     order = np.argsort(-values)
     values, vectors = values[order], vectors[:, order]
     residuals = [np.linalg.norm(multiply(v) - value * v) for value, v in zip(values, vectors.T, strict=True)]
@@ -89,6 +78,25 @@ def eigenpairs(
         torch.tensor(residuals, dtype=torch.float64),
         calls,
     )
+
+
+def _by_lanczos(
+    multiply: Callable[[np.ndarray], np.ndarray], start: np.ndarray, count: int, end: End, tolerance: float
+) -> tuple[np.ndarray, np.ndarray]:
+    """ARPACK's eigenvalues [k] and vectors [N, k].
+
+    Its tolerance is relative to each eigenvalue, and one near 0 would never meet it: a shift by more than the largest
+    makes it relative to that. The Krylov space is the same. Lanczos begins where the power iterations that find the
+    shift have come to, so that these are no waste.
+    """
+    size = len(start)
+    scale, led = _largest(multiply, start)
+    if scale == 0:  # a function without curvature
+        return np.zeros(count), np.linalg.qr(np.stack([np.roll(start, i) for i in range(count)], 1))[0]
+    shift, kept = 2 * scale, min(size, max(KEPT_FOR_EACH * count, FEWEST_KEPT))
+    operator = LinearOperator((size, size), lambda x: multiply(x) + shift * x.reshape(-1), dtype=start.dtype)
+    values, vectors = eigsh(operator, k=count, which=WHICH[end], tol=tolerance, v0=led, ncv=kept)
+    return values - shift, vectors
 
 
 def _largest(multiply: Callable[[np.ndarray], np.ndarray], start: np.ndarray) -> tuple[float, np.ndarray]:
