@@ -1,0 +1,59 @@
+"""Runs that another study has made with the same settings, taken over: `python -m studies.taken STUDY`.
+
+STUDY is a folder such as studies/35-league. A row of another record is taken where its ``id``, the hash of all that its
+results depend on, is that of the run of this study. ``gaard compare`` makes the others.
+"""
+
+import json
+import sys
+import tempfile
+from collections.abc import Callable, Iterable
+from pathlib import Path
+
+import polars as pl
+
+from gaard.lab.spec import RunSpec, build_trainer
+from gaard.lab.study import read_study
+from gaard.training.identity import fingerprint
+from studies.collect import WHICH, merged
+from studies.frames import STUDIES
+
+
+def identity(spec: RunSpec) -> str:
+    """The ``id`` that a run has; nothing is trained."""
+    return fingerprint(json.loads(json.dumps(build_trainer(spec).record())))
+
+
+def taken(study: Path, records: Iterable[pl.DataFrame], identity: Callable[[RunSpec], str] = identity) -> pl.DataFrame:
+    """The rows that are runs of a study, of other studies' records.
+
+    Args:
+        study: Its folder.
+        records: Of others.
+        identity: Of a run; it is asked of those alone that some record names.
+
+    Returns:
+        Rows of a record, perhaps none, each run once.
+    """
+    with tempfile.TemporaryDirectory() as folder:
+        specs = read_study(study / "study.yaml").specs(Path(folder))
+        rows = pl.concat(list(records), how="diagonal").unique(maintain_order=True)
+        named = {(key.scenario, key.arm, key.seed): spec for key, spec in specs.items()}
+        keys = rows.select(*WHICH).rows()
+        ids = {key: identity(named[key]) for key in dict.fromkeys(keys) if key in named}
+    same = [ids.get(key) == own for key, own in zip(keys, rows["id"], strict=True)]
+    return rows.filter(pl.Series(same, dtype=pl.Boolean)).unique(list(WHICH), keep="first", maintain_order=True)
+
+
+def main(study: Path) -> None:
+    """Put them into the study's record."""
+    paths = [path for path in sorted(STUDIES.glob("*/runs.parquet")) if path.parent.name != study.name]
+    records = [record for path in paths if "id" in (record := pl.read_parquet(path)).columns]
+    found, path = taken(study, records), study / "runs.parquet"
+    whole = merged(found, pl.read_parquet(path)) if path.exists() else found
+    whole.write_parquet(path, compression="zstd", compression_level=19)
+    print(f"{path}: {found.height} runs of other studies, {whole.height} in all")
+
+
+if __name__ == "__main__":
+    main(Path(sys.argv[1]))
