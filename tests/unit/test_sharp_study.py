@@ -3,11 +3,7 @@
 import numpy as np
 import polars as pl
 import pytest
-from studies import results, sharp
-
-from gaard.user_code import import_file
-
-STUDY = import_file(results.ROOT / "studies" / "33-sharpness" / "measured.py", "the study of sharpness")
+from studies import measured, sharp
 
 
 def planted(lag, runs=8, steps=60, noise=0.1):
@@ -104,7 +100,7 @@ def test_the_rows_of_a_policy(tmp_path):
     }
     line = {"at": [-1, 0, 1], "proxy": [0.2, 0.9, 0.5]}
     policy = {"here": {"proxy": 0.9, "seconds": 1}, "curvature": {"kl": {"mlp": figures}}, "lines": {"gradient": line}}
-    rows = list(STUDY.rows_of({"policies": {"80": policy}}, {"equal steps": 80}))
+    rows = list(measured.rows_of({"policies": {"80": policy}}, {"equal steps": 80}))
     found = {(row.get("block"), row["measure"]): row["value"] for row in rows}
     assert found[None, "proxy"] == 0.9
     assert (found["mlp", "top"], found["mlp", "bottom"], found["mlp", "trace"]) == (3.0, -1.0, 5.0)
@@ -117,11 +113,22 @@ def test_policies_at_equal_steps_and_at_equal_kl(tmp_path):
         (tmp_path / "checkpoints" / f"step-{step:06d}").mkdir(parents=True)
     rows = "".join(f'{{"step": {step}, "kl_ref": {0.05 * step}}}\n' for step in range(1, 16))
     (tmp_path / "metrics.jsonl").write_text(rows)
-    assert STUDY.places(tmp_path, "ppo") == {"untrained": 0, "equal steps": 15, "equal KL": 10}
+    assert measured.places(tmp_path, "ppo") == {"untrained": 0, "equal steps": 15, "equal KL": 10}
     (tmp_path / "metrics.jsonl").write_text(rows.replace("0.", "0.00"))
-    assert STUDY.places(tmp_path, "fold") == {"equal steps": 15}
+    assert measured.places(tmp_path, "fold") == {"equal steps": 15}
 
 
 def test_the_arms_of_the_plan_exist():
-    for plan in STUDY.PLANS.values():
-        assert STUDY.find_arms([arm for _, arm in dict.fromkeys(plan["arms"]) if _ == "capped"])
+    for plan in measured.PLANS.values():
+        assert measured.find_arms([arm for _, arm in dict.fromkeys(plan["arms"]) if _ == "capped"])
+
+
+def test_a_record_is_made_in_parts(tmp_path):
+    """A run that is measured again replaces its own rows, and no others."""
+
+    def rows(seed, *values):
+        return pl.DataFrame([{"scenario": "capped", "arm": "ppo", "seed": seed, "value": value} for value in values])
+
+    for part in (rows(2, 1.0, 2.0), rows(1, 3.0), rows(2, 4.0)):
+        measured.keep(tmp_path / "x.parquet", part)
+    assert pl.read_parquet(tmp_path / "x.parquet").select("seed", "value").rows() == [(1, 3.0), (2, 4.0)]

@@ -1,11 +1,13 @@
-"""Trains the runs of the study, measures their policies, and writes `measured.parquet` and `steps.parquet`.
+"""Trains the runs of study 33, measures their policies, and writes its `measured.parquet` and `steps.parquet`.
 
-python studies/33-sharpness/measured.py FOLDER [pilot]
+python -m studies.measured FOLDER [--plan pilot] [--seeds 3100 3101]
+
+A record can be made in parts, some seeds at a time: runs of others stay in it.
 """
 
+import argparse
 import json
-import sys
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from dataclasses import replace
 from itertools import product
 from pathlib import Path
@@ -21,8 +23,9 @@ from gaard.lab.sharpness.record import FILE
 from gaard.lab.sharpness.saved import UNTRAINED, saved_steps
 from gaard.lab.spec import RunSpec, build_trainer
 from gaard.training.runlog import METRICS, read_jsonl
+from studies.collect import merged
+from studies.sharp import FOLDER
 
-HERE = Path(__file__).parent
 PPO = "ppo"
 HACKABLE = [("capped", arm) for arm in (PPO, "gaa-expected", "gaa-text", "ppo-gradient-norm", "ppo-sam")]
 # Runs, and what is measured of them: lines along the gradient and at random for all, curvature for the first seeds. The
@@ -112,25 +115,37 @@ def rows_of_run(folder: Path, at: Mapping[str, int], key: Mapping[str, Any]) -> 
     return measured, [{**key, "step": row["step"], **{name: row.get(name) for name in PROBES}} for row in logged]
 
 
-def main(runs: Path, name: str = "test") -> None:
+def main(runs: Path, name: str = "test", only: Collection[int] | None = None) -> None:
     """Train, measure, and write the record: first what is quick, of all runs.
 
     Args:
         runs: Folder of the runs; what is there goes on.
         name: Of ``PLANS``.
+        only: Seeds; by default all of the plan.
     """
     plan, suffix = PLANS[name], "" if name == "test" else f"-{name}"
-    rows: dict[Path, tuple[list[dict[str, Any]], ...]] = {}
     for measures, seeds in (("lines", plan["seeds"]), ("curvature", plan["curved"])):
         for seed, (scenario, arm) in product(seeds, plan["arms"]):
+            if only is not None and seed not in only:
+                continue
             folder = trained(runs, scenario, arm, seed)
             at = places(folder, arm)
             measure_run(folder, plan["settings"], replace(plan[measures], steps=sorted(set(at.values()))))
-            rows[folder] = rows_of_run(folder, at, {"scenario": scenario, "arm": arm, "seed": seed})
-            for record, parts in zip(("measured", "steps"), zip(*rows.values(), strict=True), strict=True):
-                table = pl.DataFrame([row for part in parts for row in part], infer_schema_length=None)
-                table.write_parquet(HERE / f"{record}{suffix}.parquet")
+            tables = rows_of_run(folder, at, {"scenario": scenario, "arm": arm, "seed": seed})
+            for record, rows in zip(("measured", "steps"), tables, strict=True):
+                keep(FOLDER / f"{record}{suffix}.parquet", pl.DataFrame(rows, infer_schema_length=None))
+
+
+def keep(path: Path, rows: pl.DataFrame) -> None:
+    """Put a run's rows into a record, in place of those that it had."""
+    whole = merged(pl.read_parquet(path), rows) if path.exists() else rows
+    whole.write_parquet(path, compression="zstd")
 
 
 if __name__ == "__main__":
-    main(Path(sys.argv[1]), *sys.argv[2:])
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("folder", type=Path, metavar="FOLDER", help="of the runs; what is there goes on")
+    parser.add_argument("--plan", choices=PLANS, default="test")
+    parser.add_argument("--seeds", type=int, nargs="+", help="of the plan; by default all")
+    given = parser.parse_args()
+    main(given.folder, given.plan, given.seeds)
