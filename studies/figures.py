@@ -20,7 +20,7 @@ from plotly.subplots import make_subplots
 
 from gaard.lab import analysis
 from gaard.method.coefficients import gaa_coefficients
-from studies import expected, overoptimised, warned
+from studies import expected, overoptimised, sharp, warned
 from studies.frames import CLEAN, FOLD, HONEYPOTS, NORM, STUDIES, only, recorded, steps
 
 COLOURS = {
@@ -241,6 +241,8 @@ FIGURES: dict[str, Callable[[], go.Figure]] = {
     "coefficients": coefficients,
     "monitor": lambda: _layout(warned.curve(), 940, 380),
 }
+if (on_lines := sharp.record("lines")) is not None:
+    FIGURES["sharpness"] = lambda: _layout(sharp.figure(on_lines), 1050, 400)
 if recorded(overoptimised.STUDY):
     FIGURES["overoptimisation"] = lambda: _layout(overoptimised.figure(), 1050, 620)
 

@@ -1,4 +1,6 @@
-"""Trains the runs of study 33, measures their policies, and writes its `measured.parquet` and `steps.parquet`.
+"""Trains the runs of study 33, measures their policies, and writes its record, three tables.
+
+`measured.parquet` has a row a number, `lines.parquet` one a place on a line, `steps.parquet` one a step of training.
 
 python -m studies.measured FOLDER [--plan pilot] [--seeds 3100 3101]
 
@@ -50,6 +52,7 @@ PLANS: dict[str, dict[str, Any]] = {
 }
 SAVED = {"save_steps": 5, "save_total_limit": 99, "save_only_model": True, "sharpness_steps": 1}
 KL_LEVEL = 0.3  # nats a token, at which policies are compared at equal KL
+SAMPLED = ("proxy", "true", "hack_rate", "kl")
 PROBES = ("hack_rate", "sharpness", "curvature", "policy_curvature", "grad_norm")
 
 
@@ -107,12 +110,23 @@ def drop(values: list[float]) -> float:
     return values[len(values) // 2] - min(values[0], values[-1])
 
 
-def rows_of_run(folder: Path, at: Mapping[str, int], key: Mapping[str, Any]) -> tuple[list[dict[str, Any]], ...]:
-    """What was measured of a run, and its probes by step."""
+def rows_of_lines(found: Mapping[str, Any], at: Mapping[str, int]) -> Iterator[dict[str, Any]]:
+    """A row a place on a line: ``place`` of the policy, ``line``, ``at``, the distance, and what was sampled there."""
+    for place, step in at.items():
+        for name, line in found["policies"][str(step)].get(LINES, {}).items():
+            for index, distance in enumerate(line["at"]):
+                yield {"place": place, "line": name, "at": distance, **{key: line[key][index] for key in SAMPLED}}
+
+
+def tables_of_run(folder: Path, at: Mapping[str, int], key: Mapping[str, Any]) -> dict[str, list[dict[str, Any]]]:
+    """Table → rows: what was measured of a run, its lines, and its probes by step."""
     found = json.loads((folder / FILE).read_text(encoding="utf-8"))
-    measured = [{**key, "function": None, "block": None, **row} for row in rows_of(found, at)]
     logged = read_jsonl(folder / METRICS)
-    return measured, [{**key, "step": row["step"], **{name: row.get(name) for name in PROBES}} for row in logged]
+    return {
+        "measured": [{**key, "function": None, "block": None, **row} for row in rows_of(found, at)],
+        "lines": [{**key, **row} for row in rows_of_lines(found, at)],
+        "steps": [{**key, "step": row["step"], **{name: row.get(name) for name in PROBES}} for row in logged],
+    }
 
 
 def main(runs: Path, name: str = "test", only: Collection[int] | None = None) -> None:
@@ -131,8 +145,8 @@ def main(runs: Path, name: str = "test", only: Collection[int] | None = None) ->
             folder = trained(runs, scenario, arm, seed)
             at = places(folder, arm)
             measure_run(folder, plan["settings"], replace(plan[measures], steps=sorted(set(at.values()))))
-            tables = rows_of_run(folder, at, {"scenario": scenario, "arm": arm, "seed": seed})
-            for record, rows in zip(("measured", "steps"), tables, strict=True):
+            tables = tables_of_run(folder, at, {"scenario": scenario, "arm": arm, "seed": seed})
+            for record, rows in tables.items():
                 keep(FOLDER / f"{record}{suffix}.parquet", pl.DataFrame(rows, infer_schema_length=None))
 
 

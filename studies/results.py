@@ -17,10 +17,12 @@ from studies import (
     finds,
     in_trl,
     johnson,
+    leads,
     leagues,
     limits,
     memory,
     overoptimised,
+    sharp,
     strengths,
     tables,
     trials,
@@ -94,6 +96,20 @@ TABLES: dict[str, Table] = {
     "opponents-strengths": strengths.strengths,
     "league": leagues.league,
     "league-where": leagues.where,
+    "sharp-lines": partial(sharp.recorded, "measured", sharp.lines),
+    "sharp-against": partial(sharp.recorded, "measured", partial(sharp.against_hacked, columns=sharp.FELL)),
+    "sharp-curved": partial(sharp.recorded, "measured", partial(sharp.against_hacked, columns=sharp.CURVED)),
+    **{
+        f"sharp-{function}-{place.replace(' ', '-')}": partial(
+            sharp.recorded, "measured", partial(sharp.by_arm, place=place, function=function)
+        )
+        for function in ("reward", "kl")
+        for place in sharp.PLACES
+    },
+    **{
+        f"sharp-leads-{arm}": partial(sharp.recorded, "steps", partial(leads.leads, probes=leads.PROBES, arm=arm))
+        for arm in ("ppo", "gaa-text")
+    },
     "reach": partial(outcomes, "15-reach", None),
 }
 

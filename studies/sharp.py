@@ -1,23 +1,56 @@
-"""The tables of study 33: how sharp the policies of each arm are, and whether sharpness leads the hack."""
+"""The tables and the figure of study 33: how sharp the policies of each arm are."""
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping
+from functools import cache
 
-import numpy as np
+import plotly.graph_objects as go
 import polars as pl
-from numpy.typing import NDArray
+from plotly.subplots import make_subplots
 
-from gaard.lab.frontier import running_mean
-from gaard.lab.statistics import mean_interval
+from gaard.lab.statistics import Difference, mean_interval, paired_difference
 from studies.frames import STUDIES
 from studies.markdown import NOTHING, table
 
 FOLDER = STUDIES / "33-sharpness"
-FARTHEST = 8  # steps: the longest lead or lag that is looked at
-PERMUTATIONS = 2000
-RESAMPLES = 1000  # of runs, for the interval of a lead
-HALF_WAY = "half way from its first value to the farthest from it, up or down: steps before the hack rate"
-Curves = Sequence[NDArray[np.float64]]  # one a run
+PPO, UNTRAINED, EQUAL_KL = "ppo", "untrained", "equal KL"
+PLACES = (UNTRAINED, EQUAL_KL, "equal steps")
+HACKED = ("capped", PPO)
+Which = tuple[str, str | None, str | None]
+# Heading → measure, function and block: what is sampled at a policy and along the lines through it, and its curvature.
+COLUMNS: dict[str, Which] = {
+    "hack rate": ("hack_rate", None, None),
+    "KL": ("kl", None, None),
+    "fall of the proxy along the gradient": ("drop", "proxy", "gradient"),
+    "at random": ("drop", "proxy", "random"),
+    "share of its gain along the gradient": ("share", "proxy", "gradient"),
+    "share of its gain at random": ("share", "proxy", "random"),
+    "fall of the true reward along the gradient": ("drop", "true", "gradient"),
+    "of it at random": ("drop", "true", "random"),
+}
+FELL = {name: which for name, which in COLUMNS.items() if name not in ("hack rate", "KL", "of it at random")}
+CURVED: dict[str, Which] = {
+    "top eigenvalue, all": ("top", "reward", "all"),
+    "top eigenvalue, unembedding": ("top", "reward", "unembedding"),
+    "adaptive top, all": ("adaptive_top", "reward", "all"),
+    "top eigenvalue of the KL, all": ("top", "kl", "all"),
+}
+DRAWN = {HACKED: "PPO, hacked", ("capped", "gaa-expected"): "gaa-expected, not hacked"}
+DRAWN[("clean", PPO)] = "PPO where nothing can be exploited"
+REWARDS = {"proxy": ("proxy", "#c2410c"), "true": ("true reward", "#1d4ed8")}
+BOUNDS = {"hack rate": (0.0, 1.0)}
+
+
+@cache
+def record(name: str) -> pl.DataFrame | None:
+    """A table of the study, as :mod:`studies.measured` writes it; None before there is one."""
+    path = FOLDER / f"{name}.parquet"
+    return pl.read_parquet(path) if path.exists() else None
+
+
+def recorded(name: str, make: Callable[[pl.DataFrame], str]) -> str:
+    """What is made of a table of the study; a table without rows before there is one."""
+    found = record(name)
+    return table(["policy"], []) if found is None else make(found)
 
 
 def by_arm(record: pl.DataFrame, place: str, function: str) -> str:
@@ -38,126 +71,120 @@ def by_arm(record: pl.DataFrame, place: str, function: str) -> str:
         cells = []
         for scenario, arm in arms:
             which = own.filter(scenario=scenario, arm=arm, block=block, measure=measure)
-            cells.append(_said(which["value"].drop_nulls().to_list()))
+            cells.append(with_interval(which["value"].drop_nulls().to_list()))
         rows.append([block, f"`{measure}`", *cells])
     return table(["block", "measure", *(f"`{arm}` in `{scenario}`" for scenario, arm in arms)], rows)
 
 
-def _said(values: list[float]) -> str:
-    """Mean and interval, three digits."""
-    if not values:
-        return NOTHING
-    found = mean_interval(values)
-    ends = "" if found.low is None else f" [{found.low:.3g}, {found.high:.3g}]"
-    return f"{found.mean:.3g}{ends}, {found.n} seeds"
-
-
-@dataclass(frozen=True)
-class Lead:
-    """Whether changes of one curve go before changes of another.
-
-    Attributes:
-        steps: By how many it does, where both go together or against each other most; negative if it comes after.
-        low: Of its 95% interval, by a bootstrap of runs.
-        high: Likewise.
-        correlation: There, the mean over runs; negative if one falls while the other rises.
-        p: Share of random pairings of runs whose largest correlation, of either sign, is as far from 0. It asks
-            whether both have to do with each other at any lag; whether one leads, the interval says.
-        runs: How many.
-    """
-
-    steps: int
-    low: int
-    high: int
-    correlation: float
-    p: float
-    runs: int
-
-
-def lead(leading: Curves, following: Curves, seed: int = 0) -> Lead:
-    """By how many steps one measure of a run leads another, against pairs of different runs.
-
-    The changes from step to step are correlated at every lag up to ``FARTHEST``, and averaged over runs. Under the null
-    the one measure of a run says nothing of the other of the same run: it is paired with another run's, at random. What
-    all runs share, such as the schedule of the learning rate, is in both. So the null says nothing where all runs have
-    the same onset: another run's hack rate rises at the same step, and p is large even where one curve leads the other
-    in every run.
+def lines(record: pl.DataFrame) -> str:
+    """A row a policy: how much proxy and true reward fall along the lines through it, means with 95% intervals.
 
     Args:
-        leading: Of each run, the measure that may lead.
-        following: Of the same runs, the other.
-        seed: Of the pairings, and of the runs that are drawn.
+        record: As :mod:`studies.measured` writes it.
 
     Returns:
-        The lead.
+        A Markdown table. Of the untrained model, which all seeds share, one number without an interval.
     """
-    length = min(len(curve) for curve in [*leading, *following])
-    first, second = (np.array([_changes(curve[:length]) for curve in curves]) for curves in (leading, following))
-    lags = range(-FARTHEST, FARTHEST + 1)
-    # Of every pair of runs: the correlation at each lag, [lags, runs, runs].
-    pairs = np.stack([_correlations(first, second, lag) for lag in lags])
-    runs = np.arange(len(first))
-    each = pairs[:, runs, runs]
-    own = each.mean(1)
-    best = int(np.abs(own).argmax())
-    generator = np.random.default_rng(seed)
-    others = [np.abs(pairs[:, runs, generator.permutation(len(runs))].mean(1)).max() for _ in range(PERMUTATIONS)]
-    p = (1 + sum(other >= abs(own[best]) for other in others)) / (1 + PERMUTATIONS)
-    drawn = generator.integers(len(runs), size=(RESAMPLES, len(runs)))
-    found = np.array(lags)[np.abs(each[:, drawn].mean(2)).argmax(0)]
-    low, high = np.quantile(found, (0.025, 0.975), method="inverted_cdf")
-    return Lead(lags[best], int(low), int(high), float(own[best]), p, len(runs))
+    rows, record = [], with_shares(record)
+    for place in PLACES:
+        for scenario, arm in record.select("scenario", "arm").unique(maintain_order=True).rows():
+            own = record.filter(place=place, scenario=scenario, arm=arm)
+            if not own.height:
+                continue
+            seeds = own.filter(seed=own["seed"][0]) if place == UNTRAINED else own
+            name = place if place == UNTRAINED else f"`{arm}`"
+            cells = [
+                with_interval(list(of_seeds(seeds, *which).values()), BOUNDS.get(heading), count=False)
+                for heading, which in COLUMNS.items()
+            ]
+            rows.append([name, f"`{scenario}`", place, seeds["seed"].n_unique(), *cells])
+    return table(["policy", "scenario", "at", "seeds", *COLUMNS], rows)
 
 
-def _changes(curve: NDArray[np.float64]) -> NDArray[np.float64]:
-    return np.diff(np.asarray(curve, dtype=float))
+def with_shares(record: pl.DataFrame) -> pl.DataFrame:
+    """A record and, as measure ``share``, each fall of the proxy over what training had gained of it.
+
+    A hacked policy is paid more and has more to fall. Null for the untrained policy, which has gained nothing.
+    """
+    key = ["scenario", "arm", "seed", "place"]
+    proxy = record.filter(pl.col("measure") == "proxy").select(*key, pl.col("value").alias("here"))
+    start = proxy.filter(place=UNTRAINED).group_by("scenario").agg(pl.col("here").first().alias("start"))
+    gained = proxy.join(start, on="scenario").select(*key, (pl.col("here") - pl.col("start")).alias("gained"))
+    falls = record.filter(measure="drop", function="proxy").join(gained, on=key, maintain_order="left")
+    share = pl.when(pl.col("gained") > 0).then(pl.col("value") / pl.col("gained"))
+    shares = falls.with_columns(share.alias("value"), pl.lit("share").alias("measure"))
+    return pl.concat([record, shares.select(record.columns)])
 
 
-def _correlations(first: NDArray[np.float64], second: NDArray[np.float64], lag: int) -> NDArray[np.float64]:
-    """Of each run's first with each run's second, so many steps later; 0 where one does not change, [runs, runs]."""
-    count = first.shape[1]
-    ahead, behind = first[:, max(0, -lag) : count - max(0, lag)], second[:, max(0, lag) : count - max(0, -lag)]
-    sides = []
-    for side in (ahead, behind):
-        centred = side - side.mean(1, keepdims=True)
-        length = np.linalg.norm(centred, axis=1, keepdims=True)
-        sides.append(np.divide(centred, length, out=np.zeros_like(centred), where=length > 0))
-    return sides[0] @ sides[1].T
+def of_seeds(record: pl.DataFrame, measure: str, function: str | None, block: str | None) -> dict[int, float]:
+    """Seed → a measure; of several blocks with that beginning, as the two random lines, their mean."""
+    own = record.filter(pl.col("measure") == measure, pl.col("function").eq_missing(pl.lit(function)))
+    own = own if block is None else own.filter(pl.col("block").str.starts_with(block))
+    means = own.drop_nulls("value").group_by("seed", maintain_order=True).agg(pl.col("value").mean())
+    return dict(means.rows())
 
 
-def half_way(curve: NDArray[np.float64]) -> int:
-    """The step, from 1, at which a curve is half way from its first value to the farthest from it, up or down."""
-    moved = np.asarray(curve, dtype=float) - curve[0]
-    moved = moved * np.sign(moved[np.abs(moved).argmax()])
-    return int(np.argmax(moved >= moved.max() / 2)) + 1
-
-
-def leads(steps: pl.DataFrame, probes: Sequence[str], scenario: str = "capped", arm: str = "ppo") -> str:
-    """A row a probe: the lead over the hack rate by correlation with interval and p, and by when each is half way.
-
-    Half way is of running means, from the first value to the farthest from it, whichever direction that is. A probe
-    that falls from the first step on is half way early whatever the hack does: compare with runs without a hack.
+def against_hacked(record: pl.DataFrame, columns: Mapping[str, Which]) -> str:
+    """A row a policy: its measures less those of the hacked one, paired by seed; bold where the interval leaves out 0.
 
     Args:
-        steps: As ``measured.py`` writes them.
-        probes: Columns.
-        scenario: Whose runs.
-        arm: Likewise.
+        record: As :mod:`studies.measured` writes it.
+        columns: Heading → which measure.
 
     Returns:
         A Markdown table.
     """
-    own = steps.filter(scenario=scenario, arm=arm)
-    curves = {
-        name: [run[name].to_numpy() for run in own.partition_by("seed", maintain_order=True)]
-        for name in ("hack_rate", *probes)
-    }
-    rows = []
-    for probe in probes:
-        found = lead(curves[probe], curves["hack_rate"])
-        pairs = zip(curves[probe], curves["hack_rate"], strict=True)
-        ahead = [half_way(running_mean(b)) - half_way(running_mean(a)) for a, b in pairs]
-        ahead_by = f"{found.steps} [{found.low}, {found.high}]"
-        cells = [ahead_by, f"{found.correlation:.2f}", f"{found.p:.2g}", _said([float(x) for x in ahead])]
-        rows.append([f"`{probe}`", *cells])
-    return table(["probe", "lead in steps", "correlation there", "p of any association", HALF_WAY], rows)
+    rows, record = [], with_shares(record)
+    for place in PLACES[1:]:
+        here = record.filter(place=place)
+        hacked = here.filter(scenario=HACKED[0], arm=HACKED[1])
+        for scenario, arm in here.select("scenario", "arm").unique(maintain_order=True).rows():
+            if (scenario, arm) == HACKED:
+                continue
+            own = here.filter(scenario=scenario, arm=arm)
+            apart = [paired_difference(of_seeds(own, *which), of_seeds(hacked, *which)) for which in columns.values()]
+            rows.append([f"`{arm}` in `{scenario}`", place, *map(_apart, apart)])
+    return table([f"policy, less `{HACKED[1]}` in `{HACKED[0]}`", "at", *columns], rows)
+
+
+def _apart(found: Difference | None) -> str:
+    """A difference; in bold where it is one."""
+    if found is None:
+        return NOTHING
+    if found.low is None or found.high is None:
+        return f"{found.mean:+.2g}, {found.n} seeds"
+    text = f"{found.mean:+.2g} [{found.low:.2g}, {found.high:.2g}]"
+    return f"**{text}**" if found.low > 0 or found.high < 0 else text
+
+
+def figure(record: pl.DataFrame) -> go.Figure:
+    """Proxy and true reward along the gradient through policies at equal KL: means over seeds and 95% intervals.
+
+    Args:
+        record: The lines, as :mod:`studies.measured` writes them.
+    """
+    found = make_subplots(1, len(DRAWN), subplot_titles=[*DRAWN.values()], shared_yaxes=True, horizontal_spacing=0.03)
+    for column, (scenario, arm) in enumerate(DRAWN, 1):
+        own = record.filter(scenario=scenario, arm=arm, place=EQUAL_KL, line="gradient")
+        for reward, (label, colour) in REWARDS.items():
+            by_place = own.group_by("at", maintain_order=True).agg(pl.col(reward)).sort("at")
+            ends = [mean_interval(values) for values in by_place[reward].to_list()]
+            x = [round(at, 4) for at in by_place["at"].to_list()]
+            y = [round(end.mean, 4) for end in ends]
+            spread = [round((end.high or end.mean) - end.mean, 4) for end in ends]
+            found.add_scatter(
+                x=x, y=y, name=label, mode="lines+markers", line={"color": colour, "width": 2.5},
+                error_y={"array": spread, "thickness": 1, "width": 2}, showlegend=column == 1, row=1, col=column,
+            )  # fmt: skip
+    found.update_xaxes(title="step along the gradient of the proxy")
+    found.update_yaxes(title="mean reward", col=1)
+    return found.update_yaxes(range=[0, 1.02])
+
+
+def with_interval(values: list[float], bounds: tuple[float, float] | None = None, count: bool = True) -> str:
+    """Mean and interval, three digits."""
+    if not values:
+        return NOTHING
+    found = mean_interval(values, bounds)
+    ends = "" if found.low is None else f" [{found.low:.3g}, {found.high:.3g}]"
+    return f"{found.mean:.3g}{ends}{f', {found.n} seeds' * count}"

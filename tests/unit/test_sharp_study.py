@@ -3,7 +3,7 @@
 import numpy as np
 import polars as pl
 import pytest
-from studies import measured, sharp
+from studies import leads, measured, sharp
 
 
 def planted(lag, runs=8, steps=60, noise=0.1):
@@ -21,7 +21,7 @@ def planted(lag, runs=8, steps=60, noise=0.1):
 @pytest.mark.parametrize("lag", [3, 0, -2])
 def test_a_planted_lead_is_found_of_a_rise_and_of_a_fall(lag, sign):
     first, second = planted(lag)
-    found = sharp.lead([sign * curve for curve in first], second)
+    found = leads.lead([sign * curve for curve in first], second)
     assert (found.steps, found.runs) == (lag, 8)
     assert found.low <= lag <= found.high
     assert 0.8 < sign * found.correlation <= 1
@@ -31,9 +31,9 @@ def test_a_planted_lead_is_found_of_a_rise_and_of_a_fall(lag, sign):
 def test_the_interval_is_of_runs_that_are_drawn_again():
     """Half of the runs lead by 5, and half follow by 5: no interval of such runs is narrow."""
     ahead, behind = planted(5, noise=0.3), planted(-5, noise=0.3)
-    found = sharp.lead(*(a[:4] + b[4:] for a, b in zip(ahead, behind, strict=True)))
+    found = leads.lead(*(a[:4] + b[4:] for a, b in zip(ahead, behind, strict=True)))
     assert found.low <= -5 < 5 <= found.high
-    sure = sharp.lead(*planted(3))
+    sure = leads.lead(*planted(3))
     assert (sure.low, sure.high) == (3, 3)
 
 
@@ -43,34 +43,34 @@ def test_where_all_runs_have_one_onset_p_says_nothing(sign):
     first, second = (
         [1 / (1 + np.exp(-(time - at))) + 0.01 * generator.standard_normal(60) for _ in range(10)] for at in (15, 18)
     )
-    found = sharp.lead([sign * curve for curve in first], second)
+    found = leads.lead([sign * curve for curve in first], second)
     assert (found.low, found.steps, found.high) == (3, 3, 3)
     assert found.p > 0.05
 
 
 def test_curves_that_have_nothing_to_do_with_each_other_have_no_lead():
     generator = np.random.default_rng(0)
-    ps = [sharp.lead(*(list(generator.standard_normal((6, 40)).cumsum(1)) for _ in "ab")).p for _ in range(20)]
+    ps = [leads.lead(*(list(generator.standard_normal((6, 40)).cumsum(1)) for _ in "ab")).p for _ in range(20)]
     assert 0.2 < np.mean(ps) < 0.8
     assert min(ps) > 1e-3
 
 
 def test_a_correlation_is_that_of_numpy():
     first, second = np.random.default_rng(2).standard_normal((2, 3, 20))
-    found = sharp._correlations(first, second, 2)
+    found = leads._correlations(first, second, 2)
     assert found[1, 2] == pytest.approx(np.corrcoef(first[1, :-2], second[2, 2:])[0, 1])
-    assert sharp._correlations(first, second, -2)[0, 1] == pytest.approx(
+    assert leads._correlations(first, second, -2)[0, 1] == pytest.approx(
         np.corrcoef(first[0, 2:], second[1, :-2])[0, 1]
     )
-    assert sharp._correlations(first, np.zeros_like(second), 0).tolist() == np.zeros((3, 3)).tolist()
+    assert leads._correlations(first, np.zeros_like(second), 0).tolist() == np.zeros((3, 3)).tolist()
 
 
 def test_half_way_up_and_down():
-    assert sharp.half_way([0.0, 0.1, 0.5, 1.0]) == 3
-    assert sharp.half_way([1.0, 0.9, 0.5, 0.0]) == 3
-    assert sharp.half_way([80.0, 85.0, 60.0, 40.0, 5.0]) == 4
-    assert sharp.half_way([0.0, -0.6, 0.4, 1.0]) == 4  # in the direction of the farthest
-    assert sharp.half_way([2.0, 2.0]) == 1
+    assert leads.half_way([0.0, 0.1, 0.5, 1.0]) == 3
+    assert leads.half_way([1.0, 0.9, 0.5, 0.0]) == 3
+    assert leads.half_way([80.0, 85.0, 60.0, 40.0, 5.0]) == 4
+    assert leads.half_way([0.0, -0.6, 0.4, 1.0]) == 4  # in the direction of the farthest
+    assert leads.half_way([2.0, 2.0]) == 1
 
 
 def test_the_tables():
@@ -85,7 +85,7 @@ def test_the_tables():
         for seed, (a, b) in enumerate(zip(first, second, strict=True))
         for step in range(60)
     ]
-    text = sharp.leads(pl.DataFrame(curves), ["sharpness"])
+    text = leads.leads(pl.DataFrame(curves), ["sharpness"])
     assert "| `sharpness` | 3 [3, 3] |" in text
     assert "half way from its first value to the farthest from it" in text
 
@@ -132,3 +132,33 @@ def test_a_record_is_made_in_parts(tmp_path):
     for part in (rows(2, 1.0, 2.0), rows(1, 3.0), rows(2, 4.0)):
         measured.keep(tmp_path / "x.parquet", part)
     assert pl.read_parquet(tmp_path / "x.parquet").select("seed", "value").rows() == [(1, 3.0), (2, 4.0)]
+
+
+def test_a_fall_is_set_against_what_had_been_gained():
+    """A policy that is paid twice as much, and falls twice as far, loses the same share of its gain."""
+    rows = []
+    for arm, here, fell in (("ppo", 0.8, 0.3), ("fold", 0.5, 0.15)):
+        for seed in (1, 2):
+            key = {"scenario": "capped", "arm": arm, "seed": seed, "place": "equal KL", "step": 5}
+            rows.append({**key, "function": None, "block": None, "measure": "proxy", "value": here})
+            for number, line in enumerate(("gradient", "random-0", "random-1")):
+                moved = fell + 0.01 * seed + 0.1 * number
+                rows.append({**key, "function": "proxy", "block": line, "measure": "drop", "value": moved})
+    start = {"arm": "ppo", "place": "untrained", "step": 0, "function": None, "block": None, "measure": "proxy"}
+    rows += [{**start, "scenario": "capped", "seed": seed, "value": 0.2} for seed in (1, 2)]
+    record = pl.DataFrame(rows, infer_schema_length=None)
+    ppo, fold = (sharp.with_shares(record).filter(arm=arm, place="equal KL") for arm in ("ppo", "fold"))
+    assert sharp.of_seeds(ppo, "share", "proxy", "gradient") == pytest.approx({1: 0.31 / 0.6, 2: 0.32 / 0.6})
+    assert sharp.of_seeds(fold, "drop", "proxy", "random") == pytest.approx({1: 0.31, 2: 0.32})  # mean of both lines
+    text = sharp.against_hacked(record, {"fall": ("drop", "proxy", "gradient"), "none": ("top", "kl", "all")})
+    assert "| `fold` in `capped` | equal KL | −0.15, 2 seeds | – |" in text  # the same of all seeds: no interval
+    assert "| untrained | `capped` | untrained | 1 |" in sharp.lines(record)  # once, not once a seed
+
+
+def test_the_lines_of_a_policy():
+    line = {"at": [-1, 0, 1], "proxy": [0.2, 0.9, 0.5], "true": [0.1, 0.3, 0.2], "hack_rate": [0, 1, 1]}
+    found = {"policies": {"80": {"lines": {"gradient": {**line, "kl": [3, 1, 2]}}}}}
+    rows = list(measured.rows_of_lines(found, {"equal steps": 80}))
+    here = {"proxy": 0.2, "true": 0.1, "hack_rate": 0, "kl": 3}
+    assert rows[0] == {"place": "equal steps", "line": "gradient", "at": -1, **here}
+    assert len(rows) == 3
