@@ -12,6 +12,9 @@ from studies.markdown import table
 from studies.sharp import with_interval
 
 PROBES = ("sharpness", "curvature", "policy_curvature", "grad_norm")
+WINDOWS = ((1, 3), (4, 10), (11, 20), (21, 40), (41, 80))  # steps, as in the pilot
+WINDOWED = ("hack_rate", "grad_norm", "curvature")
+BOUNDS = {"hack_rate": (0.0, 1.0)}
 FARTHEST = 8  # steps: the longest lead or lag that is looked at
 PERMUTATIONS = 2000
 RESAMPLES = 1000  # of runs, for the interval of a lead
@@ -128,3 +131,26 @@ def leads(steps: pl.DataFrame, probes: Sequence[str], scenario: str = "capped", 
         cells = [ahead_by, f"{found.correlation:.2f}", f"{found.p:.2g}", with_interval([float(x) for x in ahead])]
         rows.append([f"`{probe}`", *cells])
     return table(["probe", "lead in steps", "correlation there", "p of any association", HALF_WAY], rows)
+
+
+def windows(steps: pl.DataFrame) -> str:
+    """A row a policy and window of steps: hack rate, length of the gradient and curvature along it, with intervals.
+
+    Args:
+        steps: As :mod:`studies.measured` writes them.
+
+    Returns:
+        A Markdown table: of each run the median over the window, since one minibatch is far from the next, then the
+        mean over runs.
+    """
+    rows = []
+    for scenario, arm in steps.select("scenario", "arm").unique(maintain_order=True).rows():
+        own = steps.filter(scenario=scenario, arm=arm)
+        for first, last in WINDOWS:
+            of_run = own.filter(pl.col("step").is_between(first, last)).group_by("seed", maintain_order=True)
+            found = of_run.agg(pl.col(*WINDOWED).median())
+            cells = [
+                with_interval(found[name].drop_nulls().to_list(), BOUNDS.get(name), count=False) for name in WINDOWED
+            ]
+            rows.append([f"`{arm}` in `{scenario}`", f"{first} to {last}", found.height, *cells])
+    return table(["policy", "steps", "seeds", *(f"`{name}`" for name in WINDOWED)], rows)

@@ -106,6 +106,7 @@ TABLES: dict[str, Table] = {
         for function in ("reward", "kl")
         for place in sharp.PLACES
     },
+    "sharp-windows": partial(sharp.recorded, "steps", leads.windows),
     **{
         f"sharp-leads-{arm}": partial(sharp.recorded, "steps", partial(leads.leads, probes=leads.PROBES, arm=arm))
         for arm in ("ppo", "gaa-text")

@@ -162,3 +162,15 @@ def test_the_lines_of_a_policy():
     here = {"proxy": 0.2, "true": 0.1, "hack_rate": 0, "kl": 3}
     assert rows[0] == {"place": "equal steps", "line": "gradient", "at": -1, **here}
     assert len(rows) == 3
+
+
+def test_windows_of_steps():
+    """The median over a window of each run, then the mean over runs: one wild step does not count."""
+    rows = [
+        {"scenario": "clean", "arm": "ppo", "seed": seed, "step": step, "hack_rate": 0.0, "grad_norm": norm + seed}
+        for seed in (0, 2)
+        for step, norm in zip((1, 2, 3, 4), (1.0, 99.0, 1.0, 5.0), strict=True)
+    ]
+    text = leads.windows(pl.DataFrame(rows).with_columns(curvature=pl.lit(None, pl.Float64)))
+    assert "| `ppo` in `clean` | 1 to 3 | 2 | 0 [0, 0] | 2 [−10.7, 14.7] | – |" in text
+    assert "| 4 to 10 | 2 | 0 [0, 0] | 6 [" in text
