@@ -22,6 +22,7 @@ from studies import (
     limits,
     memory,
     overoptimised,
+    pull,
     sharp,
     strengths,
     tables,
@@ -106,6 +107,7 @@ TABLES: dict[str, Table] = {
         for function in ("reward", "kl")
         for place in sharp.PLACES
     },
+    "sharp-pull": partial(sharp.recorded, "pull", pull.pulls),
     "sharp-windows": partial(sharp.recorded, "steps", leads.windows),
     **{
         f"sharp-leads-{arm}": partial(sharp.recorded, "steps", partial(leads.leads, probes=leads.PROBES, arm=arm))

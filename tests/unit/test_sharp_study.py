@@ -3,7 +3,13 @@
 import numpy as np
 import polars as pl
 import pytest
-from studies import leads, measured, sharp
+import torch
+from studies import leads, measured, pull, sharp
+
+from gaard.policy.model import Policy
+from gaard.sharpness import Batch, block
+from gaard.sharpness.objectives import drawn_logprobs
+from tiny import tiny_lm
 
 
 def planted(lag, runs=8, steps=60, noise=0.1):
@@ -174,3 +180,22 @@ def test_windows_of_steps():
     text = leads.windows(pl.DataFrame(rows).with_columns(curvature=pl.lit(None, pl.Float64)))
     assert "| `ppo` in `clean` | 1 to 3 | 2 | 0 [0, 0] | 2 [−10.7, 14.7] | – |" in text
     assert "| 4 to 10 | 2 | 0 [0, 0] | 6 [" in text
+
+
+def test_shares_of_the_gradients_square_are_those_of_each_texts_own_gradient(monkeypatch):
+    monkeypatch.setattr(pull, "TEXTS_AT_ONCE", 2)
+    policy = Policy(tiny_lm("gpt2", torch.float64), critic=False)
+    generator = torch.Generator().manual_seed(0)
+    prompts, texts = (torch.randint(0, 20, (5, size), generator=generator) for size in (2, 4))
+    mask, nothing = torch.ones_like(texts, dtype=torch.bool), torch.zeros(5, 4)
+    mask[1, 2:] = False
+    batch = Batch(prompts, torch.ones_like(prompts, dtype=torch.bool), texts, mask, nothing, nothing, torch.zeros(5))
+    worth = torch.tensor([3.0, -1.0, -0.5, -1.5, 0.0], dtype=torch.float64)
+    each = []
+    for index in torch.arange(5).split(1):
+        policy.zero_grad()
+        drawn_logprobs(policy, batch.rows(index)).sum().backward()
+        each.append(worth[index] * torch.cat([x.grad.reshape(-1) for x in block(policy.lm).tensors]) / 5)
+    whole = sum(each)
+    wanted = torch.stack([one @ whole for one in each]) / (whole @ whole)
+    torch.testing.assert_close(pull.parts_of_square(policy, batch, worth), wanted, rtol=1e-4, atol=1e-5)
