@@ -26,28 +26,33 @@ from gaard.lab.sharpness.saved import UNTRAINED, saved_steps
 from gaard.lab.spec import RunSpec, build_trainer
 from gaard.training.runlog import METRICS, read_jsonl
 from studies.collect import merged
-from studies.sharp import FOLDER
+from studies.sharp import EQUAL_KL, FOLDER, PPO
 
-PPO = "ppo"
-HACKABLE = [("capped", arm) for arm in (PPO, "gaa-expected", "gaa-text", "ppo-gradient-norm", "ppo-sam")]
-# Runs, and what is measured of them: lines along the gradient and at random for all, curvature for the first seeds. The
-# pilot is of tuning seeds.
+ALL_LINES = Choice(measures=(LINES,), blocks=())
+ALL_CURVATURE = Choice(measures=(CURVATURE, LINES), blocks=("all", "unembedding"))
+FEW = range(3100, 3103)  # whose curvature is taken
+# Runs, and what is measured of them, phase by phase, what is quick first: what, of which seeds, of which of their
+# policies (None for all). The pilot is of tuning seeds.
 PLANS: dict[str, dict[str, Any]] = {
     "test": {
-        "arms": [*HACKABLE, ("clean", PPO)],
+        "arms": [
+            ("capped", PPO),
+            ("clean", PPO),
+            *(("capped", arm) for arm in ("gaa-expected", "ppo-gradient-norm", "gaa-text", "ppo-sam")),
+        ],
         "seeds": range(3100, 3110),
-        "curved": range(3100, 3103),
         "settings": Settings(samples=64, eigenvalues=1),
-        "lines": Choice(measures=(LINES,), blocks=()),
-        "curvature": Choice(measures=(CURVATURE, LINES), blocks=("all", "unembedding")),
+        "phases": [
+            (ALL_LINES, range(3100, 3110), None),
+            (ALL_CURVATURE, FEW, (EQUAL_KL,)),
+            (ALL_CURVATURE, FEW, None),
+        ],
     },
     "pilot": {
         "arms": [("capped", PPO), ("clean", PPO)],
         "seeds": (100, 101),
-        "curved": (100, 101),
         "settings": Settings(samples=64, eigenvalues=1),
-        "lines": Choice(measures=(), blocks=()),
-        "curvature": Choice(measures=(CURVATURE,), blocks=("mlp",)),
+        "phases": [(Choice(measures=(CURVATURE,), blocks=("mlp",)), (100, 101), None)],
     },
 }
 SAVED = {"save_steps": 5, "save_total_limit": 99, "save_only_model": True, "sharpness_steps": 1}
@@ -77,7 +82,7 @@ def places(folder: Path, arm: str) -> dict[str, int]:
     kl = running_mean([row["kl_ref"] for row in read_jsonl(folder / METRICS)])
     there = [step for step in steps if step and kl[step - 1] >= KL_LEVEL]
     start = {"untrained": UNTRAINED} if arm == PPO else {}
-    return {**start, "equal steps": steps[-1], **({"equal KL": there[0]} if there else {})}
+    return {**start, "equal steps": steps[-1], **({EQUAL_KL: there[0]} if there else {})}
 
 
 def rows_of(found: Mapping[str, Any], at: Mapping[str, int]) -> Iterator[dict[str, Any]]:
@@ -130,7 +135,7 @@ def tables_of_run(folder: Path, at: Mapping[str, int], key: Mapping[str, Any]) -
 
 
 def main(runs: Path, name: str = "test", only: Collection[int] | None = None) -> None:
-    """Train, measure, and write the record: first what is quick, of all runs.
+    """Train, measure, and write the record, phase by phase.
 
     Args:
         runs: Folder of the runs; what is there goes on.
@@ -138,13 +143,15 @@ def main(runs: Path, name: str = "test", only: Collection[int] | None = None) ->
         only: Seeds; by default all of the plan.
     """
     plan, suffix = PLANS[name], "" if name == "test" else f"-{name}"
-    for measures, seeds in (("lines", plan["seeds"]), ("curvature", plan["curved"])):
+    for choice, seeds, policies in plan["phases"]:
         for seed, (scenario, arm) in product(seeds, plan["arms"]):
             if only is not None and seed not in only:
                 continue
             folder = trained(runs, scenario, arm, seed)
             at = places(folder, arm)
-            measure_run(folder, plan["settings"], replace(plan[measures], steps=sorted(set(at.values()))))
+            steps = sorted({step for place, step in at.items() if policies is None or place in policies})
+            if steps:
+                measure_run(folder, plan["settings"], replace(choice, steps=steps))
             tables = tables_of_run(folder, at, {"scenario": scenario, "arm": arm, "seed": seed})
             for record, rows in tables.items():
                 keep(FOLDER / f"{record}{suffix}.parquet", pl.DataFrame(rows, infer_schema_length=None))
