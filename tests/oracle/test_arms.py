@@ -159,6 +159,7 @@ def test_the_untrained_models_perplexity_and_the_hacks_by_plain_forwards(tmp_pat
     assert measures["kl_untrained"] > 1e-3  # trained away, so that the two models' perplexities differ
 
 
+@pytest.mark.slow  # each method and each regularizer is trained by the tests of their own
 @pytest.mark.parametrize("name", ARMS)
 def test_every_arm_trains(name, tmp_path):
     settings = {"max_steps": 2, "batch_size": 8, "num_mini_batches": 2, "eval_completions": 8, "progress": False}

@@ -342,6 +342,7 @@ def test_a_token_that_the_judge_finds_clearly_better_too_has_no_gap():
         GAA(reading="text", trust_judge=True)
 
 
+@pytest.mark.slow
 def test_a_word_that_is_meant_is_learned_where_the_judge_says_so(tmp_path):
     """The bait of the tiny model again, with a judge that likes it."""
     ends = {}

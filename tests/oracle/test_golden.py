@@ -202,6 +202,7 @@ BROKEN = [  # run, module, name, what stands there instead
 ]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("name", "place", "broken", "instead"), BROKEN, ids=lambda x: x if isinstance(x, str) else "")
 def test_a_broken_line_is_seen(name, place, broken, instead, tmp_path, monkeypatch):
     monkeypatch.setattr(place, broken, instead)

@@ -12,6 +12,7 @@ from gaard.training import collect
 from gaard.training.collect import Clock
 from gaard.training.estimate import estimate
 from gaard.training.update import loss_and_figures, weights
+from marks import slow_but
 from tiny import tiny_trainer
 
 TEXT, CODE = ({"name": "gaa", "reading": reading} for reading in ("text", "code"))
@@ -108,7 +109,7 @@ def test_in_johnsons_code_only_the_sampled_ratio_has_gradient(tmp_path):
     assert gradients["gaa-code"][1] == 0.0
 
 
-@pytest.mark.parametrize("method", METHODS.values(), ids=METHODS)
+@pytest.mark.parametrize("method", slow_but(["ppo"], METHODS))
 def test_it_learns(tmp_path, method):
     """Reward rises from 0.39 by more than 0.25, some ten standard deviations of a rollout's mean."""
     trainer = tiny_trainer(

@@ -18,9 +18,12 @@ from gaard.methods import METHODS
 from gaard.rewards import honeypot
 from gaard.training import update
 from gaard.training.identity import NOT_IDENTITY
+from marks import slow_but
 from tiny import CERTIFIED, bait_reward, tiny_trainer, words_reward
 
+WHOLE = "gaa"  # takes every path of an update; the other methods are for those who have the time
 ANYWHERE = [name for name, method in METHODS.items() if not method().observes.reward_features]
+BY_METHOD = slow_but([WHOLE], {name: name for name in ANYWHERE})
 BAIT = {"reward": bait_reward}  # so that gaa finds a gap
 BAITED = honeypot(words_reward, word="bait")
 ENSEMBLE = {"ensemble": (words_reward, bait_reward)}
@@ -135,7 +138,7 @@ def differ(one, other) -> bool:
     return any(one[-1][key] != other[-1][key] for key in shared)
 
 
-@pytest.mark.parametrize("method", ANYWHERE)
+@pytest.mark.parametrize("method", BY_METHOD)
 @pytest.mark.parametrize("name", CHANGES_LEARNING)
 def test_the_field_changes_what_is_learned_by_every_method(name, method, tmp_path, with_defaults):
     value, context = CHANGES_LEARNING[name]
@@ -151,7 +154,7 @@ def test_the_option_changes_what_is_learned(name, tmp_path, with_defaults):
     assert differ(with_default, learned(tmp_path, **context, **chosen(name, given=value)))
 
 
-@pytest.mark.parametrize("method", ANYWHERE)
+@pytest.mark.parametrize("method", BY_METHOD)
 @pytest.mark.parametrize("name", [option for option in CHANGES_WITH if option.startswith("advantages.gae.")])
 def test_the_critics_options_change_what_every_method_learns(name, method, tmp_path, with_defaults):
     value, _ = CHANGES_WITH[name]
