@@ -62,7 +62,7 @@ def hessian_product(objective: Objective, block: Block, vector: Tensor) -> Tenso
     Raises:
         RuntimeError: Of PyTorch, where an operation has no second derivative; :func:`difference_product` needs none.
     """
-    return sum_of(kept_gradient(part, block)(vector) for part in objective())
+    return sum_of(kept_gradient(part, block, once=True)(vector) for part in objective())
 
 
 class KeptHessian:
@@ -84,12 +84,13 @@ class KeptHessian:
         return sum_of(part(vector) for part in self._parts)
 
 
-def kept_gradient(part: Tensor, block: Block) -> Product:
+def kept_gradient(part: Tensor, block: Block, once: bool = False) -> Product:
     """The map v ↦ H v of one scalar, with the graph of its gradient made once.
 
     Args:
         part: Scalar, with its graph.
         block: N parameters.
+        once: Whether one vector is all: the graph is given up as the product goes through it, which takes less memory.
 
     Returns:
         The map; [N] to [N].
@@ -103,7 +104,7 @@ def kept_gradient(part: Tensor, block: Block) -> Product:
         along = [x for slope, x in zip(slopes, block.split(vector), strict=True) if slope.requires_grad]
         found = torch.autograd.grad(
             bent, block.tensors, [x.to(y.dtype) for x, y in zip(along, bent, strict=True)],
-            retain_graph=True, allow_unused=True, materialize_grads=True,
+            retain_graph=not once, allow_unused=True, materialize_grads=True,
         )  # fmt: skip
         return joined(found)
 
