@@ -17,13 +17,13 @@ from studies import (
     finds,
     in_trl,
     johnson,
-    leads,
     leagues,
     limits,
     memory,
     overoptimised,
-    pull,
     sharp,
+    sharp_leads,
+    sharp_pull,
     strengths,
     tables,
     trials,
@@ -107,10 +107,10 @@ TABLES: dict[str, Table] = {
         for function in ("reward", "kl")
         for place in sharp.PLACES
     },
-    "sharp-pull": partial(sharp.recorded, "pull", pull.pulls),
-    "sharp-windows": partial(sharp.recorded, "steps", leads.windows),
+    "sharp-pull": partial(sharp.recorded, "pull", sharp_pull.pulls),
+    "sharp-windows": partial(sharp.recorded, "steps", sharp_leads.windows),
     **{
-        f"sharp-leads-{arm}": partial(sharp.recorded, "steps", partial(leads.leads, probes=leads.PROBES, arm=arm))
+        f"sharp-leads-{arm}": partial(sharp.recorded, "steps", partial(sharp_leads.leads, probes=sharp_leads.PROBES, arm=arm))
         for arm in ("ppo", "gaa-text")
     },
     "reach": partial(outcomes, "15-reach", None),

@@ -42,7 +42,7 @@ BOUNDS = {"hack rate": (0.0, 1.0)}
 
 @cache
 def record(name: str) -> pl.DataFrame | None:
-    """A table of the study, as :mod:`studies.measured` writes it; None before there is one."""
+    """A table of the study, as :mod:`studies.sharp_measured` writes it; None before there is one."""
     path = FOLDER / f"{name}.parquet"
     return pl.read_parquet(path) if path.exists() else None
 
@@ -80,7 +80,7 @@ def lines(record: pl.DataFrame) -> str:
     """A row a policy: how much proxy and true reward fall along the lines through it, means with 95% intervals.
 
     Args:
-        record: As :mod:`studies.measured` writes it.
+        record: As :mod:`studies.sharp_measured` writes it.
 
     Returns:
         A Markdown table. Of the untrained model, which all seeds share, one number without an interval.
@@ -128,7 +128,7 @@ def against_hacked(record: pl.DataFrame, columns: Mapping[str, Which]) -> str:
     """A row a policy: its measures less those of the hacked one, paired by seed; bold where the interval leaves out 0.
 
     Args:
-        record: As :mod:`studies.measured` writes it.
+        record: As :mod:`studies.sharp_measured` writes it.
         columns: Heading → which measure.
 
     Returns:
@@ -161,7 +161,7 @@ def figure(record: pl.DataFrame) -> go.Figure:
     """Proxy and true reward along the gradient through policies at equal KL: means over seeds and 95% intervals.
 
     Args:
-        record: The lines, as :mod:`studies.measured` writes them.
+        record: The lines, as :mod:`studies.sharp_measured` writes them.
     """
     found = make_subplots(1, len(DRAWN), subplot_titles=[*DRAWN.values()], shared_yaxes=True, horizontal_spacing=0.03)
     for column, (scenario, arm) in enumerate(DRAWN, 1):

@@ -188,3 +188,16 @@ def test_without_curvature_all_eigenvalues_are_zero():
     found = eigenpairs(torch.zeros_like, torch.zeros(30), 3)
     assert found.values.tolist() == found.residuals.tolist() == [0, 0, 0]
     torch.testing.assert_close(found.vectors.T @ found.vectors, torch.eye(3), rtol=1e-5, atol=1e-5)
+
+
+@pytest.mark.parametrize(("end", "sign"), [("both", 1), ("bottom", 1), ("top", -1)])
+@pytest.mark.parametrize("rank", [40, 400])
+def test_the_null_space_of_a_low_rank_map_is_seen(end, sign, rank):
+    """As of a KL at its minimum: the outermost eigenvalue at one end is 0, which power iterations never come near."""
+    generator = torch.Generator().manual_seed(rank)
+    basis = torch.linalg.qr(torch.randn(2000, rank, dtype=torch.float64, generator=generator)).Q
+    values = sign * torch.linspace(10, 100, rank, dtype=torch.float64)
+    found = eigenpairs(lambda v: basis @ (values * (basis.T @ v)), basis[:, 0], 2 if end == "both" else 1, end, 1e-2)
+    nearest_to_zero = found.values.abs().min()
+    assert nearest_to_zero < 1.0
+    assert found.products <= 50

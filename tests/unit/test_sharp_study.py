@@ -4,7 +4,7 @@ import numpy as np
 import polars as pl
 import pytest
 import torch
-from studies import leads, measured, pull, sharp
+from studies import sharp, sharp_leads, sharp_measured, sharp_pull
 
 from gaard.policy.model import Policy
 from gaard.sharpness import Batch, block
@@ -27,7 +27,7 @@ def planted(lag, runs=8, steps=60, noise=0.1):
 @pytest.mark.parametrize("lag", [3, 0, -2])
 def test_a_planted_lead_is_found_of_a_rise_and_of_a_fall(lag, sign):
     first, second = planted(lag)
-    found = leads.lead([sign * curve for curve in first], second)
+    found = sharp_leads.lead([sign * curve for curve in first], second)
     assert (found.steps, found.runs) == (lag, 8)
     assert found.low <= lag <= found.high
     assert 0.8 < sign * found.correlation <= 1
@@ -37,9 +37,9 @@ def test_a_planted_lead_is_found_of_a_rise_and_of_a_fall(lag, sign):
 def test_the_interval_is_of_runs_that_are_drawn_again():
     """Half of the runs lead by 5, and half follow by 5: no interval of such runs is narrow."""
     ahead, behind = planted(5, noise=0.3), planted(-5, noise=0.3)
-    found = leads.lead(*(a[:4] + b[4:] for a, b in zip(ahead, behind, strict=True)))
+    found = sharp_leads.lead(*(a[:4] + b[4:] for a, b in zip(ahead, behind, strict=True)))
     assert found.low <= -5 < 5 <= found.high
-    sure = leads.lead(*planted(3))
+    sure = sharp_leads.lead(*planted(3))
     assert (sure.low, sure.high) == (3, 3)
 
 
@@ -49,34 +49,34 @@ def test_where_all_runs_have_one_onset_p_says_nothing(sign):
     first, second = (
         [1 / (1 + np.exp(-(time - at))) + 0.01 * generator.standard_normal(60) for _ in range(10)] for at in (15, 18)
     )
-    found = leads.lead([sign * curve for curve in first], second)
+    found = sharp_leads.lead([sign * curve for curve in first], second)
     assert (found.low, found.steps, found.high) == (3, 3, 3)
     assert found.p > 0.05
 
 
 def test_curves_that_have_nothing_to_do_with_each_other_have_no_lead():
     generator = np.random.default_rng(0)
-    ps = [leads.lead(*(list(generator.standard_normal((6, 40)).cumsum(1)) for _ in "ab")).p for _ in range(20)]
+    ps = [sharp_leads.lead(*(list(generator.standard_normal((6, 40)).cumsum(1)) for _ in "ab")).p for _ in range(20)]
     assert 0.2 < np.mean(ps) < 0.8
     assert min(ps) > 1e-3
 
 
 def test_a_correlation_is_that_of_numpy():
     first, second = np.random.default_rng(2).standard_normal((2, 3, 20))
-    found = leads._correlations(first, second, 2)
+    found = sharp_leads._correlations(first, second, 2)
     assert found[1, 2] == pytest.approx(np.corrcoef(first[1, :-2], second[2, 2:])[0, 1])
-    assert leads._correlations(first, second, -2)[0, 1] == pytest.approx(
+    assert sharp_leads._correlations(first, second, -2)[0, 1] == pytest.approx(
         np.corrcoef(first[0, 2:], second[1, :-2])[0, 1]
     )
-    assert leads._correlations(first, np.zeros_like(second), 0).tolist() == np.zeros((3, 3)).tolist()
+    assert sharp_leads._correlations(first, np.zeros_like(second), 0).tolist() == np.zeros((3, 3)).tolist()
 
 
 def test_half_way_up_and_down():
-    assert leads.half_way([0.0, 0.1, 0.5, 1.0]) == 3
-    assert leads.half_way([1.0, 0.9, 0.5, 0.0]) == 3
-    assert leads.half_way([80.0, 85.0, 60.0, 40.0, 5.0]) == 4
-    assert leads.half_way([0.0, -0.6, 0.4, 1.0]) == 4  # in the direction of the farthest
-    assert leads.half_way([2.0, 2.0]) == 1
+    assert sharp_leads.half_way([0.0, 0.1, 0.5, 1.0]) == 3
+    assert sharp_leads.half_way([1.0, 0.9, 0.5, 0.0]) == 3
+    assert sharp_leads.half_way([80.0, 85.0, 60.0, 40.0, 5.0]) == 4
+    assert sharp_leads.half_way([0.0, -0.6, 0.4, 1.0]) == 4  # in the direction of the farthest
+    assert sharp_leads.half_way([2.0, 2.0]) == 1
 
 
 def test_the_tables():
@@ -91,7 +91,7 @@ def test_the_tables():
         for seed, (a, b) in enumerate(zip(first, second, strict=True))
         for step in range(60)
     ]
-    text = leads.leads(pl.DataFrame(curves), ["sharpness"])
+    text = sharp_leads.leads(pl.DataFrame(curves), ["sharpness"])
     assert "| `sharpness` | 3 [3, 3] |" in text
     assert "half way from its first value to the farthest from it" in text
 
@@ -106,7 +106,7 @@ def test_the_rows_of_a_policy(tmp_path):
     }
     line = {"at": [-1, 0, 1], "proxy": [0.2, 0.9, 0.5]}
     policy = {"here": {"proxy": 0.9, "seconds": 1}, "curvature": {"kl": {"mlp": figures}}, "lines": {"gradient": line}}
-    rows = list(measured.rows_of({"policies": {"80": policy}}, {"equal steps": 80}))
+    rows = list(sharp_measured.rows_of({"policies": {"80": policy}}, {"equal steps": 80}))
     found = {(row.get("block"), row["measure"]): row["value"] for row in rows}
     assert found[None, "proxy"] == 0.9
     assert (found["mlp", "top"], found["mlp", "bottom"], found["mlp", "trace"]) == (3.0, -1.0, 5.0)
@@ -119,14 +119,14 @@ def test_policies_at_equal_steps_and_at_equal_kl(tmp_path):
         (tmp_path / "checkpoints" / f"step-{step:06d}").mkdir(parents=True)
     rows = "".join(f'{{"step": {step}, "kl_ref": {0.05 * step}}}\n' for step in range(1, 16))
     (tmp_path / "metrics.jsonl").write_text(rows)
-    assert measured.places(tmp_path, "ppo") == {"untrained": 0, "equal steps": 15, "equal KL": 10}
+    assert sharp_measured.places(tmp_path, "ppo") == {"untrained": 0, "equal steps": 15, "equal KL": 10}
     (tmp_path / "metrics.jsonl").write_text(rows.replace("0.", "0.00"))
-    assert measured.places(tmp_path, "fold") == {"equal steps": 15}
+    assert sharp_measured.places(tmp_path, "fold") == {"equal steps": 15}
 
 
 def test_the_arms_of_the_plan_exist():
-    for plan in measured.PLANS.values():
-        assert measured.find_arms([arm for _, arm in dict.fromkeys(plan["arms"]) if _ == "capped"])
+    for plan in sharp_measured.PLANS.values():
+        assert sharp_measured.find_arms([arm for _, arm in dict.fromkeys(plan["arms"]) if _ == "capped"])
 
 
 def test_a_record_is_made_in_parts(tmp_path):
@@ -136,7 +136,7 @@ def test_a_record_is_made_in_parts(tmp_path):
         return pl.DataFrame([{"scenario": "capped", "arm": "ppo", "seed": seed, "value": value} for value in values])
 
     for part in (rows(2, 1.0, 2.0), rows(1, 3.0), rows(2, 4.0)):
-        measured.keep(tmp_path / "x.parquet", part)
+        sharp_measured.keep(tmp_path / "x.parquet", part)
     assert pl.read_parquet(tmp_path / "x.parquet").select("seed", "value").rows() == [(1, 3.0), (2, 4.0)]
 
 
@@ -164,7 +164,7 @@ def test_a_fall_is_set_against_what_had_been_gained():
 def test_the_lines_of_a_policy():
     line = {"at": [-1, 0, 1], "proxy": [0.2, 0.9, 0.5], "true": [0.1, 0.3, 0.2], "hack_rate": [0, 1, 1]}
     found = {"policies": {"80": {"lines": {"gradient": {**line, "kl": [3, 1, 2]}}}}}
-    rows = list(measured.rows_of_lines(found, {"equal steps": 80}))
+    rows = list(sharp_measured.rows_of_lines(found, {"equal steps": 80}))
     here = {"proxy": 0.2, "true": 0.1, "hack_rate": 0, "kl": 3}
     assert rows[0] == {"place": "equal steps", "line": "gradient", "at": -1, **here}
     assert len(rows) == 3
@@ -177,13 +177,13 @@ def test_windows_of_steps():
         for seed in (0, 2)
         for step, norm in zip((1, 2, 3, 4), (1.0, 99.0, 1.0, 5.0), strict=True)
     ]
-    text = leads.windows(pl.DataFrame(rows).with_columns(curvature=pl.lit(None, pl.Float64)))
+    text = sharp_leads.windows(pl.DataFrame(rows).with_columns(curvature=pl.lit(None, pl.Float64)))
     assert "| `ppo` in `clean` | 1 to 3 | 2 | 0 [0, 0] | 2 [−10.7, 14.7] | – |" in text
     assert "| 4 to 10 | 2 | 0 [0, 0] | 6 [" in text
 
 
 def test_shares_of_the_gradients_square_are_those_of_each_texts_own_gradient(monkeypatch):
-    monkeypatch.setattr(pull, "TEXTS_AT_ONCE", 2)
+    monkeypatch.setattr(sharp_pull, "TEXTS_AT_ONCE", 2)
     policy = Policy(tiny_lm("gpt2", torch.float64), critic=False)
     generator = torch.Generator().manual_seed(0)
     prompts, texts = (torch.randint(0, 20, (5, size), generator=generator) for size in (2, 4))
@@ -198,4 +198,4 @@ def test_shares_of_the_gradients_square_are_those_of_each_texts_own_gradient(mon
         each.append(worth[index] * torch.cat([x.grad.reshape(-1) for x in block(policy.lm).tensors]) / 5)
     whole = sum(each)
     wanted = torch.stack([one @ whole for one in each]) / (whole @ whole)
-    torch.testing.assert_close(pull.parts_of_square(policy, batch, worth), wanted, rtol=1e-4, atol=1e-5)
+    torch.testing.assert_close(sharp_pull.parts_of_square(policy, batch, worth), wanted, rtol=1e-4, atol=1e-5)

@@ -13,9 +13,9 @@ from gaard.errors import ConfigError
 from gaard.sharpness.products import Product
 
 End = Literal["top", "bottom", "both"]
-SCALING_PRODUCTS = 3
-# Lanczos vectors: for one eigenvalue fewer than SciPy takes, since the outermost of networks stand apart. For several
-# so many that they are mostly found before a restart, which costs products.
+SCALING_PRODUCTS = 3  # power iterations that tell how large the eigenvalues are
+# Lanczos vectors: for one eigenvalue Lanczos keeps fewer than SciPy would, since the outermost of networks stand
+# apart. For several it keeps so many that they are mostly found before a restart, which costs products.
 FEWEST_KEPT, KEPT_FOR_EACH = 12, 4
 WHICH: dict[End, str] = {"top": "LA", "bottom": "SA", "both": "BE"}
 
@@ -85,9 +85,10 @@ def _by_lanczos(
 ) -> tuple[np.ndarray, np.ndarray]:
     """ARPACK's eigenvalues [k] and vectors [N, k].
 
-    Its tolerance is relative to each eigenvalue, and one near 0 would never meet it: a shift by more than the largest
+    Its tolerance is relative to each eigenvalue, and one near 0 would never meet it: a shift by about twice the largest
     makes it relative to that. The Krylov space is the same. Lanczos begins where the power iterations that find the
-    shift have come to, so that these are no waste.
+    shift have come to, so that these are no waste; and at random as well, since they lead out of the null space, whose
+    eigenvalue may be the one that is asked for.
     """
     size = len(start)
     scale, led = _largest(multiply, start)
@@ -95,7 +96,8 @@ def _by_lanczos(
         return np.zeros(count), np.linalg.qr(np.stack([np.roll(start, i) for i in range(count)], 1))[0]
     shift, kept = 2 * scale, min(size, max(KEPT_FOR_EACH * count, FEWEST_KEPT))
     operator = LinearOperator((size, size), lambda x: multiply(x) + shift * x.reshape(-1), dtype=start.dtype)
-    values, vectors = eigsh(operator, k=count, which=WHICH[end], tol=tolerance, v0=led, ncv=kept)
+    first = led + start / np.linalg.norm(start)
+    values, vectors = eigsh(operator, k=count, which=WHICH[end], tol=tolerance, v0=first, ncv=kept)
     return values - shift, vectors
 
 

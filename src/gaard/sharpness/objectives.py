@@ -18,7 +18,7 @@ from gaard.method.projection import capped
 from gaard.policy.model import Policy
 from gaard.sharpness.products import Objective
 
-TOKENS_AT_ONCE = 512  # whose numbers stay in a processor's cache
+TOKENS_AT_ONCE = 512  # of completions, whose numbers stay in a processor's cache
 LOGITS_AT_ONCE = 2**24  # numbers, at most
 
 
@@ -200,7 +200,10 @@ def _log_ratio(drawn: Tensor, part: Batch) -> Tensor:
 def _parts(policy: Policy, batch: Batch, of_part: Callable[[Batch], Tensor]) -> Objective:
     """A function that goes through the batch, some completions at a time."""
     vocabulary = policy.lm.get_output_embeddings().weight.shape[0]
-    rows = max(1, min(TOKENS_AT_ONCE, LOGITS_AT_ONCE // vocabulary) // batch.completion_ids.shape[1])
+    tokens = LOGITS_AT_ONCE // vocabulary
+    if batch.rewards.device.type == "cpu":
+        tokens = min(tokens, TOKENS_AT_ONCE)
+    rows = max(1, tokens // batch.completion_ids.shape[1])
 
     def parts() -> Iterator[Tensor]:
         for index in torch.arange(len(batch.rewards), device=batch.rewards.device).split(rows):

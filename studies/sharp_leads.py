@@ -137,7 +137,7 @@ def windows(steps: pl.DataFrame) -> str:
     """A row a policy and window of steps: hack rate, length of the gradient and curvature along it, with intervals.
 
     Args:
-        steps: As :mod:`studies.measured` writes them.
+        steps: As :mod:`studies.sharp_measured` writes them.
 
     Returns:
         A Markdown table: of each run the median over the window, since one minibatch is far from the next, then the

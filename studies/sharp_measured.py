@@ -2,7 +2,7 @@
 
 `measured.parquet` has a row a number, `lines.parquet` one a place on a line, `steps.parquet` one a step of training.
 
-python -m studies.measured FOLDER [--plan pilot] [--seeds 3100 3101]
+python -m studies.sharp_measured FOLDER [--plan pilot] [--seeds 3100 3101]
 
 A record can be made in parts, some seeds at a time: runs of others stay in it.
 """

@@ -2,7 +2,7 @@
 
 import polars as pl
 import pytest
-from studies import taken
+from studies import take_over
 from studies.frames import STUDIES
 
 from gaard.lab.study import read_study
@@ -29,13 +29,13 @@ def test_rows_of_the_same_run_are_taken_once_and_others_not(study):
 
     one = rows(("same", "late", "ppo", 3000), ("other", "late", "fold", 3000), ("same", "late", "ppo", 7))
     other = rows(("same", "late", "ppo", 3000), ("same", "clean", "untrained", 3001), ("same", "capped", "ppo", 3000))
-    found = taken.taken(study, [one, other], identity)
+    found = take_over.taken(study, [one, other], identity)
     assert found.rows() == [("same", "late", "ppo", 3000), ("same", "clean", "untrained", 3001)]
     assert len(asked) == 3  # of those alone that are runs of this study and stand in a record
 
 
 def test_nothing_to_take_is_no_error(study):
-    assert taken.taken(study, [rows(("same", "late", "ppo", 7))], lambda spec: "same").height == 0
+    assert take_over.taken(study, [rows(("same", "late", "ppo", 7))], lambda spec: "same").height == 0
 
 
 @pytest.mark.parametrize("arm", ["ppo", "untrained"])
@@ -46,4 +46,4 @@ def test_the_identity_is_that_of_a_run_that_was_made(study, arm, tmp_path):
         for key, spec in read_study(study / "study.yaml").specs(tmp_path).items()
     }
     recorded = pl.read_parquet(STUDIES / "31-mixtures" / "runs.parquet").filter(scenario="late", arm=arm, seed=3000)
-    assert taken.identity(specs["late", arm, 3000]) == recorded["id"].item()
+    assert take_over.identity(specs["late", arm, 3000]) == recorded["id"].item()

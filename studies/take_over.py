@@ -1,4 +1,4 @@
-"""Runs that another study has made with the same settings, taken over: `python -m studies.taken STUDY`.
+"""Runs that another study has made with the same settings, taken over: `python -m studies.take_over STUDY`.
 
 STUDY is a folder such as studies/35-league. A row of another record is taken where its ``id``, the hash of all that its
 results depend on, is that of the run of this study. ``gaard compare`` makes the others.

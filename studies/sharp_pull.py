@@ -1,4 +1,4 @@
-"""How much of the gradient comes from the texts that hack: `python -m studies.pull FOLDER`, after `studies.measured`.
+"""How much of the gradient comes from the texts that hack: `python -m studies.sharp_pull FOLDER`, after `studies.sharp_measured`.
 
 It writes `pull.parquet` of study 33: a row a run and a policy in the steps in which PPO finds the hack.
 """
@@ -21,7 +21,7 @@ from gaard.sharpness import Batch, Objective, block, gradient
 from gaard.sharpness.objectives import drawn_logprobs
 from studies.collect import merged
 from studies.markdown import table
-from studies.measured import PLANS
+from studies.sharp_measured import PLANS
 from studies.sharp import FOLDER, with_interval
 
 ARMS = (("capped", "ppo"), ("capped", "ppo-gradient-norm"))
