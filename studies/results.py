@@ -110,7 +110,7 @@ TABLES: dict[str, Table] = {
     "sharp-pull": partial(sharp.recorded, "pull", sharp_pull.pulls),
     "sharp-windows": partial(sharp.recorded, "steps", sharp_leads.windows),
     **{
-        f"sharp-leads-{arm}": partial(sharp.recorded, "steps", partial(sharp_leads.leads, probes=sharp_leads.PROBES, arm=arm))
+        f"sharp-leads-{arm}": partial(sharp.recorded, "steps", partial(sharp_leads.leads, arm=arm))
         for arm in ("ppo", "gaa-text")
     },
     "reach": partial(outcomes, "15-reach", None),

@@ -12,8 +12,8 @@ from studies.frames import STUDIES
 from studies.markdown import NOTHING, table
 
 FOLDER = STUDIES / "33-sharpness"
-PPO, UNTRAINED, EQUAL_KL = "ppo", "untrained", "equal KL"
-PLACES = (UNTRAINED, EQUAL_KL, "equal steps")
+PPO, UNTRAINED, SIMILAR_KL = "ppo", "untrained", "similar KL"
+PLACES = (UNTRAINED, SIMILAR_KL, "equal steps")
 HACKED = ("capped", PPO)
 Which = tuple[str, str | None, str | None]
 # Heading → measure, function and block: what is sampled at a policy and along the lines through it, and its curvature.
@@ -21,21 +21,21 @@ COLUMNS: dict[str, Which] = {
     "hack rate": ("hack_rate", None, None),
     "KL": ("kl", None, None),
     "fall of the proxy along the gradient": ("drop", "proxy", "gradient"),
-    "at random": ("drop", "proxy", "random"),
-    "share of its gain along the gradient": ("share", "proxy", "gradient"),
-    "share of its gain at random": ("share", "proxy", "random"),
+    "fall of the proxy at random": ("drop", "proxy", "random"),
+    "fall ÷ gain of the proxy along the gradient": ("share", "proxy", "gradient"),
+    "fall ÷ gain of the proxy at random": ("share", "proxy", "random"),
     "fall of the true reward along the gradient": ("drop", "true", "gradient"),
-    "of it at random": ("drop", "true", "random"),
+    "fall of the true reward at random": ("drop", "true", "random"),
 }
-FELL = {name: which for name, which in COLUMNS.items() if name not in ("hack rate", "KL", "of it at random")}
+FELL = {name: which for name, which in COLUMNS.items() if name != "hack rate"}
 CURVED: dict[str, Which] = {
     "top eigenvalue, all": ("top", "reward", "all"),
     "top eigenvalue, unembedding": ("top", "reward", "unembedding"),
     "adaptive top, all": ("adaptive_top", "reward", "all"),
     "top eigenvalue of the KL, all": ("top", "kl", "all"),
 }
-DRAWN = {HACKED: "PPO, hacked", ("capped", "gaa-expected"): "gaa-expected, not hacked"}
-DRAWN[("clean", PPO)] = "PPO where nothing can be exploited"
+DRAWN = {HACKED: "ppo, where a word pays", ("capped", "gaa-expected"): "gaa-expected, where a word pays"}
+DRAWN[("clean", PPO)] = "ppo, where none does"
 REWARDS = {"proxy": ("proxy", "#c2410c"), "true": ("true reward", "#1d4ed8")}
 BOUNDS = {"hack rate": (0.0, 1.0)}
 
@@ -57,12 +57,12 @@ def by_arm(record: pl.DataFrame, place: str, function: str) -> str:
     """Each measure of one function, by arm and block: mean over seeds and its 95% interval (Student).
 
     Args:
-        record: As ``measured.py`` writes it.
-        place: ``equal steps``, ``equal KL`` or ``untrained``.
+        record: As :mod:`studies.sharp_measured` writes it.
+        place: ``equal steps``, ``similar KL`` or ``untrained``.
         function: Such as ``reward``.
 
     Returns:
-        A Markdown table: a row a block and measure, a column an arm.
+        A Markdown table: a row a block and measure, a column an arm. The untrained model is one for all seeds.
     """
     own = record.filter(place=place, function=function)
     arms = own.select("scenario", "arm").unique(maintain_order=True).rows()
@@ -71,7 +71,8 @@ def by_arm(record: pl.DataFrame, place: str, function: str) -> str:
         cells = []
         for scenario, arm in arms:
             which = own.filter(scenario=scenario, arm=arm, block=block, measure=measure)
-            cells.append(with_interval(which["value"].drop_nulls().to_list()))
+            values = which["value"].drop_nulls().to_list()
+            cells.append(with_interval(values[:1] if place == UNTRAINED else values))
         rows.append([block, f"`{measure}`", *cells])
     return table(["block", "measure", *(f"`{arm}` in `{scenario}`" for scenario, arm in arms)], rows)
 
@@ -93,11 +94,12 @@ def lines(record: pl.DataFrame) -> str:
                 continue
             seeds = own.filter(seed=own["seed"][0]) if place == UNTRAINED else own
             name = place if place == UNTRAINED else f"`{arm}`"
+            count = seeds["seed"].n_unique()
             cells = [
-                with_interval(list(of_seeds(seeds, *which).values()), BOUNDS.get(heading), count=False)
+                with_interval(list(of_seeds(seeds, *which).values()), BOUNDS.get(heading), count)
                 for heading, which in COLUMNS.items()
             ]
-            rows.append([name, f"`{scenario}`", place, seeds["seed"].n_unique(), *cells])
+            rows.append([name, f"`{scenario}`", place, count, *cells])
     return table(["policy", "scenario", "at", "seeds", *COLUMNS], rows)
 
 
@@ -143,35 +145,38 @@ def against_hacked(record: pl.DataFrame, columns: Mapping[str, Which]) -> str:
                 continue
             own = here.filter(scenario=scenario, arm=arm)
             apart = [paired_difference(of_seeds(own, *which), of_seeds(hacked, *which)) for which in columns.values()]
-            rows.append([f"`{arm}` in `{scenario}`", place, *map(_apart, apart)])
-    return table([f"policy, less `{HACKED[1]}` in `{HACKED[0]}`", "at", *columns], rows)
+            if known := [one.n for one in apart if one is not None]:
+                cells = [_apart(one, max(known)) for one in apart]
+                rows.append([f"`{arm}` in `{scenario}`", place, max(known), *cells])
+    return table([f"policy, less `{HACKED[1]}` in `{HACKED[0]}`", "at", "pairs", *columns], rows)
 
 
-def _apart(found: Difference | None) -> str:
-    """A difference; in bold where it is one."""
+def _apart(found: Difference | None, usual: int) -> str:
+    """A difference; in bold where it is one, with how many pairs it is of where these are not as many as usual."""
     if found is None:
         return NOTHING
+    pairs = "" if found.n == usual else f", {found.n} pairs"
     if found.low is None or found.high is None:
-        return f"{found.mean:+.2g}, {found.n} seeds"
-    text = f"{found.mean:+.2g} [{found.low:.2g}, {found.high:.2g}]"
+        return f"{found.mean:+.2g}{pairs}"
+    text = f"{found.mean:+.2g} [{found.low:.2g}, {found.high:.2g}]{pairs}"
     return f"**{text}**" if found.low > 0 or found.high < 0 else text
 
 
 def figure(record: pl.DataFrame) -> go.Figure:
-    """Proxy and true reward along the gradient through policies at equal KL: means over seeds and 95% intervals.
+    """Proxy and true reward along the gradient through policies at similar KL: means over seeds and 95% intervals.
 
     Args:
         record: The lines, as :mod:`studies.sharp_measured` writes them.
     """
     found = make_subplots(1, len(DRAWN), subplot_titles=[*DRAWN.values()], shared_yaxes=True, horizontal_spacing=0.03)
     for column, (scenario, arm) in enumerate(DRAWN, 1):
-        own = record.filter(scenario=scenario, arm=arm, place=EQUAL_KL, line="gradient")
+        own = record.filter(scenario=scenario, arm=arm, place=SIMILAR_KL, line="gradient")
         for reward, (label, colour) in REWARDS.items():
             by_place = own.group_by("at", maintain_order=True).agg(pl.col(reward)).sort("at")
             ends = [mean_interval(values) for values in by_place[reward].to_list()]
             x = [round(at, 4) for at in by_place["at"].to_list()]
             y = [round(end.mean, 4) for end in ends]
-            spread = [round((end.high or end.mean) - end.mean, 4) for end in ends]
+            spread = [0.0 if end.high is None else round(end.high - end.mean, 4) for end in ends]
             found.add_scatter(
                 x=x, y=y, name=label, mode="lines+markers", line={"color": colour, "width": 2.5},
                 error_y={"array": spread, "thickness": 1, "width": 2}, showlegend=column == 1, row=1, col=column,
@@ -181,10 +186,10 @@ def figure(record: pl.DataFrame) -> go.Figure:
     return found.update_yaxes(range=[0, 1.02])
 
 
-def with_interval(values: list[float], bounds: tuple[float, float] | None = None, count: bool = True) -> str:
-    """Mean and interval, three digits."""
+def with_interval(values: list[float], bounds: tuple[float, float] | None = None, usual: int | None = None) -> str:
+    """Mean and interval, three digits, with how many seeds they are of where these are not as many as usual."""
     if not values:
         return NOTHING
     found = mean_interval(values, bounds)
     ends = "" if found.low is None else f" [{found.low:.3g}, {found.high:.3g}]"
-    return f"{found.mean:.3g}{ends}{f', {found.n} seeds' * count}"
+    return f"{found.mean:.3g}{ends}{f', {found.n} seeds' * (found.n != usual)}"

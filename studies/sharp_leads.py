@@ -9,12 +9,11 @@ from numpy.typing import NDArray
 
 from gaard.lab.frontier import running_mean
 from studies.markdown import table
-from studies.sharp import with_interval
+from studies.sharp import BOUNDS, with_interval
 
 PROBES = ("sharpness", "curvature", "policy_curvature", "grad_norm")
 WINDOWS = ((1, 3), (4, 10), (11, 20), (21, 40), (41, 80))  # steps, as in the pilot
-WINDOWED = ("hack_rate", "grad_norm", "curvature")
-BOUNDS = {"hack_rate": (0.0, 1.0)}
+WINDOWED = {"hack rate": "hack_rate", "`grad_norm`": "grad_norm", "`curvature`": "curvature"}
 FARTHEST = 8  # steps: the longest lead or lag that is looked at
 PERMUTATIONS = 2000
 RESAMPLES = 1000  # of runs, for the interval of a lead
@@ -102,7 +101,7 @@ def half_way(curve: NDArray[np.float64]) -> int:
     return int(np.argmax(moved >= moved.max() / 2)) + 1
 
 
-def leads(steps: pl.DataFrame, probes: Sequence[str], scenario: str = "capped", arm: str = "ppo") -> str:
+def leads(steps: pl.DataFrame, probes: Sequence[str] = PROBES, scenario: str = "capped", arm: str = "ppo") -> str:
     """A row a probe: the lead over the hack rate by correlation with interval and p, and by when each is half way.
 
     Half way is of running means, from the first value to the farthest from it, whichever direction that is. A probe
@@ -148,9 +147,10 @@ def windows(steps: pl.DataFrame) -> str:
         own = steps.filter(scenario=scenario, arm=arm)
         for first, last in WINDOWS:
             of_run = own.filter(pl.col("step").is_between(first, last)).group_by("seed", maintain_order=True)
-            found = of_run.agg(pl.col(*WINDOWED).median())
+            found = of_run.agg(pl.col(*WINDOWED.values()).median())
             cells = [
-                with_interval(found[name].drop_nulls().to_list(), BOUNDS.get(name), count=False) for name in WINDOWED
+                with_interval(found[name].drop_nulls().to_list(), BOUNDS.get(heading), found.height)
+                for heading, name in WINDOWED.items()
             ]
             rows.append([f"`{arm}` in `{scenario}`", f"{first} to {last}", found.height, *cells])
-    return table(["policy", "steps", "seeds", *(f"`{name}`" for name in WINDOWED)], rows)
+    return table(["policy", "steps", "seeds", *WINDOWED], rows)

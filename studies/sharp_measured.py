@@ -26,7 +26,7 @@ from gaard.lab.sharpness.saved import UNTRAINED, saved_steps
 from gaard.lab.spec import RunSpec, build_trainer
 from gaard.training.runlog import METRICS, read_jsonl
 from studies.collect import merged
-from studies.sharp import EQUAL_KL, FOLDER, PPO
+from studies.sharp import FOLDER, PPO, SIMILAR_KL
 
 ALL_LINES = Choice(measures=(LINES,), blocks=())
 ALL_CURVATURE = Choice(measures=(CURVATURE, LINES), blocks=("all", "unembedding"))
@@ -44,7 +44,7 @@ PLANS: dict[str, dict[str, Any]] = {
         "settings": Settings(samples=64, eigenvalues=1),
         "phases": [
             (ALL_LINES, range(3100, 3110), None),
-            (ALL_CURVATURE, FEW, (EQUAL_KL,)),
+            (ALL_CURVATURE, FEW, (SIMILAR_KL,)),
             (ALL_CURVATURE, FEW, None),
         ],
     },
@@ -56,7 +56,7 @@ PLANS: dict[str, dict[str, Any]] = {
     },
 }
 SAVED = {"save_steps": 5, "save_total_limit": 99, "save_only_model": True, "sharpness_steps": 1}
-KL_LEVEL = 0.3  # nats a token, at which policies are compared at equal KL
+KL_LEVEL = 0.3  # nats a token: the first saved policy whose KL has passed it is compared at similar KL
 SAMPLED = ("proxy", "true", "hack_rate", "kl")
 PROBES = ("hack_rate", "sharpness", "curvature", "policy_curvature", "grad_norm")
 
@@ -82,7 +82,7 @@ def places(folder: Path, arm: str) -> dict[str, int]:
     kl = running_mean([row["kl_ref"] for row in read_jsonl(folder / METRICS)])
     there = [step for step in steps if step and kl[step - 1] >= KL_LEVEL]
     start = {"untrained": UNTRAINED} if arm == PPO else {}
-    return {**start, "equal steps": steps[-1], **({EQUAL_KL: there[0]} if there else {})}
+    return {**start, "equal steps": steps[-1], **({SIMILAR_KL: there[0]} if there else {})}
 
 
 def rows_of(found: Mapping[str, Any], at: Mapping[str, int]) -> Iterator[dict[str, Any]]:
@@ -100,7 +100,7 @@ def rows_of(found: Mapping[str, Any], at: Mapping[str, int]) -> Iterator[dict[st
             for reward in ("proxy", "true"):
                 if reward in line:
                     key = {"place": place, "step": step, "function": reward, "block": name}
-                    yield {**key, "measure": "drop", "value": drop(line[reward])}
+                    yield {**key, "measure": "drop", "value": drop(line, reward)}
 
 
 def numbers(figures: Mapping[str, Any]) -> dict[str, float]:
@@ -110,9 +110,15 @@ def numbers(figures: Mapping[str, Any]) -> dict[str, float]:
     return {**ends, **{name: figures[name] for name in names}}
 
 
-def drop(values: list[float]) -> float:
-    """How much less there is at the two ends of a line than in its middle, the worse of both."""
-    return values[len(values) // 2] - min(values[0], values[-1])
+def drop(line: Mapping[str, Any], reward: str) -> float | None:
+    """How much less there is at the two ends of a line than in its middle, the worse of both; None without a line.
+
+    Along a direction of length 0 nothing moves, and all that is sampled is the same to the last bit.
+    """
+    if all(len(set(line[name])) == 1 for name in SAMPLED if name in line):
+        return None
+    values = line[reward]
+    return float(values[len(values) // 2] - min(values[0], values[-1]))
 
 
 def rows_of_lines(found: Mapping[str, Any], at: Mapping[str, int]) -> Iterator[dict[str, Any]]:
@@ -169,4 +175,6 @@ if __name__ == "__main__":
     parser.add_argument("--plan", choices=PLANS, default="test")
     parser.add_argument("--seeds", type=int, nargs="+", help="of the plan; by default all")
     given = parser.parse_args()
+    if unknown := set(given.seeds or ()) - set(PLANS[given.plan]["seeds"]):
+        parser.error(f"--seeds {sorted(unknown)} are not of the plan: {list(PLANS[given.plan]['seeds'])}")
     main(given.folder, given.plan, given.seeds)

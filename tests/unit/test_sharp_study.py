@@ -1,5 +1,7 @@
 """Study 33's arithmetic: leads that were planted, and tables from numbers that are known."""
 
+from dataclasses import replace
+
 import numpy as np
 import polars as pl
 import pytest
@@ -114,12 +116,12 @@ def test_the_rows_of_a_policy(tmp_path):
     assert (None, "seconds") not in found
 
 
-def test_policies_at_equal_steps_and_at_equal_kl(tmp_path):
+def test_policies_at_equal_steps_and_at_similar_kl(tmp_path):
     for step in (5, 10, 15):
         (tmp_path / "checkpoints" / f"step-{step:06d}").mkdir(parents=True)
     rows = "".join(f'{{"step": {step}, "kl_ref": {0.05 * step}}}\n' for step in range(1, 16))
     (tmp_path / "metrics.jsonl").write_text(rows)
-    assert sharp_measured.places(tmp_path, "ppo") == {"untrained": 0, "equal steps": 15, "equal KL": 10}
+    assert sharp_measured.places(tmp_path, "ppo") == {"untrained": 0, "equal steps": 15, "similar KL": 10}
     (tmp_path / "metrics.jsonl").write_text(rows.replace("0.", "0.00"))
     assert sharp_measured.places(tmp_path, "fold") == {"equal steps": 15}
 
@@ -140,25 +142,63 @@ def test_a_record_is_made_in_parts(tmp_path):
     assert pl.read_parquet(tmp_path / "x.parquet").select("seed", "value").rows() == [(1, 3.0), (2, 4.0)]
 
 
-def test_a_fall_is_set_against_what_had_been_gained():
-    """A policy that is paid twice as much, and falls twice as far, loses the same share of its gain."""
+def policies():
+    """Two arms and two seeds at similar KL: one is paid twice as much, and falls twice as far."""
     rows = []
     for arm, here, fell in (("ppo", 0.8, 0.3), ("fold", 0.5, 0.15)):
         for seed in (1, 2):
-            key = {"scenario": "capped", "arm": arm, "seed": seed, "place": "equal KL", "step": 5}
+            key = {"scenario": "capped", "arm": arm, "seed": seed, "place": "similar KL", "step": 5}
             rows.append({**key, "function": None, "block": None, "measure": "proxy", "value": here})
-            for number, line in enumerate(("gradient", "random-0", "random-1")):
-                moved = fell + 0.01 * seed + 0.1 * number
+            for line, part in (("gradient", 1.0), ("random-0", 0.5), ("random-1", 0.7)):
+                moved = (1 + 0.1 * seed) * fell * part
                 rows.append({**key, "function": "proxy", "block": line, "measure": "drop", "value": moved})
     start = {"arm": "ppo", "place": "untrained", "step": 0, "function": None, "block": None, "measure": "proxy"}
     rows += [{**start, "scenario": "capped", "seed": seed, "value": 0.2} for seed in (1, 2)]
-    record = pl.DataFrame(rows, infer_schema_length=None)
-    ppo, fold = (sharp.with_shares(record).filter(arm=arm, place="equal KL") for arm in ("ppo", "fold"))
-    assert sharp.of_seeds(ppo, "share", "proxy", "gradient") == pytest.approx({1: 0.31 / 0.6, 2: 0.32 / 0.6})
-    assert sharp.of_seeds(fold, "drop", "proxy", "random") == pytest.approx({1: 0.31, 2: 0.32})  # mean of both lines
-    text = sharp.against_hacked(record, {"fall": ("drop", "proxy", "gradient"), "none": ("top", "kl", "all")})
-    assert "| `fold` in `capped` | equal KL | −0.15, 2 seeds | – |" in text  # the same of all seeds: no interval
-    assert "| untrained | `capped` | untrained | 1 |" in sharp.lines(record)  # once, not once a seed
+    return pl.DataFrame(rows, infer_schema_length=None)
+
+
+def test_a_fall_is_set_against_what_had_been_gained():
+    found = sharp.with_shares(policies())
+    ppo, fold = (found.filter(arm=arm, place="similar KL") for arm in ("ppo", "fold"))
+    for own in (ppo, fold):
+        assert sharp.of_seeds(own, "share", "proxy", "gradient") == pytest.approx({1: 0.55, 2: 0.6})
+    assert sharp.of_seeds(ppo, "drop", "proxy", "random") == pytest.approx({1: 0.198, 2: 0.216})  # mean of both lines
+    nothing = policies().with_columns(
+        pl.when(pl.col("measure") == "proxy").then(0.2).otherwise(pl.col("value")).alias("value")
+    )
+    assert sharp.of_seeds(sharp.with_shares(nothing), "share", "proxy", "gradient") == {}  # no gain, no share
+
+
+def test_a_policy_against_the_hacked_one():
+    columns = {
+        "fall": ("drop", "proxy", "gradient"),
+        "share": ("share", "proxy", "gradient"),
+        "no": ("top", "kl", "all"),
+    }
+    text = sharp.against_hacked(policies(), columns)
+    # Differences −0.165 and −0.18: mean −0.1725, standard error 0.0075, Student's quantile 12.7.
+    assert "| `fold` in `capped` | similar KL | 2 | **−0.17 [−0.27, −0.077]** | – |" in text
+    assert "| untrained | `capped` | untrained | 1 |" in sharp.lines(policies())  # once, not once a seed
+
+
+def test_a_direction_of_length_0_is_no_line():
+    still = {"at": [-1, 0, 1], "proxy": [0.9] * 3, "true": [0.3] * 3, "hack_rate": [1.0] * 3, "kl": [2.0] * 3}
+    assert sharp_measured.drop(still, "proxy") is None
+    assert sharp_measured.drop({**still, "kl": [2.0, 1.0, 2.0]}, "proxy") == 0  # it moved, and nothing fell
+    assert sharp_measured.drop({"at": [0.0], "proxy": [0.9], "true": [0.3], "kl": [2.0]}, "true") is None
+
+
+def test_the_figure_has_the_means_of_both_rewards():
+    key = {"scenario": "capped", "arm": "ppo", "place": "similar KL", "line": "gradient"}
+    rows = [
+        {**key, "seed": seed, "at": at, "proxy": 0.5 + at + 0.1 * seed, "true": 0.3, "hack_rate": 0.0, "kl": 0.0}
+        for seed in (0, 2)
+        for at in (-0.1, 0.0, 0.1)
+    ]
+    proxy, true = sharp.figure(pl.DataFrame(rows)).data[:2]
+    assert (proxy.x, proxy.y, true.y) == ((-0.1, 0.0, 0.1), (0.5, 0.6, 0.7), (0.3, 0.3, 0.3))
+    assert true.error_y.array == (0.0, 0.0, 0.0)
+    assert proxy.error_y.array == pytest.approx([1.2706] * 3, abs=1e-3)
 
 
 def test_the_lines_of_a_policy():
@@ -182,20 +222,29 @@ def test_windows_of_steps():
     assert "| 4 to 10 | 2 | 0 [0, 0] | 6 [" in text
 
 
-def test_shares_of_the_gradients_square_are_those_of_each_texts_own_gradient(monkeypatch):
-    monkeypatch.setattr(sharp_pull, "TEXTS_AT_ONCE", 2)
+@pytest.fixture
+def texts():
+    """A tiny policy, five texts and what each is worth."""
     policy = Policy(tiny_lm("gpt2", torch.float64), critic=False)
     generator = torch.Generator().manual_seed(0)
-    prompts, texts = (torch.randint(0, 20, (5, size), generator=generator) for size in (2, 4))
-    mask, nothing = torch.ones_like(texts, dtype=torch.bool), torch.zeros(5, 4)
+    prompts, drawn = (torch.randint(0, 20, (5, size), generator=generator) for size in (2, 4))
+    mask, nothing = torch.ones_like(drawn, dtype=torch.bool), torch.zeros(5, 4)
     mask[1, 2:] = False
-    batch = Batch(prompts, torch.ones_like(prompts, dtype=torch.bool), texts, mask, nothing, nothing, torch.zeros(5))
-    worth = torch.tensor([3.0, -1.0, -0.5, -1.5, 0.0], dtype=torch.float64)
+    batch = Batch(prompts, torch.ones_like(prompts, dtype=torch.bool), drawn, mask, nothing, nothing, torch.zeros(5))
+    with torch.no_grad():
+        batch = replace(batch, logprobs=drawn_logprobs(policy, batch))
+    return policy, batch, torch.tensor([3.0, -1.0, -0.5, -1.5, 1.0], dtype=torch.float64)
+
+
+def test_a_texts_share_of_the_gradient_is_that_of_its_own_along_the_other_halfs(texts, monkeypatch):
+    monkeypatch.setattr(sharp_pull, "TEXTS_AT_ONCE", 2)
+    policy, batch, worth = texts
     each = []
     for index in torch.arange(5).split(1):
         policy.zero_grad()
         drawn_logprobs(policy, batch.rows(index)).sum().backward()
-        each.append(worth[index] * torch.cat([x.grad.reshape(-1) for x in block(policy.lm).tensors]) / 5)
-    whole = sum(each)
-    wanted = torch.stack([one @ whole for one in each]) / (whole @ whole)
-    torch.testing.assert_close(sharp_pull.parts_of_square(policy, batch, worth), wanted, rtol=1e-4, atol=1e-5)
+        each.append(worth[index] * torch.cat([x.grad.reshape(-1) for x in block(policy.lm).tensors]))
+    first, second = torch.stack(each[:3]), torch.stack(each[3:])
+    one, other = first @ second.sum(0), second @ first.sum(0)
+    wanted = torch.cat([one / one.sum(), other / other.sum()]) / 2
+    torch.testing.assert_close(sharp_pull.along_the_others(policy, batch, worth), wanted, rtol=1e-4, atol=1e-5)

@@ -25,9 +25,10 @@ def line(measure: Place, block: Block, direction: Tensor, steps: Sequence[float]
         steps: Above 0.
 
     Returns:
-        ``at`` and each measure, a list each, ascending, the policy itself in the middle.
+        ``at`` and each measure, a list each, ascending, the policy itself in the middle; that alone where the direction
+        is 0, as the gradient is where all samples are paid the same.
     """
-    at = [*(-step for step in reversed(steps)), 0.0, *steps]
+    at = [*(-step for step in reversed(steps)), 0.0, *steps] if direction.any() else [0.0]
     points = surface(measure, block, [direction], [at])
     return {"at": at, **columns([point.measures for point in points])}
 
