@@ -170,11 +170,7 @@ def test_a_fall_is_set_against_what_had_been_gained():
 
 
 def test_a_policy_against_the_hacked_one():
-    columns = {
-        "fall": ("drop", "proxy", "gradient"),
-        "share": ("share", "proxy", "gradient"),
-        "no": ("top", "kl", "all"),
-    }
+    columns = {"fall": ("drop", "proxy", "gradient"), "not taken": ("top", "kl", "all")}
     text = sharp.against_hacked(policies(), columns)
     # Differences −0.165 and −0.18: mean −0.1725, standard error 0.0075, Student's quantile 12.7.
     assert "| `fold` in `capped` | similar KL | 2 | **−0.17 [−0.27, −0.077]** | – |" in text

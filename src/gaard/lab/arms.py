@@ -145,16 +145,13 @@ def _detectors() -> list[Arm]:
     ]
 
 
-# The strengths that others' arms state are those that studies/34-strengths chose; where it chose the default, none is.
+# The strengths that others' arms state are those that studies/34-strengths chose; where it chose the default, none is
+# stated. `drop` and `clip` are controls of `fold`, at the threshold of `fold`.
 ARMS = _all(
     Arm("ppo", "PPO", "ppo"),
     Arm("fold", "PPO whose advantages that stand out are turned into their negative", "fold"),
-    Arm("drop", "PPO that learns nothing from advantages that stand out", {"name": "drop", "threshold": 1.5}),
-    Arm(
-        "clip",
-        "PPO whose advantages that stand out are cut off at the threshold",
-        {"name": "clip", "threshold": 1.5},
-    ),
+    Arm("drop", "PPO that learns nothing from advantages that stand out", "drop"),
+    Arm("clip", "PPO whose advantages that stand out are cut off at the threshold", "clip"),
     Arm("robust-scaling", "PPO with advantages in robust standard deviations", "robust-scaling"),
     Arm("gaa-text", "GAA as Johnson's text has it", {"name": "gaa", "reading": "text"}),
     Arm("gaa-code", "GAA as Johnson's code has it", {"name": "gaa", "reading": "code"}),
