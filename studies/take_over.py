@@ -1,7 +1,8 @@
 """Runs that another study has made with the same settings, taken over: `python -m studies.take_over STUDY`.
 
 STUDY is a folder such as studies/35-league. A row of another record is taken where its ``id``, the hash of all that its
-results depend on, is that of the run of this study. ``gaard compare`` makes the others.
+results depend on, is that of the run of this study. ``gaard compare`` knows nothing of it and makes every run of a
+study; what is collected of these replaces what was taken over.
 """
 
 import json
@@ -37,7 +38,7 @@ def taken(study: Path, records: Iterable[pl.DataFrame], identity: Callable[[RunS
     """
     with tempfile.TemporaryDirectory() as folder:
         specs = read_study(study / "study.yaml").specs(Path(folder))
-        rows = pl.concat(list(records), how="diagonal").unique(maintain_order=True)
+        rows = pl.concat(list(records), how="diagonal")
         named = {(key.scenario, key.arm, key.seed): spec for key, spec in specs.items()}
         keys = rows.select(*WHICH).rows()
         ids = {key: identity(named[key]) for key in dict.fromkeys(keys) if key in named}
@@ -50,6 +51,9 @@ def main(study: Path) -> None:
     paths = [path for path in sorted(STUDIES.glob("*/runs.parquet")) if path.parent.name != study.name]
     records = [record for path in paths if "id" in (record := pl.read_parquet(path)).columns]
     found, path = taken(study, records), study / "runs.parquet"
+    if not found.height:
+        print(f"no run of {study} is in another study's record")
+        return
     whole = merged(found, pl.read_parquet(path)) if path.exists() else found
     whole.write_parquet(path, compression="zstd", compression_level=19)
     print(f"{path}: {found.height} runs of other studies, {whole.height} in all")

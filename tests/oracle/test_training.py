@@ -109,7 +109,7 @@ def test_in_johnsons_code_only_the_sampled_ratio_has_gradient(tmp_path):
     assert gradients["gaa-code"][1] == 0.0
 
 
-@pytest.mark.parametrize("method", slow_but(["ppo"], METHODS))
+@pytest.mark.parametrize("method", slow_but(["ppo", "fold"], METHODS))
 def test_it_learns(tmp_path, method):
     """Reward rises from 0.39 by more than 0.25, some ten standard deviations of a rollout's mean."""
     trainer = tiny_trainer(
