@@ -32,7 +32,7 @@ ALL_LINES = Choice(measures=(LINES,), blocks=())
 ALL_CURVATURE = Choice(measures=(CURVATURE, LINES), blocks=("all", "unembedding"))
 FEW = range(3100, 3103)  # whose curvature is taken
 # Runs, and what is measured of them, phase by phase, what is quick first: what, of which seeds, of which of their
-# policies (None for all). The pilot is of tuning seeds.
+# policies (None for all). Within a phase arm by arm, the first two of which are the first question.
 PLANS: dict[str, dict[str, Any]] = {
     "test": {
         "arms": [
@@ -150,7 +150,7 @@ def main(runs: Path, name: str = "test", only: Collection[int] | None = None) ->
     """
     plan, suffix = PLANS[name], "" if name == "test" else f"-{name}"
     for choice, seeds, policies in plan["phases"]:
-        for seed, (scenario, arm) in product(seeds, plan["arms"]):
+        for (scenario, arm), seed in product(plan["arms"], seeds):
             if only is not None and seed not in only:
                 continue
             folder = trained(runs, scenario, arm, seed)
