@@ -99,6 +99,7 @@ TABLES: dict[str, Table] = {
     "league-where": leagues.where,
     "sharp-lines": partial(sharp.recorded, "measured", sharp.lines),
     "sharp-against": partial(sharp.recorded, "measured", partial(sharp.against_hacked, columns=sharp.FELL)),
+    "sharp-lost": partial(sharp.recorded, "measured", sharp.losses),
     "sharp-curved": partial(sharp.recorded, "measured", partial(sharp.against_hacked, columns=sharp.CURVED)),
     **{
         f"sharp-{function}-{place.replace(' ', '-')}": partial(

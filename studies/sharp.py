@@ -34,6 +34,8 @@ CURVED: dict[str, Which] = {
     "adaptive top, all": ("adaptive_top", "reward", "all"),
     "top eigenvalue of the KL, all": ("top", "kl", "all"),
 }
+NEAR = (0.05, 0.1, 0.25, 0.5)  # down the gradient: nearer than where a fall has come to its end
+LOST: dict[str, Which] = {f"lost of its gain at {at}": ("lost", "proxy", f"gradient -{at}") for at in NEAR}
 DRAWN = {HACKED: "ppo, where a word pays", ("capped", "gaa-expected"): "gaa-expected, where a word pays"}
 DRAWN[("clean", PPO)] = "ppo, where none does"
 REWARDS = {"proxy": ("proxy", "#c2410c"), "true": ("true reward", "#1d4ed8")}
@@ -149,6 +151,49 @@ def against_hacked(record: pl.DataFrame, columns: Mapping[str, Which]) -> str:
                 cells = [_apart(one, max(known)) for one in apart]
                 rows.append([f"`{arm}` in `{scenario}`", place, max(known), *cells])
     return table([f"policy, less `{HACKED[1]}` in `{HACKED[0]}`", "at", "pairs", *columns], rows)
+
+
+def lost(record: pl.DataFrame, lines: pl.DataFrame) -> pl.DataFrame:
+    """Rows of a record: which share of what had been gained of the proxy is lost at some distances down its gradient.
+
+    Args:
+        record: As :mod:`studies.sharp_measured` writes it.
+        lines: Likewise.
+
+    Returns:
+        The measure ``lost`` of the blocks ``gradient -0.05`` and so on; none of a policy that has no line.
+    """
+    key = ["scenario", "arm", "seed", "place"]
+    along = lines.filter(pl.col("line") == "gradient", pl.col("proxy").n_unique().over(key) > 1)
+    here = along.filter(at=0.0).select(*key, pl.col("proxy").alias("here"))
+    start = here.filter(place=UNTRAINED).group_by("scenario").agg(pl.col("here").first().alias("start"))
+    known = along.join(here, on=key).join(start, on="scenario").filter(pl.col("here") > pl.col("start"))
+    down = known.filter(pl.col("at").is_in([-at for at in NEAR]))
+    value = (pl.col("here") - pl.col("proxy")) / (pl.col("here") - pl.col("start"))
+    named = down.with_columns(
+        value.alias("value"), pl.format("gradient {}", "at").alias("block"), pl.lit("lost").alias("measure"),
+        pl.lit("proxy").alias("function"),
+    )  # fmt: skip
+    return pl.concat([record, named.select(*key, "function", "block", "measure", "value")], how="diagonal")
+
+
+def losses(record: pl.DataFrame) -> str:
+    """A row a policy: what it loses of its gain near by, and how much less or more that is than the hacked policy."""
+    lines = pl.read_parquet(FOLDER / "lines.parquet")
+    whole = lost(record, lines)
+    rows = []
+    for place in PLACES[1:]:
+        hacked = whole.filter(place=place, scenario=HACKED[0], arm=HACKED[1])
+        for scenario, arm in record.select("scenario", "arm").unique(maintain_order=True).rows():
+            own = whole.filter(place=place, scenario=scenario, arm=arm)
+            cells = []
+            for which in LOST.values():
+                values = of_seeds(own, *which)
+                apart = paired_difference(values, of_seeds(hacked, *which)) if (scenario, arm) != HACKED else None
+                less = f"; {_apart(apart, apart.n)}" if apart else ""
+                cells.append(with_interval(list(values.values()), usual=len(values)) + less)
+            rows.append([f"`{arm}` in `{scenario}`", place, len(of_seeds(own, *LOST[next(iter(LOST))])), *cells])
+    return table(["policy; less the hacked one", "at", "seeds", *LOST], rows)
 
 
 def _apart(found: Difference | None, usual: int) -> str:

@@ -177,6 +177,18 @@ def test_a_policy_against_the_hacked_one():
     assert "| untrained | `capped` | untrained | 1 |" in sharp.lines(policies())  # once, not once a seed
 
 
+def test_what_is_lost_near_by_is_a_share_of_the_gain():
+    def line(place, seed, *proxy):
+        key = {"scenario": "capped", "arm": "ppo", "seed": seed, "place": place, "line": "gradient"}
+        return [{**key, "at": at, "proxy": value} for at, value in zip((-0.5, -0.1, 0.0, 0.1), proxy, strict=True)]
+
+    rows = [*line("untrained", 1, 0.1, 0.1, 0.2, 0.3), *line("similar KL", 1, 0.4, 0.7, 0.8, 0.9)]
+    rows += line("similar KL", 2, 0.8, 0.8, 0.8, 0.8)  # paid the same everywhere: there is no gradient
+    found = sharp.lost(policies(), pl.DataFrame(rows)).filter(measure="lost", place="similar KL")
+    assert found.select("seed", "block").rows() == [(1, "gradient -0.5"), (1, "gradient -0.1")]
+    assert found["value"].to_list() == pytest.approx([0.4 / 0.6, 0.1 / 0.6])
+
+
 def test_a_direction_of_length_0_is_no_line():
     still = {"at": [-1, 0, 1], "proxy": [0.9] * 3, "true": [0.3] * 3, "hack_rate": [1.0] * 3, "kl": [2.0] * 3}
     assert sharp_measured.drop(still, "proxy") is None
