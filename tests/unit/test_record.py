@@ -148,7 +148,7 @@ def test_results_are_claims_and_link_their_studies():
     page = (results.ROOT / "docs" / "results.md").read_text(encoding="utf-8")
     assert len(page.splitlines()) <= 150
     linked = set(re.findall(r"\.\./studies/([\w-]+)/", page))
-    assert linked == {folder.name for folder in STUDIES}
+    assert linked == {folder.name for folder in STUDIES} | {"33-sharpness"}  # which is measured, and no comparison
 
 
 def test_numbers_in_tables():
