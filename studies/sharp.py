@@ -34,6 +34,13 @@ CURVED: dict[str, Which] = {
     "adaptive top, all": ("adaptive_top", "reward", "all"),
     "top eigenvalue of the KL, all": ("top", "kl", "all"),
 }
+# What Johnson published: the second difference along the top eigenvector at 0.05, and the fall of the proxy at 1.
+PUBLISHED: dict[str, Which] = {
+    "second difference, all": ("second_difference", "reward", "all"),
+    "second difference, unembedding": ("second_difference", "reward", "unembedding"),
+    "fall of the proxy, all": ("drop", "proxy", "eigenvector-all"),
+    "fall of the proxy, unembedding": ("drop", "proxy", "eigenvector-unembedding"),
+}
 NEAR = (0.05, 0.1, 0.25, 0.5)  # down the gradient: nearer than where a fall has come to its end
 LOST: dict[str, Which] = {f"lost of its gain at {at}": ("lost", "proxy", f"gradient -{at}") for at in NEAR}
 DRAWN = {HACKED: "ppo, where a word pays", ("capped", "gaa-expected"): "gaa-expected, where a word pays"}
@@ -79,11 +86,12 @@ def by_arm(record: pl.DataFrame, place: str, function: str) -> str:
     return table(["block", "measure", *(f"`{arm}` in `{scenario}`" for scenario, arm in arms)], rows)
 
 
-def lines(record: pl.DataFrame) -> str:
-    """A row a policy: how much proxy and true reward fall along the lines through it, means with 95% intervals.
+def by_policy(record: pl.DataFrame, columns: Mapping[str, Which]) -> str:
+    """A row a policy that has any of some measures: means with 95% intervals.
 
     Args:
         record: As :mod:`studies.sharp_measured` writes it.
+        columns: Heading → which measure.
 
     Returns:
         A Markdown table. Of the untrained model, which all seeds share, one number without an interval.
@@ -96,13 +104,11 @@ def lines(record: pl.DataFrame) -> str:
                 continue
             seeds = own.filter(seed=own["seed"][0]) if place == UNTRAINED else own
             name = place if place == UNTRAINED else f"`{arm}`"
-            count = seeds["seed"].n_unique()
-            cells = [
-                with_interval(list(of_seeds(seeds, *which).values()), BOUNDS.get(heading), count)
-                for heading, which in COLUMNS.items()
-            ]
-            rows.append([name, f"`{scenario}`", place, count, *cells])
-    return table(["policy", "scenario", "at", "seeds", *COLUMNS], rows)
+            found = {heading: list(of_seeds(seeds, *which).values()) for heading, which in columns.items()}
+            if count := max(map(len, found.values())):
+                cells = [with_interval(values, BOUNDS.get(heading), count) for heading, values in found.items()]
+                rows.append([name, f"`{scenario}`", place, count, *cells])
+    return table(["policy", "scenario", "at", "seeds", *columns], rows)
 
 
 def with_shares(record: pl.DataFrame) -> pl.DataFrame:

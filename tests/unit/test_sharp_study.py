@@ -174,7 +174,9 @@ def test_a_policy_against_the_hacked_one():
     text = sharp.against_hacked(policies(), columns)
     # Differences −0.165 and −0.18: mean −0.1725, standard error 0.0075, Student's quantile 12.7.
     assert "| `fold` in `capped` | similar KL | 2 | **−0.17 [−0.27, −0.077]** | – |" in text
-    assert "| untrained | `capped` | untrained | 1 |" in sharp.lines(policies())  # once, not once a seed
+    assert "| untrained | `capped` | untrained | 1 |" in sharp.by_policy(
+        policies(), {"proxy": ("proxy", None, None)}
+    )  # once, not once a seed
 
 
 def test_what_is_lost_near_by_is_a_share_of_the_gain():
