@@ -1,14 +1,14 @@
-"""Runs that another study has made with the same settings, taken over: `python -m studies.take_over STUDY`.
+"""Runs that another study has made with the same settings, taken over: `python -m studies.take_over STUDY [SEED …]`.
 
-STUDY is a folder such as studies/35-league. A row of another record is taken where its ``id``, the hash of all that its
-results depend on, is that of the run of this study. ``gaard compare`` knows nothing of it and makes every run of a
-study; what is collected of these replaces what was taken over.
+STUDY is a folder such as studies/35-league; SEED those of a study that is made in parts, by default all. A row of
+another record is taken where its ``id``, the hash of all that its results depend on, is that of the run of this study.
+It replaces the row of a run that was made again: machines round otherwise, and one run has one row.
 """
 
 import json
 import sys
 import tempfile
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Collection, Iterable
 from pathlib import Path
 
 import polars as pl
@@ -46,18 +46,20 @@ def taken(study: Path, records: Iterable[pl.DataFrame], identity: Callable[[RunS
     return rows.filter(pl.Series(same, dtype=pl.Boolean)).unique(list(WHICH), keep="first", maintain_order=True)
 
 
-def main(study: Path) -> None:
-    """Put them into the study's record."""
+def main(study: Path, seeds: Collection[int]) -> None:
+    """Put them into the study's record: of some seeds, or of all if none is named."""
     paths = [path for path in sorted(STUDIES.glob("*/runs.parquet")) if path.parent.name != study.name]
     records = [record for path in paths if "id" in (record := pl.read_parquet(path)).columns]
+    if seeds:
+        records = [record.filter(pl.col("seed").is_in(list(seeds))) for record in records]
     found, path = taken(study, records), study / "runs.parquet"
     if not found.height:
         print(f"no run of {study} is in another study's record")
         return
-    whole = merged(found, pl.read_parquet(path)) if path.exists() else found
+    whole = merged(pl.read_parquet(path), found) if path.exists() else found
     whole.write_parquet(path, compression="zstd", compression_level=19)
     print(f"{path}: {found.height} runs of other studies, {whole.height} in all")
 
 
 if __name__ == "__main__":
-    main(Path(sys.argv[1]))
+    main(Path(sys.argv[1]), [int(seed) for seed in sys.argv[2:]])

@@ -47,3 +47,16 @@ def test_the_identity_is_that_of_a_run_that_was_made(study, arm, tmp_path):
     }
     recorded = pl.read_parquet(STUDIES / "31-mixtures" / "runs.parquet").filter(scenario="late", arm=arm, seed=3000)
     assert take_over.identity(specs["late", arm, 3000]) == recorded["id"].item()
+
+
+def test_what_is_taken_replaces_a_run_that_was_made_again(study, tmp_path, monkeypatch):
+    (tmp_path / "other").mkdir()
+    monkeypatch.setattr(take_over, "STUDIES", tmp_path)
+    columns = ["id", "scenario", "arm", "seed", "true_reward"]
+    theirs = [("a", "late", "ppo", 3000, 0.5), ("b", "late", "ppo", 3001, 0.6)]
+    pl.DataFrame(theirs, columns, orient="row").write_parquet(tmp_path / "other" / "runs.parquet")
+    ours = [("a", "late", "ppo", 3000, 0.4999), ("c", "late", "fold", 3000, 0.7)]
+    pl.DataFrame(ours, columns, orient="row").write_parquet(study / "runs.parquet")
+    monkeypatch.setattr(take_over, "taken", lambda study, records: pl.concat(records))
+    take_over.main(study, [3000])
+    assert set(pl.read_parquet(study / "runs.parquet").rows()) == {theirs[0], ours[1]}
