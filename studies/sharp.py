@@ -242,5 +242,6 @@ def with_interval(values: list[float], bounds: tuple[float, float] | None = None
     if not values:
         return NOTHING
     found = mean_interval(values, bounds)
+    count = "" if found.n == usual else f", {found.n} seed{'s' * (found.n > 1)}"
     ends = "" if found.low is None else f" [{found.low:.3g}, {found.high:.3g}]"
-    return f"{found.mean:.3g}{ends}{f', {found.n} seeds' * (found.n != usual)}"
+    return f"{found.mean:.3g}{ends}{count}"
