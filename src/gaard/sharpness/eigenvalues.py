@@ -16,7 +16,7 @@ End = Literal["top", "bottom", "both"]
 SCALING_PRODUCTS = 3  # power iterations that tell how large the eigenvalues are
 # Lanczos vectors: for one eigenvalue Lanczos keeps fewer than SciPy would, since the outermost of networks stand
 # apart. For several it keeps so many that they are mostly found before a restart, which costs products.
-FEWEST_KEPT, KEPT_FOR_EACH = 12, 4
+FEWEST_KEPT, KEPT_FOR_EACH = 12, 5
 WHICH: dict[End, str] = {"top": "LA", "bottom": "SA", "both": "BE"}
 
 

@@ -44,7 +44,7 @@ MEASURES = (CURVATURE, LINES, PLANE)
 REWARD, KL, OBJECTIVE = "reward", "kl", "objective"
 FUNCTIONS = (REWARD, KL, OBJECTIVE)
 RANDOM = 2  # directions
-MOST_EIGENVALUES = 100  # four times as many vectors from each end are held at once
+MOST_EIGENVALUES = 100  # five times as many vectors for each end are held at once
 Key = tuple[str, ...]
 
 
