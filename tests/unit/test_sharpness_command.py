@@ -79,7 +79,8 @@ def test_every_measure_is_there_and_the_policy_is_in_the_middle(made, measured):
     for policy in measured["policies"].values():
         assert set(policy["lines"]) == {"gradient", "random-0", "random-1", "eigenvector-all", "eigenvector-mlp"}
         for line in policy["lines"].values():
-            assert [line[key][5] for key in names] == [policy["here"][key] for key in names]
+            middle = line["at"].index(0.0)
+            assert [line[key][middle] for key in names] == [policy["here"][key] for key in names]
             assert line["at"] == sorted(line["at"])
     policy = measured["policies"]["4"]
     assert policy["plane"]["proxy"][1][1] == policy["here"]["proxy"]
@@ -297,3 +298,12 @@ def test_the_objective_has_the_gradient_that_trains(at):
     add_gradients(trainer.model, trainer.reference, experience, trainer.accelerator, args)
     own = torch.cat([p.grad.flatten() for p in at.blocks["all"].tensors])
     assert float((ours - own).norm() / own.norm()) < 0.01
+
+
+def test_a_direction_of_length_0_has_the_policy_alone(at):
+    """The gradient where all samples are paid the same: a line of the same numbers would look flat."""
+    whole = at.blocks["all"]
+    still = landscape.line(at.place, whole, torch.zeros(whole.size), landscape.UNIT_STEPS)
+    assert still == {"at": [0.0], **{name: [value] for name, value in at.place().items()}}
+    moved = landscape.line(at.place, whole, torch.ones(whole.size), landscape.UNIT_STEPS)
+    assert len(moved["at"]) == 11
