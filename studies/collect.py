@@ -97,6 +97,13 @@ def merged(before: pl.DataFrame, now: pl.DataFrame) -> pl.DataFrame:
     return whole.sort("seed", maintain_order=True)
 
 
+def keep(path: Path, rows: pl.DataFrame) -> pl.DataFrame:
+    """Put runs' rows into a recorded table, in place of those that they had; the whole table."""
+    whole = merged(pl.read_parquet(path), rows) if path.exists() else rows
+    whole.write_parquet(path, compression="zstd", compression_level=19)
+    return whole
+
+
 def _folders(folder: Path, runs: pl.DataFrame) -> Iterator[tuple[dict[str, Any], Path]]:
     """Which run, and its folder, of those that trained."""
     for run in runs.filter(pl.col("arm") != "untrained").to_dicts():
@@ -109,9 +116,7 @@ def main(folder: Path, study: Path, extra: list[str]) -> None:
     tables = {"runs": record(runs), **{name: EXTRA[name](folder, runs) for name in extra}}
     for name, table in tables.items():
         path = study / f"{name}.parquet"
-        whole = merged(pl.read_parquet(path), table) if path.exists() else table
-        whole.write_parquet(path, compression="zstd", compression_level=19)
-        print(f"{path}: {whole.height} rows")
+        print(f"{path}: {keep(path, table).height} rows")
 
 
 EXTRA = {"steps": steps, "samples": samples, "places": places}

@@ -100,7 +100,7 @@ TABLES: dict[str, Table] = {
     "sharp-lines": partial(sharp.recorded, "measured", partial(sharp.by_policy, columns=sharp.COLUMNS)),
     "sharp-published": partial(sharp.recorded, "measured", partial(sharp.by_policy, columns=sharp.PUBLISHED)),
     "sharp-against": partial(sharp.recorded, "measured", partial(sharp.against_hacked, columns=sharp.FELL)),
-    "sharp-lost": partial(sharp.recorded, "measured", sharp.losses),
+    "sharp-lost": partial(sharp.recorded, "lines", sharp.losses),
     "sharp-curved": partial(sharp.recorded, "measured", partial(sharp.against_hacked, columns=sharp.CURVED)),
     **{
         f"sharp-{function}-{place.replace(' ', '-')}": partial(

@@ -8,11 +8,11 @@ import polars as pl
 from plotly.subplots import make_subplots
 
 from gaard.lab.statistics import Difference, mean_interval, paired_difference
-from studies.frames import STUDIES
+from studies.frames import STUDIES, UNTRAINED
 from studies.markdown import NOTHING, table
 
 FOLDER = STUDIES / "33-sharpness"
-PPO, UNTRAINED, SIMILAR_KL = "ppo", "untrained", "similar KL"
+PPO, SIMILAR_KL = "ppo", "similar KL"
 PLACES = (UNTRAINED, SIMILAR_KL, "equal steps")
 HACKED = ("capped", PPO)
 Which = tuple[str, str | None, str | None]
@@ -159,46 +159,43 @@ def against_hacked(record: pl.DataFrame, columns: Mapping[str, Which]) -> str:
     return table([f"policy, less `{HACKED[1]}` in `{HACKED[0]}`", "at", "pairs", *columns], rows)
 
 
-def lost(record: pl.DataFrame, lines: pl.DataFrame) -> pl.DataFrame:
-    """Rows of a record: which share of what had been gained of the proxy is lost at some distances down its gradient.
+def lost(lines: pl.DataFrame) -> pl.DataFrame:
+    """Which share of what had been gained of the proxy is lost at some distances down its gradient.
 
     Args:
-        record: As :mod:`studies.sharp_measured` writes it.
-        lines: Likewise.
+        lines: As :mod:`studies.sharp_measured` writes them.
 
     Returns:
-        The measure ``lost`` of the blocks ``gradient -0.05`` and so on; none of a policy that has no line.
+        Rows as of a record: the measure ``lost`` of the blocks ``gradient -0.05`` and so on; none of a policy that has
+        no line, or has gained nothing.
     """
     key = ["scenario", "arm", "seed", "place"]
-    along = lines.filter(pl.col("line") == "gradient", pl.col("proxy").n_unique().over(key) > 1)
+    along = lines.filter(line="gradient")
     here = along.filter(at=0.0).select(*key, pl.col("proxy").alias("here"))
     start = here.filter(place=UNTRAINED).group_by("scenario").agg(pl.col("here").first().alias("start"))
     known = along.join(here, on=key).join(start, on="scenario").filter(pl.col("here") > pl.col("start"))
     down = known.filter(pl.col("at").is_in([-at for at in NEAR]))
     value = (pl.col("here") - pl.col("proxy")) / (pl.col("here") - pl.col("start"))
-    named = down.with_columns(
-        value.alias("value"), pl.format("gradient {}", "at").alias("block"), pl.lit("lost").alias("measure"),
+    return down.select(
+        *key, value.alias("value"), pl.format("gradient {}", "at").alias("block"), pl.lit("lost").alias("measure"),
         pl.lit("proxy").alias("function"),
     )  # fmt: skip
-    return pl.concat([record, named.select(*key, "function", "block", "measure", "value")], how="diagonal")
 
 
-def losses(record: pl.DataFrame) -> str:
+def losses(lines: pl.DataFrame) -> str:
     """A row a policy: what it loses of its gain near by, and how much less or more that is than the hacked policy."""
-    lines = pl.read_parquet(FOLDER / "lines.parquet")
-    whole = lost(record, lines)
-    rows = []
+    whole, rows = lost(lines), []
     for place in PLACES[1:]:
         hacked = whole.filter(place=place, scenario=HACKED[0], arm=HACKED[1])
-        for scenario, arm in record.select("scenario", "arm").unique(maintain_order=True).rows():
+        for scenario, arm in lines.select("scenario", "arm").unique(maintain_order=True).rows():
             own = whole.filter(place=place, scenario=scenario, arm=arm)
-            cells = []
+            count, cells = own["seed"].n_unique(), []
             for which in LOST.values():
                 values = of_seeds(own, *which)
                 apart = paired_difference(values, of_seeds(hacked, *which)) if (scenario, arm) != HACKED else None
-                less = f"; {_apart(apart, apart.n)}" if apart else ""
-                cells.append(with_interval(list(values.values()), usual=len(values)) + less)
-            rows.append([f"`{arm}` in `{scenario}`", place, len(of_seeds(own, *LOST[next(iter(LOST))])), *cells])
+                less = f"; {_apart(apart, count)}" if apart else ""
+                cells.append(with_interval(list(values.values()), usual=count) + less)
+            rows.append([f"`{arm}` in `{scenario}`", place, count, *cells])
     return table(["policy; less the hacked one", "at", "seeds", *LOST], rows)
 
 

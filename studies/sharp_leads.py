@@ -108,7 +108,7 @@ def leads(steps: pl.DataFrame, probes: Sequence[str] = PROBES, scenario: str = "
     that falls from the first step on is half way early whatever the hack does: compare with runs without a hack.
 
     Args:
-        steps: As ``measured.py`` writes them.
+        steps: As :mod:`studies.sharp_measured` writes them.
         probes: Columns.
         scenario: Whose runs.
         arm: Likewise.

@@ -25,7 +25,7 @@ from gaard.lab.sharpness.record import FILE
 from gaard.lab.sharpness.saved import UNTRAINED, saved_steps
 from gaard.lab.spec import RunSpec, build_trainer
 from gaard.training.runlog import METRICS, read_jsonl
-from studies.collect import merged
+from studies.collect import keep
 from studies.sharp import FOLDER, PPO, SIMILAR_KL
 
 ALL_LINES = Choice(measures=(LINES,), blocks=())
@@ -111,20 +111,24 @@ def numbers(figures: Mapping[str, Any]) -> dict[str, float]:
 
 
 def drop(line: Mapping[str, Any], reward: str) -> float | None:
-    """How much less there is at the two ends of a line than in its middle, the worse of both; None without a line.
-
-    Along a direction of length 0 nothing moves, and all that is sampled is the same to the last bit.
-    """
-    if all(len(set(line[name])) == 1 for name in SAMPLED if name in line):
+    """How much less there is at the two ends of a line than in its middle, the worse of both; None without a line."""
+    if still(line):
         return None
     values = line[reward]
     return float(values[len(values) // 2] - min(values[0], values[-1]))
 
 
+def still(line: Mapping[str, Any]) -> bool:
+    """Whether a line has no direction: nothing moves along it, and all that is sampled is the same to the last bit."""
+    return all(len(set(line[name])) == 1 for name in SAMPLED if name in line)
+
+
 def rows_of_lines(found: Mapping[str, Any], at: Mapping[str, int]) -> Iterator[dict[str, Any]]:
-    """A row a place on a line: ``place`` of the policy, ``line``, ``at``, the distance, and what was sampled there."""
+    """A row a place on a line that has a direction: ``place`` of the policy, ``line``, ``at`` and what was sampled."""
     for place, step in at.items():
         for name, line in found["policies"][str(step)].get(LINES, {}).items():
+            if still(line):
+                continue
             for index, distance in enumerate(line["at"]):
                 yield {"place": place, "line": name, "at": distance, **{key: line[key][index] for key in SAMPLED}}
 
@@ -161,12 +165,6 @@ def main(runs: Path, name: str = "test", only: Collection[int] | None = None) ->
             tables = tables_of_run(folder, at, {"scenario": scenario, "arm": arm, "seed": seed})
             for record, rows in tables.items():
                 keep(FOLDER / f"{record}{suffix}.parquet", pl.DataFrame(rows, infer_schema_length=None))
-
-
-def keep(path: Path, rows: pl.DataFrame) -> None:
-    """Put a run's rows into a record, in place of those that it had."""
-    whole = merged(pl.read_parquet(path), rows) if path.exists() else rows
-    whole.write_parquet(path, compression="zstd")
 
 
 if __name__ == "__main__":

@@ -20,7 +20,7 @@ from gaard.methods.experience import Observation
 from gaard.policy.model import Policy
 from gaard.sharpness import Batch, block, expected_reward, gradient
 from gaard.sharpness.objectives import drawn_logprobs
-from studies.collect import merged
+from studies.collect import keep
 from studies.markdown import table
 from studies.sharp import FOLDER, PPO, with_interval
 from studies.sharp_measured import PLANS
@@ -100,9 +100,7 @@ def main(runs: Path) -> None:
                 run.load(step)
                 rows.append({"scenario": scenario, "arm": arm, "seed": seed, "step": step, **pull(run, seed)})
                 print(rows[-1], flush=True)
-    path = FOLDER / "pull.parquet"
-    now = pl.DataFrame(rows)
-    (merged(pl.read_parquet(path), now) if path.exists() else now).write_parquet(path, compression="zstd")
+    keep(FOLDER / "pull.parquet", pl.DataFrame(rows))
 
 
 if __name__ == "__main__":

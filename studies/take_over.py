@@ -16,7 +16,7 @@ import polars as pl
 from gaard.lab.spec import RunSpec, build_trainer
 from gaard.lab.study import read_study
 from gaard.training.identity import fingerprint
-from studies.collect import WHICH, merged
+from studies.collect import WHICH, keep
 from studies.frames import STUDIES
 
 
@@ -56,9 +56,7 @@ def main(study: Path, seeds: Collection[int]) -> None:
     if not found.height:
         print(f"no run of {study} is in another study's record")
         return
-    whole = merged(pl.read_parquet(path), found) if path.exists() else found
-    whole.write_parquet(path, compression="zstd", compression_level=19)
-    print(f"{path}: {found.height} runs of other studies, {whole.height} in all")
+    print(f"{path}: {found.height} runs of other studies, {keep(path, found).height} in all")
 
 
 if __name__ == "__main__":

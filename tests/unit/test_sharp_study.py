@@ -6,7 +6,7 @@ import numpy as np
 import polars as pl
 import pytest
 import torch
-from studies import sharp, sharp_leads, sharp_measured, sharp_pull
+from studies import collect, sharp, sharp_leads, sharp_measured, sharp_pull
 
 from gaard.policy.model import Policy
 from gaard.sharpness import Batch, block
@@ -138,7 +138,7 @@ def test_a_record_is_made_in_parts(tmp_path):
         return pl.DataFrame([{"scenario": "capped", "arm": "ppo", "seed": seed, "value": value} for value in values])
 
     for part in (rows(2, 1.0, 2.0), rows(1, 3.0), rows(2, 4.0)):
-        sharp_measured.keep(tmp_path / "x.parquet", part)
+        collect.keep(tmp_path / "x.parquet", part)
     assert pl.read_parquet(tmp_path / "x.parquet").select("seed", "value").rows() == [(1, 3.0), (2, 4.0)]
 
 
@@ -185,8 +185,7 @@ def test_what_is_lost_near_by_is_a_share_of_the_gain():
         return [{**key, "at": at, "proxy": value} for at, value in zip((-0.5, -0.1, 0.0, 0.1), proxy, strict=True)]
 
     rows = [*line("untrained", 1, 0.1, 0.1, 0.2, 0.3), *line("similar KL", 1, 0.4, 0.7, 0.8, 0.9)]
-    rows += line("similar KL", 2, 0.8, 0.8, 0.8, 0.8)  # paid the same everywhere: there is no gradient
-    found = sharp.lost(policies(), pl.DataFrame(rows)).filter(measure="lost", place="similar KL")
+    found = sharp.lost(pl.DataFrame(rows)).filter(measure="lost", place="similar KL")
     assert found.select("seed", "block").rows() == [(1, "gradient -0.5"), (1, "gradient -0.1")]
     assert found["value"].to_list() == pytest.approx([0.4 / 0.6, 0.1 / 0.6])
 
@@ -195,6 +194,8 @@ def test_a_direction_of_length_0_is_no_line():
     still = {"at": [-1, 0, 1], "proxy": [0.9] * 3, "true": [0.3] * 3, "hack_rate": [1.0] * 3, "kl": [2.0] * 3}
     assert sharp_measured.drop(still, "proxy") is None
     assert sharp_measured.drop({**still, "kl": [2.0, 1.0, 2.0]}, "proxy") == 0  # it moved, and nothing fell
+    found = {"policies": {"80": {"lines": {"gradient": still, "random-0": {**still, "kl": [2.0, 1.0, 2.0]}}}}}
+    assert {row["line"] for row in sharp_measured.rows_of_lines(found, {"equal steps": 80})} == {"random-0"}
     assert sharp_measured.drop({"at": [0.0], "proxy": [0.9], "true": [0.3], "kl": [2.0]}, "true") is None
 
 
