@@ -97,6 +97,7 @@ TABLES: dict[str, Table] = {
     "opponents-strengths": strengths.strengths,
     "league": leagues.league,
     "league-where": leagues.where,
+    "league-judged": leagues.judged,
     "sharp-lines": partial(sharp.recorded, "measured", partial(sharp.by_policy, columns=sharp.COLUMNS)),
     "sharp-published": partial(sharp.recorded, "measured", partial(sharp.by_policy, columns=sharp.PUBLISHED)),
     "sharp-against": partial(sharp.recorded, "measured", partial(sharp.against_hacked, columns=sharp.FELL)),
