@@ -162,7 +162,10 @@ def readme() -> str:
             cells.append(said(of(mean, scenario=scenario, arm=arm).get("true_reward"), "true_reward", ends=False))
         rows.append([f"`{arm}`", *cells])
     head = ["arm", 'hacked runs: "story" pays', "ten other words pay", "length or repetition pays"]
-    return table([*head, "quality where nothing is planted", "good texts where few are rewarded"], rows)
+    return table(
+        [*head, "true reward, nothing planted (0.5 at most)", "success where few are paid"],
+        rows,
+    )
 
 
 def at_the_hack() -> str:
