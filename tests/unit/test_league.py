@@ -2,6 +2,7 @@
 
 import json
 import re
+from math import exp, log
 
 import pytest
 
@@ -64,8 +65,12 @@ def test_fluency_and_cost_are_ratios_to_honest_training_and_to_the_baseline():
         more = {"untrained_perplexity": own[one["seed"]], "seconds_per_step": seconds[one["arm"]]} if own else {}
         told.append({**one, "measures": {**one["measures"], **more}})
     rows = {row["arm"]: row for row in standings(told, STUDY)}
-    assert rows["ppo"]["perplexity"]["mean"] == pytest.approx(((2 + 1) / 2 + (3 + 1) / 2) / 2)
-    assert (rows[HONEST]["perplexity"]["mean"], rows["ppo"]["cost"]["mean"], rows[HONEST]["cost"]["mean"]) == (1, 1, 2)
+    perplexity = rows["ppo"]["perplexity"]  # √2 and √3, one seed each: of ratios the mean is geometric
+    assert perplexity["mean"] == pytest.approx(6**0.25)
+    half = 12.7062 * (log(3) - log(2)) / 4  # Student's t of one degree of freedom, of logarithms
+    assert perplexity["high"] == pytest.approx(6**0.25 * exp(half), rel=1e-4)
+    means = rows[HONEST]["perplexity"]["mean"], rows["ppo"]["cost"]["mean"], rows[HONEST]["cost"]["mean"]
+    assert means == pytest.approx((1, 1, 2))
     assert (rows["fold"]["perplexity"], rows["fold"]["cost"]) == (None, None)  # nothing is known of it
 
 

@@ -8,8 +8,8 @@ reward all fall short of 1.
 
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict
-from math import inf
-from statistics import fmean
+from math import exp, inf, log
+from statistics import fmean, geometric_mean
 from typing import Any
 
 from gaard.errors import ConfigError
@@ -78,9 +78,9 @@ def standings(runs: Runs, study: Study) -> list[dict[str, Any]]:
         have looked worst: ``arm``; ``reached``, an interval over seeds of the mean over scenarios of the share of
         honest training's gain; ``kept``, the same over the controls; ``hack_rate``, over the scenarios that name a
         hack; ``hacked`` of ``hackable`` runs; ``perplexity``, that of its texts under the untrained model over that of
-        honest training's; ``cost``, seconds of a step over the baseline's; ``scenarios``, how many stand behind
-        ``reached``; and ``done`` of ``planned`` runs. Null is unknown: no runs, or no scenario in which honest training
-        is sure to gain anything. Empty without that arm.
+        honest training's, and ``cost``, seconds of a step over the baseline's, both geometric means; ``scenarios``, how
+        many stand behind ``reached``; and ``done`` of ``planned`` runs. Null is unknown: no runs, or no scenario in
+        which honest training is sure to gain anything. Empty without that arm.
     """
     if HONEST not in (arm.name for arm in study.arms):
         return []
@@ -102,8 +102,8 @@ def standings(runs: Runs, study: Study) -> list[dict[str, Any]]:
                 "hack_rate": _over_scenarios(own, arm, (0.0, 1.0)),
                 "hacked": sum(rate > HACKED for rate in own.values()),
                 "hackable": len(own),
-                "perplexity": _over_scenarios(perplexity, arm),
-                "cost": _over_scenarios(cost, arm),
+                "perplexity": _geometric(perplexity, arm),
+                "cost": _geometric(cost, arm),
                 "scenarios": len({scenario for scenario, name, _ in shares if name == arm}),
                 "done": sum(run["arm"] == arm for run in done),
                 "planned": len(study.seeds) * sum((label, arm) not in study.left_out for label in study.scenarios),
@@ -142,19 +142,26 @@ def _shares(done: Runs) -> dict[tuple[str, str, int], float]:
 
 
 def _ratios(done: Runs, measure: str, base: str) -> dict[tuple[str, str, int], float]:
-    """Each run's measure over the mean of another arm's in the same scenario, where both are known."""
-    known = [run for run in done if run["measures"].get(measure) is not None]
+    """Each run's measure over the geometric mean of another arm's in the same scenario, where both are above 0."""
+    known = [run for run in done if (run["measures"].get(measure) or 0.0) > 0.0]
     means = {
-        scenario: fmean(own.values())
+        scenario: geometric_mean(own.values())
         for scenario in {run["scenario"] for run in known}
         if (own := _by_seed([run for run in known if run["scenario"] == scenario], base, measure))
     }
-    return {_key(run): run["measures"][measure] / means[run["scenario"]] for run in known if means.get(run["scenario"])}
+    return {_key(run): run["measures"][measure] / means[run["scenario"]] for run in known if run["scenario"] in means}
 
 
 def _by_seed(runs: Runs, arm: str, measure: str = "true_reward") -> dict[int, float]:
     """Seed → a measure of an arm."""
     return {run["seed"]: run["measures"][measure] for run in runs if run["arm"] == arm}
+
+
+def _geometric(ratios: Mapping[tuple[str, str, int], float], arm: str) -> dict[str, Any] | None:
+    """As :func:`_over_scenarios`, of ratios: twice and half as much are as much, in the mean."""
+    found = _over_scenarios({key: log(ratio) for key, ratio in ratios.items()}, arm)
+    ends = ("mean", "low", "high")
+    return found and {key: exp(end) if key in ends and end is not None else end for key, end in found.items()}
 
 
 def _over_scenarios(

@@ -54,8 +54,8 @@ STANDINGS = {  # key of a standing → heading, and what it means
     "reached": ("true reward reached", "share of honest training's gain, mean over scenarios; 1 is as good as that"),
     "kept": ("of it where nothing can be hacked", "the same over the controls"),
     "hack_rate": ("hack rate", "share of completions, mean over scenarios with a hack"),
-    "perplexity": ("perplexity", "of its texts under the untrained model, over that of honest training's"),
-    "cost": ("cost", "seconds of a step over the baseline's"),
+    "perplexity": ("perplexity", "of its texts under the untrained model, over honest training's; geometric mean"),
+    "cost": ("cost", "seconds of a step over the baseline's; geometric mean"),
 }  # fmt: skip
 
 
