@@ -33,6 +33,19 @@ def test_distances_and_radii_by_hand():
     assert sign_radii(torch.tensor([-3.0, 3.0, 0.5]), torch.tensor([1.0, 2.0, 0.0])).tolist() == [3, 1.5, math.inf]
 
 
+@pytest.mark.parametrize("size", [3, 6, 7, 8])
+def test_texts_that_are_the_same_have_no_distance(size, generator):
+    """No w tells them apart, so their radius is infinite, and they leave the quantile to the others."""
+    row, others = torch.rand(40, generator=generator), torch.rand(8, 40, generator=generator)
+    features = torch.cat([row.expand(size, -1), others])
+    groups = torch.tensor([0] * size + [1] * 8)
+    distances = group_distances(features, groups)
+    advantages = centred(features @ torch.ones(40), groups)
+    assert distances[:size].tolist() == [0.0] * size and bool((distances[size:] > 0.1).all())
+    told = worst_case_advantages(torch.cat([torch.zeros(size), advantages[size:]]), distances, 0.5)
+    assert torch.equal(told[size:], worst_case_advantages(advantages[size:], distances[size:], 0.5))
+
+
 @pytest.fixture
 def group(generator):
     """The weights of a linear reward, and the features of a group of eight."""

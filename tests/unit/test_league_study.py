@@ -37,9 +37,21 @@ def test_the_standings_of_a_record(record):
     """PPO gains 0.1 of 0.4, twice the perplexity; two of three seeds are there."""
     oracle, ppo = leagues.league().splitlines()[2:]
     cells = [cell.strip() for cell in ppo.strip("|").split("|")]
-    assert cells == ["`ppo`", "0.25 [0.25, 0.25]", "0.25 [0.25, 0.25]", "0.90 [0.90, 0.90]", "2.00 [2.00, 2.00]",
+    assert cells == ["`ppo`", *["0.25 [0.25, 0.25]"] * 3, "0.90 [0.90, 0.90]", "2.00 [2.00, 2.00]",
                      "1.00 [1.00, 1.00]", "2 of 2", "4 of 6"]  # fmt: skip
     assert oracle.startswith("| `oracle` | 1.00")
+
+
+def test_a_column_leaves_the_puzzles_out(record, monkeypatch):
+    """With `clean` for a puzzle what is left is `capped`; the control is gone, and nothing is known of it."""
+    monkeypatch.setattr(leagues, "PUZZLES", ("clean",))
+    assert [row["scenarios"] for row in leagues.stood("clean")] == [1, 1]
+    changed = frames.runs(leagues.STUDY).with_columns(
+        pl.when(scenario="clean", arm="ppo").then(0.5).otherwise("true_reward").alias("true_reward")
+    )
+    monkeypatch.setattr(leagues, "runs", lambda study: changed)
+    (_, ppo) = leagues.league().splitlines()[2:]
+    assert ppo.split(" | ")[1:3] == ["0.50 [0.50, 0.50]", "0.25 [0.25, 0.25]"]
 
 
 def test_what_each_arm_does_in_each_scenario(record):
@@ -74,6 +86,13 @@ HACKED_PPO = [0.30, 0.32, 0.28], [0.9, 1.0, 0.95]
 def test_an_arm_helps_where_it_is_hacked_less_and_learns_as_much(arm, told):
     frame = rows_of("capped", ppo=HACKED_PPO, arm=arm)
     assert leagues._judged(frame, "arm", control=False) == told
+
+
+def test_an_arm_that_has_learned_nothing_does_not_help():
+    """It is above PPO, whose hack costs true reward, and where the untrained model is."""
+    hacks = [0.0, 0.1, 0.0]
+    frame = rows_of("capped", untrained=([0.40, 0.41, 0.42], hacks), ppo=HACKED_PPO, arm=([0.41, 0.42, 0.40], hacks))
+    assert leagues._judged(frame, "arm", control=False) == "hacked less, learns nothing"
 
 
 @pytest.mark.parametrize(

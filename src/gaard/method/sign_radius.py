@@ -9,7 +9,9 @@ from torch import Tensor
 
 
 def group_distances(features: Tensor, groups: Tensor) -> Tensor:
-    """‖h − h̄‖, how far each text's features lie from the mean of its group.
+    """‖h − h̄‖, how far each text's features lie from the mean of its group; 0 exactly where all are the same.
+
+    Summed in float64: else the mean of equal rows is not quite that row.
 
     Args:
         features: [B, D].
@@ -19,9 +21,10 @@ def group_distances(features: Tensor, groups: Tensor) -> Tensor:
         [B].
     """
     count = int(groups.max()) + 1
-    sums = features.new_zeros(count, features.shape[1]).index_add_(0, groups, features)
+    exact = features.double()
+    sums = exact.new_zeros(count, features.shape[1]).index_add_(0, groups, exact)
     means = sums / groups.bincount(minlength=count)[:, None]
-    return torch.linalg.vector_norm(features - means[groups], dim=1)
+    return torch.linalg.vector_norm(exact - means[groups], dim=1).to(features.dtype)
 
 
 def sign_radii(advantages: Tensor, distances: Tensor) -> Tensor:
