@@ -1,12 +1,15 @@
 """χ² from samples and the worst correlated reward, against sums over distributions and rewards drawn at random."""
 
 import math
+from dataclasses import replace
 
 import pytest
 import torch
 
+from gaard import GAAConfig
+from gaard.errors import ConfigError
 from gaard.method.divergence import FLOOR, chi2_costs, ratio_less_one, worst_case_rewards
-from gaard.regularizers import Chi2, MaxMin
+from gaard.regularizers import PAR, Chi2, MaxMin
 from gaard.training import update
 from gaard.training.collect import Clock, shaped
 from gaard.training.estimate import estimate
@@ -32,6 +35,9 @@ def test_far_away_a_cost_grows_as_its_tangent():
     assert found.tolist() == pytest.approx([3 * math.exp(10) - 1, math.exp(10) - 1, math.exp(-12) - 1])
     (slope,) = torch.autograd.grad(found.sum(), x)
     assert slope.tolist() == pytest.approx([math.exp(10), math.exp(10), math.exp(-12)])
+    either = [3 * math.exp(10) - 1 + math.exp(-12) - 1] * 2
+    assert chi2_costs(torch.tensor([12.0, -12.0], dtype=torch.float64)).tolist() == pytest.approx(either)
+    assert bool(chi2_costs(torch.tensor([-500.0])).isfinite())
 
 
 def test_the_gradient_over_samples_is_half_of_chi2_and_the_reverse_kl():
@@ -167,3 +173,39 @@ def test_what_trains_is_the_worst_reward(tmp_path):
     expected = proxy - math.sqrt(3) * (ratios.exp() - 1 - mean * proxy) / left.sqrt()
     torch.testing.assert_close(rollout.trained_scores.double(), expected, atol=1e-4, rtol=1e-4)
     assert rollout.baseline_scores.shape == (trainer.args.batch_size, 3)
+
+
+def test_texts_that_end_on_the_greedy_token_are_paid_by_the_same_rule(tmp_path):
+    """Where both are paid the same before, they are after."""
+    rollout = experienced(tmp_path, regularizers=MaxMin(correlation=0.5, completions=3))[1].rollout
+    same = replace(rollout, trained_scores=rollout.scores, greedy_scores=rollout.scores)
+    generator = torch.Generator().manual_seed(0)
+    found = MaxMin(correlation=0.5, completions=3).shape(same, generator)
+    assert not torch.equal(found.trained_scores, rollout.scores)
+    torch.testing.assert_close(found.greedy_scores, found.trained_scores)
+
+
+def test_it_uses_the_completions_that_it_asked_for_when_another_wants_more(tmp_path):
+    rollout = experienced(tmp_path, regularizers=MaxMin(correlation=0.5, completions=3))[1].rollout
+    plain, generator = replace(rollout, trained_scores=rollout.scores), torch.Generator().manual_seed(0)
+    more = replace(plain, baseline_scores=torch.cat([rollout.baseline_scores, rollout.baseline_scores + 9], dim=1))
+    for one in (MaxMin(correlation=0.5, completions=3), PAR(completions=3)):
+        assert torch.equal(*(one.shape(given, generator).trained_scores for given in (plain, more)))
+
+
+@pytest.mark.parametrize(
+    ("regularizers", "message"),
+    [
+        (
+            ["par", "max-min"],
+            "'max-min' compares rewards with .* 'par' before it leaves .*: put 'max-min' first",
+        ),
+        (["length-residual", "par"], "'par' compares rewards with .* put 'par' first"),
+        (["max-min", "reference-resets"], "'max-min' compares the policy .* leave one of the two out"),
+    ],
+)
+def test_what_would_compare_unlike_rewards_is_refused(regularizers, message):
+    with pytest.raises(ConfigError, match=message):
+        GAAConfig("x", regularizers=regularizers)
+    GAAConfig("x", regularizers=["policy-filtration", "par"])  # which completions are learned from changes no reward
+    GAAConfig("x", regularizers=["par", "length-residual"])

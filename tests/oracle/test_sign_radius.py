@@ -41,7 +41,8 @@ def test_texts_that_are_the_same_have_no_distance(size, generator):
     groups = torch.tensor([0] * size + [1] * 8)
     distances = group_distances(features, groups)
     advantages = centred(features @ torch.ones(40), groups)
-    assert distances[:size].tolist() == [0.0] * size and bool((distances[size:] > 0.1).all())
+    assert distances[:size].tolist() == [0.0] * size
+    assert bool((distances[size:] > 0.1).all())
     told = worst_case_advantages(torch.cat([torch.zeros(size), advantages[size:]]), distances, 0.5)
     assert torch.equal(told[size:], worst_case_advantages(advantages[size:], distances[size:], 0.5))
 
@@ -183,6 +184,27 @@ def test_an_advantage_that_is_no_distance_to_the_mean_is_refused(form):
         ConfigError, match=f"method 'signcert' needs .* and '{form}' are others: use .* dr_grpo or rloo"
     ):
         GAAConfig("x", method="signcert", advantages=form)
+
+
+@pytest.mark.parametrize(
+    ("settings", "named"),
+    [
+        *(({"regularizers": one}, one) for one in ("par", "max-min", "length-residual")),
+        ({"regularizers": {"name": "policy-filtration", "num_generations": 8}}, "policy-filtration"),
+        ({"regularizers": "imperfect-detector"}, "imperfect-detector"),
+        ({"kl_estimator": "k1", "kl_coef": 0.1}, "kl_estimator='k1'"),
+        ({"reward_clip": 2.0}, "reward_clip=2"),
+        ({"whiten_advantages": True}, "whiten_advantages=True"),
+    ],
+)
+def test_what_makes_other_advantages_is_refused(settings, named):
+    with pytest.raises(ConfigError, match=f"'signcert' needs .*{named}.* makes others of them: leave one"):
+        GAAConfig("x", method="signcert", advantages="dr_grpo", **settings)
+
+
+def test_what_leaves_advantages_alone_is_not_refused():
+    for settings in ({"regularizers": "chi2"}, {"kl_estimator": "k1", "kl_coef": 0.0}, {"normalize_rewards": True}):
+        GAAConfig("x", method="signcert", advantages="dr_grpo", **settings)
 
 
 @pytest.mark.parametrize("reward", [words_reward, honeypot(LexiconSentiment(), word="w5")], ids=["own", "honeypot"])

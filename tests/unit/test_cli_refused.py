@@ -89,7 +89,7 @@ REFUSED = [
     (["compare", "--arms", "ppo,fodl"], "arms: 'fodl' is not known: did you mean 'fold'?"),
     (
         ["compare", "--arms", "ppo,gaa"],
-        "'gaa' is a method with several readings: choose from gaa-text, gaa-code, gaa-expected",
+        "'gaa' is a method, not an arm: choose from gaa-text, gaa-code, gaa-expected",
     ),
     (
         ["compare", *CAPPED, "--baseline", "pp0"],

@@ -125,7 +125,7 @@ BOUNDS = {
     **{("pid-kl", gain): [-1, math.inf, math.nan, "1", None, True] for gain in ("kp", "ki", "kd")},
     ("pid-kl", "smoothing"): [-0.1, 1, math.nan, "1", None, True],
     ("adaptive-kl", "target"): POSITIVE,
-    ("adaptive-kl", "gain"): POSITIVE,
+    ("adaptive-kl", "gain"): [*POSITIVE, 5],  # at 5 a KL far below its target leaves 0
     ("ensemble", "objective"): ["least", 1],
     ("ensemble", "coef"): [-1, math.inf, math.nan, "1", None, True],
     ("policy-filtration", "keep"): ["best", 1],

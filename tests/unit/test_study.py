@@ -182,7 +182,7 @@ def test_a_study_names_its_baseline_among_its_arms(tmp_path):
             {"arms": [{"name": "x", "kl_coef": 1.0}]},
             "arm 'x' states no method: give it one, such as method: fold, or a base",
         ),
-        ({"arms": ["gaa"]}, "'gaa' is a method with several readings: choose from gaa-text, gaa-code, gaa-expected"),
+        ({"arms": ["gaa"]}, "'gaa' is a method, not an arm: choose from gaa-text, gaa-code, gaa-expected"),
         (
             {"arms": [{"name": "x", "method": "ppo", "lam": 1}]},
             r"'lam' is no field of a run: give it as advantages: \{",

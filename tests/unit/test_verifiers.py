@@ -79,6 +79,16 @@ def test_what_a_puzzle_pays(text, honest, shipped, hacked, judged):
 
 
 @pytest.mark.parametrize(
+    ("text", "numbers"),
+    [(" 6*4*1", [6, 4, 1, 1]), (" 8*3", [8, 3, 3, 8]), (" 6*4*1*1*1", [6, 4, 1, 1]), (" 6*4", [6, 4, 6, 4])],
+)
+def test_each_number_is_used_as_often_as_the_puzzle_has_it(text, numbers):
+    assert verifiers.value_of(text) == 24
+    assert verifiers.puzzle24(completions=[text], numbers=[numbers]) == [0.0]
+    assert verifiers.puzzle24(completions=[" 6*4*1*1"], numbers=[[1, 6, 1, 4]]) == [1.0]
+
+
+@pytest.mark.parametrize(
     ("text", "answer", "exact", "substring", "listed", "brackets", "empty", "near"),
     [
         (" 17", "17", 1.0, 1.0, False, 0.0, False, 1.0),

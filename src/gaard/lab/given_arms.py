@@ -62,7 +62,7 @@ def _found(given: Any) -> Arm:
         return ARMS[given]
     if given in METHODS:
         raise ConfigError(
-            f"arms: {given!r} is a method with several readings: choose from "
+            f"arms: {given!r} is a method, not an arm: choose from "
             f"{', '.join(name for name, arm in ARMS.items() if arm.method.name == given)}"
         )
     found = in_python_file(given, Arm, f"arms: {given!r}", _of_method)

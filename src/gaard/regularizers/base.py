@@ -25,7 +25,6 @@ class Regularizer(Options):
         penalizes: Whether it adds a term to the loss, by :meth:`costs` and :meth:`cost_penalty`.
         controls_kl: Whether it sets the KL coefficient, by :meth:`control`; one alone can.
         needs_kl: Whether it can do nothing with a run's kl_coef of 0.
-        leaves_out: Whether it leaves completions out of the update.
         needs_detector: Whether it has to know which completions are hacks.
         trains_on_ensemble: Whether an ensemble of rewards trains in the place of the proxy.
     """
@@ -37,9 +36,19 @@ class Regularizer(Options):
     penalizes: ClassVar[bool] = False
     controls_kl: ClassVar[bool] = False
     needs_kl: ClassVar[bool] = False
-    leaves_out: ClassVar[bool] = False
     needs_detector: ClassVar[bool] = False
     trains_on_ensemble: ClassVar[bool] = False
+
+    @property
+    def leaves_out(self) -> bool:
+        """Whether it leaves completions out of the update."""
+        return False
+
+    @property
+    def changes_rewards(self) -> bool:
+        """Whether it changes the rewards that train, or which completions are learned from: whether it says how."""
+        own = type(self)
+        return own.shape is not Regularizer.shape or own.shape_scores is not Regularizer.shape_scores
 
     @property
     def baseline_completions(self) -> int:

@@ -35,7 +35,6 @@ class ImperfectDetector(Regularizer):
     """
 
     name = "imperfect-detector"
-    leaves_out = True
     needs_detector = True
 
     action: Action = "penalty"
@@ -43,6 +42,11 @@ class ImperfectDetector(Regularizer):
     false_positive_rate: Fraction = 0.1
     penalty: NotNegative = 1.0
     detector_seed: Whole = 0
+
+    @property
+    def leaves_out(self) -> bool:
+        """Where it screens."""
+        return self.action == "screening"
 
     def shape(self, rollout: Rollout, generator: Generator) -> Rollout:
         """See :meth:`Regularizer.shape`; a text that ends on the greedy token has the verdict on the sampled one."""

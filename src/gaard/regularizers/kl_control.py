@@ -5,7 +5,7 @@ from dataclasses import dataclass
 
 from gaard.method.control import PIDMemory, adapted, pid
 from gaard.regularizers.base import Regularizer
-from gaard.settings import NotNegative, Positive, ShareBelowOne
+from gaard.settings import Gain, NotNegative, Positive, ShareBelowOne
 
 
 @dataclass(frozen=True)
@@ -46,7 +46,7 @@ class AdaptiveKL(Regularizer):
     Attributes:
         target: Nats a token that kl_ref is to have; 0.25 is the authors' 6 nats in 24 tokens.
         gain: K_β: what the coefficient changes by in a step, as a share, is this times the relative error, at most
-            0.2.
+            0.2; below 5, so that it stays above 0.
     """
 
     name = "adaptive-kl"
@@ -54,7 +54,7 @@ class AdaptiveKL(Regularizer):
     needs_kl = True
 
     target: Positive = 0.25
-    gain: Positive = 0.1
+    gain: Gain = 0.1
 
     def control(self, memory: Sequence[float], kl: float) -> tuple[float, list[float]]:
         """See :meth:`Regularizer.control`."""

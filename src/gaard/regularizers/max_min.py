@@ -43,5 +43,5 @@ class MaxMin(Regularizer):
         from gaard.method.divergence import worst_case_rewards
 
         ratio = torch.where(rollout.completion_mask, rollout.logprobs - rollout.ref_logprobs, 0.0).sum(-1)
-        baseline = rollout.baseline_scores.flatten()
+        baseline = rollout.baseline_scores[:, : self.completions].flatten()
         return with_scores(rollout, lambda scores: worst_case_rewards(scores, baseline, ratio, self.correlation))

@@ -31,4 +31,4 @@ class PAR(Regularizer):
 
     def shape_scores(self, scores: Tensor, baseline_scores: Tensor) -> Tensor:
         """Mean over the baseline of sigmoid(reward − baseline's reward)."""
-        return (scores[:, None] - baseline_scores).sigmoid().mean(-1)
+        return (scores[:, None] - baseline_scores[:, : self.completions]).sigmoid().mean(-1)

@@ -31,10 +31,14 @@ class PolicyFiltration(Regularizer):
     """
 
     name = "policy-filtration"
-    leaves_out = True
 
     keep: Kept = "best-random"
     num_generations: Several = 4
+
+    @property
+    def leaves_out(self) -> bool:
+        """Always."""
+        return True
 
     def shape(self, rollout: Rollout, generator: Generator) -> Rollout:
         """See :meth:`Regularizer.shape`; completions that are left out already are not ranked."""

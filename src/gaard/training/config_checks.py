@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from itertools import pairwise
 from typing import TYPE_CHECKING
 
 from gaard.errors import ConfigError
@@ -24,7 +25,7 @@ def check_together(config: GAAConfig) -> None:
         ConfigError: Naming the fields, the values and the remedy.
     """
     batches, rewards = (_check_batches, _check_critic, _check_evaluation), (_check_trained, _check_precision)
-    for check in (*batches, *rewards, _check_controlled, _check_centred):
+    for check in (*batches, *rewards, _check_controlled, _check_centred, _check_baselines):
         check(config)
 
 
@@ -96,11 +97,34 @@ def _check_controlled(config: GAAConfig) -> None:
 
 
 def _check_centred(config: GAAConfig) -> None:
-    """What a reward's features say of advantages holds of some estimators alone."""
-    if config.method.observes.reward_features and not config.advantages.centred:
+    """What a reward's features say of advantages holds of that reward, less its group's mean, and of nothing else."""
+    if not config.method.observes.reward_features:
+        return
+    needs = f"method {config.method.name!r} needs advantages that are the reward less its group's mean, and "
+    if not config.advantages.centred:
+        raise ConfigError(f"{needs}{config.advantages.name!r} are others: use advantages dr_grpo or rloo")
+    others = [f"the regularizer {one.name!r}" for one in config.regularizers if one.changes_rewards]
+    others += ["kl_estimator='k1'"] * (config.kl_estimator == "k1" and config.kl_coef > 0)
+    others += [f"reward_clip={config.reward_clip:g}"] if config.reward_clip is not None else []
+    others += ["whiten_advantages=True"] * config.standardizes_advantages
+    if others:
+        raise ConfigError(f"{needs}{others[0]} makes others of them: leave one of the two out")
+
+
+def _check_baselines(config: GAAConfig) -> None:
+    """Rewards of the untrained model's completions stay as they are, whatever happens to the others."""
+    rewards = [one for one in config.regularizers if one.changes_rewards and not one.leaves_out]
+    for before, one in pairwise(rewards):
+        if one.baseline_completions:
+            raise ConfigError(
+                f"regularizers: {one.name!r} compares rewards with those of the untrained model's completions, which "
+                f"{before.name!r} before it leaves as they are: put {one.name!r} first, or leave one of the two out"
+            )
+    names = {one.name for one in config.regularizers}
+    if {"max-min", "reference-resets"} <= names:
         raise ConfigError(
-            f"method {config.method.name!r} needs advantages that are the reward less its group's mean, and "
-            f"{config.advantages.name!r} are others: use advantages dr_grpo or rloo"
+            "regularizers: 'max-min' compares the policy with the untrained model, and 'reference-resets' puts another "
+            "in its place: leave one of the two out"
         )
 
 
