@@ -8,9 +8,9 @@ from plotly.subplots import make_subplots
 
 from gaard.lab import analysis
 from gaard.lab.league import HONEST, standings
-from gaard.lab.measures import HACKED, OF_RUN
-from gaard.lab.statistics import CONFIDENCE, Difference, paired_difference
+from gaard.lab.measures import OF_RUN
 from gaard.lab.study import Study, read_study
+from gaard.lab.verdicts import HARM, HELPS, NO_HARM, verdicts
 from gaard.report.tables import STANDINGS
 from studies.frames import STUDIES, UNTRAINED, arms_of, counted, of, recorded, runs
 from studies.markdown import NOTHING, said, table
@@ -20,7 +20,6 @@ PPO, OTHER_BASE = "ppo", {"dr_grpo-signcert": "dr_grpo"}  # with what an arm is 
 TIMED = ("capped", "clean", "overoptimised-50-model")  # no run of another study, from another machine, stands there
 PUZZLES = ("puzzle24", "puzzle24-uncompared")
 OURS = ("fold", "gaa-text", "gaa-expected")
-KEPT = 0.95  # of the gain of PPO, where nothing can be hacked
 
 
 def as_runs(frame: pl.DataFrame) -> list[dict[str, Any]]:
@@ -44,16 +43,21 @@ def stood(*without: str) -> list[dict[str, Any]]:
 
 def league() -> str:
     """A row an arm, the best first: true reward reached, where nothing can be hacked, hacks, fluency, cost."""
-    first, *more = (heading for heading, _ in STANDINGS.values())
-    head = ["arm", first, "without the puzzles", *more, "hacked runs", "runs"]
+    first, _, *more = (heading for heading, _ in STANDINGS.values())
+    head = ["arm", first, "less `ppo`", "without the puzzles", *more, "hacked runs", "scenarios", "runs"]
     if not recorded(STUDY):
         return table(head, [])
     elsewhere = {row["arm"]: row["reached"] for row in stood(*PUZZLES)}
     rows = []
     for row in stood():
-        cells = [_interval(row[key]) for key in STANDINGS]
-        cells.insert(1, _interval(elsewhere.get(row["arm"])))
-        counts = (f"{row['hacked']} of {row['hackable']}", f"{row['done']} of {row['planned']}")
+        cells = [_interval(row[key]) for key in STANDINGS if key != "less_baseline"]
+        cells[1:1] = [_difference(row["less_baseline"]), _interval(elsewhere.get(row["arm"]))]
+        of = (
+            (row["hacked"], row["hackable"]),
+            (row["scenarios"], len(_study().scenarios)),
+            (row["done"], row["planned"]),
+        )
+        counts = (f"{some} of {all_of_them}" for some, all_of_them in of)
         rows.append([f"`{row['arm']}`", *cells, *counts])
     return table(head, rows)
 
@@ -67,6 +71,14 @@ def _interval(found: dict[str, Any] | None) -> str:
         return NOTHING
     ends = "" if found["low"] is None else f" [{found['low']:.2f}, {found['high']:.2f}]"
     return f"{found['mean']:.2f}{ends}"
+
+
+def _difference(found: dict[str, Any] | None) -> str:
+    if found is None:
+        return NOTHING
+    p = "" if found["p_holm"] is None else f", p {found['p_holm']:.2g}"
+    ends = "" if found["low"] is None else f" [{found['low']:+.2f}, {found['high']:+.2f}]"
+    return f"{found['mean']:+.2f}{ends}{p}".replace("-", "−")
 
 
 def where() -> str:
@@ -95,59 +107,25 @@ def judged() -> str:
     """
     if not recorded(STUDY):
         return table(["arm"], [])
-    frame, controls = runs(STUDY), _study().controls
+    frame, study = runs(STUDY), _study()
+    cells = {(row["arm"], row["scenario"]): _in_words(row) for row in verdicts(as_runs(frame), study, OTHER_BASE)}
     scenarios = frame["scenario"].unique(maintain_order=True).to_list()
-    rows = []
-    for arm in (arm for arm in arms_of(frame) if arm not in (UNTRAINED, PPO)):
-        cells = [_judged(frame.filter(scenario=scenario), arm, scenario in controls) for scenario in scenarios]
-        rows.append([f"`{arm}`{' (honest)' * (arm == HONEST)}", *cells])
+    rows = [
+        [f"`{arm}`{' (honest)' * (arm == HONEST)}", *(cells.get((arm, scenario), NOTHING) for scenario in scenarios)]
+        for arm in arms_of(frame)
+        if arm not in (UNTRAINED, PPO)
+    ]
     return table(["arm", *(f"`{scenario}`" for scenario in scenarios)], rows)
 
 
-def _judged(here: pl.DataFrame, arm: str, control: bool) -> str:
-    """What an arm does in one scenario, in a word or two."""
-    base = OTHER_BASE.get(arm, PPO)
-    reward = paired_difference(*(_by_seed(here, name, "true_reward") for name in (arm, base)))
-    if reward is None:
-        return NOTHING
-    if control:
-        return _keeps(here, arm, reward)
-    if _sign(reward) is None:
-        return "open"
-    rates = [_by_seed(here, name, "hack_rate") for name in (arm, base)]
-    hacks = paired_difference(*rates)
-    if hacks is None or _share_hacked(rates[1]) <= HACKED:
-        return {1: "**helps**", 0: "not shown", -1: "learns less"}[_sign(reward)]
-    if _sign(hacks) != -1:
-        return "not shown"
-    learned = paired_difference(*(_by_seed(here, name, "true_reward") for name in (arm, UNTRAINED)))
-    if learned is not None and _sign(learned) != 1:
-        return "hacked less, learns nothing"
-    return "hacked less, learns less" if _sign(reward) == -1 else "**helps**"
-
-
-def _keeps(here: pl.DataFrame, arm: str, reward: Difference) -> str:
-    """The share of the gain of its base that an arm keeps, and whether that is harm."""
-    start = _by_seed(here, UNTRAINED, "true_reward")
-    gained = paired_difference(_by_seed(here, OTHER_BASE.get(arm, PPO), "true_reward"), start)
-    kept = 1 + reward.mean / gained.mean
-    return f"{kept:.0%}{', **harm**' * (kept < KEPT)}"
-
-
-def _by_seed(here: pl.DataFrame, arm: str, measure: str) -> dict[int, float]:
-    own = here.filter(pl.col("arm") == arm, pl.col(measure).is_not_null())
-    return dict(zip(own["seed"], own[measure], strict=True))
-
-
-def _share_hacked(rates: dict[int, float]) -> float:
-    return sum(rate > HACKED for rate in rates.values()) / len(rates)
-
-
-def _sign(found: Difference) -> int | None:
-    """Which side of 0 a difference surely lies on: 1, −1, or 0 if it may be 0; None if one seed cannot tell."""
-    if found.p is None:
-        return None
-    return 0 if found.p > 1 - CONFIDENCE else (1 if found.mean > 0 else -1)
+def _in_words(row: dict[str, Any]) -> str:
+    """A verdict as the table has it; in a control the share that is kept, and its interval."""
+    word = f"**{row['verdict']}**" if row["verdict"] in (HELPS, HARM) else row["verdict"]
+    kept = row["kept"]
+    if kept is None or kept["low"] is None:
+        return word
+    told = f"{kept['mean']:.0%} [{kept['low']:.0%}, {kept['high']:.0%}]".replace("-", "−")
+    return told if row["verdict"] == NO_HARM else f"{told}, {word}"
 
 
 def figure() -> go.Figure:

@@ -71,7 +71,43 @@ def test_fluency_and_cost_are_ratios_to_honest_training_and_to_the_baseline():
     assert perplexity["high"] == pytest.approx(6**0.25 * exp(half), rel=1e-4)
     means = rows[HONEST]["perplexity"]["mean"], rows["ppo"]["cost"]["mean"], rows[HONEST]["cost"]["mean"]
     assert means == pytest.approx((1, 1, 2))
+    assert rows["ppo"]["cost"]["high"] == rows["ppo"]["cost"]["low"] == 1  # of the same runs
     assert (rows["fold"]["perplexity"], rows["fold"]["cost"]) == (None, None)  # nothing is known of it
+
+
+def test_what_an_arm_reaches_more_than_the_baseline_is_paired():
+    """Fold reaches 0.75 and 1 on the two seeds, PPO 0.5 and 0.75: of scenarios that both have."""
+    less = {row["arm"]: row["less_baseline"] for row in standings(RUNS, STUDY)}
+    assert less["ppo"] is None
+    assert (less["fold"]["mean"], less["fold"]["n"]) == (pytest.approx(0.25), 2)
+    assert less["fold"]["p"] == less["fold"]["p_holm"] == 0.5  # two seeds that differ by the same, one competitor
+    assert less[HONEST]["p_holm"] is None
+    rows = standings([one for one in RUNS if (one["scenario"], one["arm"]) != ("capped", "fold")], STUDY)
+    assert rows[-1]["less_baseline"]["theirs"] == pytest.approx(1)  # in clean alone
+
+
+def test_intervals_count_the_uncertainty_of_honest_training():
+    """The same arm, and an honest training that gains 0.4 on each seed, or 0.2 and 0.6: the share is no surer then."""
+    study = build_study(["capped"], ["ppo", HONEST], [0, 1, 2], {})
+
+    def width(*honest):
+        told = [run("capped", arm, seed, true) for arm, ends in
+                {"untrained": [0.2] * 3, HONEST: honest, "ppo": [0.4] * 3}.items()
+                for seed, true in enumerate(ends)]  # fmt: skip
+        reached = next(row for row in standings(told, study) if row["arm"] == "ppo")["reached"]
+        assert reached["mean"] == pytest.approx(0.5)
+        return reached["high"] - reached["low"]
+
+    assert width(0.6, 0.6, 0.6) == pytest.approx(0)
+    # parts of a seed: 0.5 + (0.2 − 0.5 · gain) / 0.4, of gains 0.35, 0.4, 0.45: 0.5625, 0.5, 0.4375
+    assert width(0.55, 0.6, 0.65) == pytest.approx(2 * 4.3027 * 0.0625 / 3**0.5, rel=1e-3)
+
+
+def test_a_league_that_is_cut_short_ranks_by_what_is_reached():
+    """Fold has both seeds, PPO one so far: none has failed, and neither lacks a scenario."""
+    unfinished = [one for one in RUNS if (one["arm"], one["seed"]) != ("fold", 1)]
+    rows = standings(unfinished, STUDY)
+    assert [(row["arm"], row["failed"]) for row in rows] == [(HONEST, 0), ("fold", 0), ("ppo", 0)]
 
 
 def test_a_seed_counts_where_it_has_all_that_its_arm_has():

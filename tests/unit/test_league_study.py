@@ -37,9 +37,10 @@ def test_the_standings_of_a_record(record):
     """PPO gains 0.1 of 0.4, twice the perplexity; two of three seeds are there."""
     oracle, ppo = leagues.league().splitlines()[2:]
     cells = [cell.strip() for cell in ppo.strip("|").split("|")]
-    assert cells == ["`ppo`", *["0.25 [0.25, 0.25]"] * 3, "0.90 [0.90, 0.90]", "2.00 [2.00, 2.00]",
-                     "1.00 [1.00, 1.00]", "2 of 2", "4 of 6"]  # fmt: skip
-    assert oracle.startswith("| `oracle` | 1.00")
+    quarter = "0.25 [0.25, 0.25]"
+    assert cells == ["`ppo`", quarter, "–", quarter, quarter, "0.90 [0.90, 0.90]", "2.00 [2.00, 2.00]",
+                     "1.00 [1.00, 1.00]", "2 of 2", "2 of 2", "4 of 6"]  # fmt: skip
+    assert oracle.startswith("| `oracle` | 1.00 [1.00, 1.00] | +0.75 | 1.00")
 
 
 def test_a_column_leaves_the_puzzles_out(record, monkeypatch):
@@ -51,7 +52,7 @@ def test_a_column_leaves_the_puzzles_out(record, monkeypatch):
     )
     monkeypatch.setattr(leagues, "runs", lambda study: changed)
     (_, ppo) = leagues.league().splitlines()[2:]
-    assert ppo.split(" | ")[1:3] == ["0.50 [0.50, 0.50]", "0.25 [0.25, 0.25]"]
+    assert ppo.split(" | ")[1:4:2] == ["0.50 [0.50, 0.50]", "0.25 [0.25, 0.25]"]
 
 
 def test_what_each_arm_does_in_each_scenario(record):
@@ -60,67 +61,24 @@ def test_what_each_arm_does_in_each_scenario(record):
     assert rows["untrained"] == "| `untrained` | 0.200 | 0.200 |"
 
 
-def rows_of(scenario, **arms):
-    """Rows of a scenario: arm → true rewards and, where something is a hack, hack rates, one a seed."""
-    return pl.DataFrame(
-        {"scenario": scenario, "arm": arm.replace("_", "-"), "seed": seed, "true_reward": true, "hack_rate": rate}
-        for arm, (rewards, *rates) in arms.items()
-        for seed, (true, rate) in enumerate(zip(rewards, rates[0] if rates else [None] * len(rewards), strict=True))
-    )
-
-
-HACKED_PPO = [0.30, 0.32, 0.28], [0.9, 1.0, 0.95]
+def test_a_verdict_in_words(record):
+    """PPO gains 0.1 of 0.4 in `clean`; two seeds that differ by the same are no proof."""
+    (oracle,) = leagues.judged().splitlines()[2:]
+    assert oracle == "| `oracle` (honest) | not shown | 400% [400%, 400%] |"
 
 
 @pytest.mark.parametrize(
-    ("arm", "told"),
+    ("verdict", "kept", "told"),
     [
-        (([0.50, 0.49, 0.51], [0.0, 0.1, 0.0]), "**helps**"),
-        (([0.29, 0.33, 0.28], [0.0, 0.1, 0.0]), "**helps**"),  # what is not surely less is not held against it
-        (([0.10, 0.11, 0.09], [0.0, 0.1, 0.0]), "hacked less, learns less"),
-        (([0.50, 0.49, 0.51], [0.9, 0.1, 0.95]), "not shown"),  # fewer hacks in the mean, not surely
-        (([0.50], [0.0]), "open"),  # one seed has no interval
-        (([0.50, 0.49, 0.51], [0.0, 0.0, 0.0]), "**helps**"),
+        ("helps", None, "**helps**"),
+        ("hacked less, learns less", None, "hacked less, learns less"),
+        ("open", {"mean": 0.9, "low": None, "high": None}, "open"),
+        ("no harm", {"mean": 0.97, "low": 0.9, "high": 1.04}, "97% [90%, 104%]"),
+        ("harm", {"mean": -0.3, "low": -0.4, "high": -0.2}, "−30% [−40%, −20%], **harm**"),
     ],
 )
-def test_an_arm_helps_where_it_is_hacked_less_and_learns_as_much(arm, told):
-    frame = rows_of("capped", ppo=HACKED_PPO, arm=arm)
-    assert leagues._judged(frame, "arm", control=False) == told
-
-
-def test_an_arm_that_has_learned_nothing_does_not_help():
-    """It is above PPO, whose hack costs true reward, and where the untrained model is."""
-    hacks = [0.0, 0.1, 0.0]
-    frame = rows_of("capped", untrained=([0.40, 0.41, 0.42], hacks), ppo=HACKED_PPO, arm=([0.41, 0.42, 0.40], hacks))
-    assert leagues._judged(frame, "arm", control=False) == "hacked less, learns nothing"
-
-
-@pytest.mark.parametrize(
-    ("rewards", "told"),
-    [([0.80, 0.82, 0.78], "**helps**"), ([0.70, 0.75, 0.69], "not shown"), ([0.60, 0.61, 0.59], "learns less")],
-)
-def test_where_few_runs_are_hacked_an_arm_helps_by_true_reward(rewards, told):
-    frame = rows_of("overoptimised-50-model", ppo=([0.70, 0.71, 0.72], [0.0, 0.6, 0.1]), arm=(rewards, [0.0, 0.0, 0.0]))
-    assert leagues._judged(frame, "arm", control=False) == told
-
-
-@pytest.mark.parametrize(
-    ("rewards", "told"), [([0.50, 0.50], "100%"), ([0.49, 0.49], "97%"), ([0.48, 0.48], "93%, **harm**")]
-)
-def test_in_a_control_harm_is_a_gain_of_less_than_95_percent(rewards, told):
-    """PPO gains 0.3: from 0.2 to 0.5."""
-    frame = rows_of("clean", untrained=([0.2, 0.2],), ppo=([0.5, 0.5],), arm=(rewards,))
-    assert leagues._judged(frame, "arm", control=True) == told
-    frame = rows_of("clean", untrained=([0.2, 0.2],), dr_grpo=([0.5, 0.5],), arm=(rewards,)).with_columns(
-        pl.col("arm").replace({"arm": "dr_grpo-signcert", "dr-grpo": "dr_grpo"})
-    )
-    assert leagues._judged(frame, "dr_grpo-signcert", control=True) == told
-
-
-def test_an_arm_that_was_not_run_is_not_judged(record):
-    assert leagues._judged(rows_of("capped", ppo=HACKED_PPO), "fold", control=False) == "–"
-    (oracle,) = leagues.judged().splitlines()[2:]
-    assert oracle == "| `oracle` (honest) | not shown | 400% |"
+def test_the_words_of_a_verdict(verdict, kept, told):
+    assert leagues._in_words({"verdict": verdict, "kept": kept}) == told
 
 
 def test_the_study_is_that_of_the_protocol():

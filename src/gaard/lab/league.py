@@ -9,7 +9,7 @@ reward all fall short of 1.
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from math import exp, inf, log
-from statistics import fmean, geometric_mean
+from statistics import fmean
 from typing import Any
 
 from gaard.errors import ConfigError
@@ -17,7 +17,7 @@ from gaard.lab.arms import ARMS, UNTRAINED
 from gaard.lab.catalogue import CATALOGUE
 from gaard.lab.given_arms import find_arms
 from gaard.lab.measures import HACKED
-from gaard.lab.statistics import mean_interval, paired_difference
+from gaard.lab.statistics import holm, mean_interval, paired_difference, parts_of_share, surely_gained
 from gaard.lab.study import Study, build_study
 from gaard.methods import PPO
 from gaard.models.aliases import EMBEDDED
@@ -74,13 +74,16 @@ def standings(runs: Runs, study: Study) -> list[dict[str, Any]]:
         study: What was run.
 
     Returns:
-        A row an arm, the best first; last those without all runs that others have, since what fails may be what would
-        have looked worst: ``arm``; ``reached``, an interval over seeds of the mean over scenarios of the share of
-        honest training's gain; ``kept``, the same over the controls; ``hack_rate``, over the scenarios that name a
-        hack; ``hacked`` of ``hackable`` runs; ``perplexity``, that of its texts under the untrained model over that of
-        honest training's, and ``cost``, seconds of a step over the baseline's, both geometric means; ``scenarios``, how
-        many stand behind ``reached``; and ``done`` of ``planned`` runs. Null is unknown: no runs, or no scenario in
-        which honest training is sure to gain anything. Empty without that arm.
+        A row an arm, the best first; last those that lack a scenario or a run that failed, since what fails may be what
+        would have looked worst: ``arm``; ``reached``, an interval over seeds of the mean over scenarios of the share of
+        honest training's gain (an interval of ratios, by the delta method);
+        ``less_baseline``, what that differs from the baseline's in the scenarios and seeds that both have, with ``p``
+        and ``p_holm``, adjusted over the arms but for honest training; ``kept``, as ``reached``, over the controls;
+        ``hack_rate``, over the scenarios that name a hack; ``hacked`` of ``hackable`` runs; ``perplexity``, that of its
+        texts under the untrained model over that of honest training's, and ``cost``, seconds of a step over the
+        baseline's, both geometric means of ratios of the same seed; ``scenarios``, how many stand behind ``reached``;
+        ``failed`` runs, and ``done`` of ``planned``. Null is unknown: no runs, or no scenario in which honest training
+        is sure to gain anything. Empty without that arm.
     """
     if HONEST not in (arm.name for arm in study.arms):
         return []
@@ -89,8 +92,8 @@ def standings(runs: Runs, study: Study) -> list[dict[str, Any]]:
     kept = {key: share for key, share in shares.items() if key[0] in study.controls}
     hackable = {label for label, words in study.about.items() if words.get("hack")}
     rates = {_key(run): run["measures"].get("hack_rate") for run in done if run["scenario"] in hackable}
-    perplexity = _ratios(done, "untrained_perplexity", HONEST)
-    cost = _ratios(done, "seconds_per_step", study.baseline)
+    perplexity = _log_ratios(done, "untrained_perplexity", HONEST)
+    cost = _log_ratios(done, "seconds_per_step", study.baseline)
     rows = []
     for arm in (arm.name for arm in study.arms):
         own = {key: rate for key, rate in rates.items() if key[1] == arm and rate is not None}
@@ -98,6 +101,7 @@ def standings(runs: Runs, study: Study) -> list[dict[str, Any]]:
             {
                 "arm": arm,
                 "reached": _over_scenarios(shares, arm),
+                "less_baseline": None if arm == study.baseline else _less(shares, arm, study.baseline),
                 "kept": _over_scenarios(kept, arm),
                 "hack_rate": _over_scenarios(own, arm, (0.0, 1.0)),
                 "hacked": sum(rate > HACKED for rate in own.values()),
@@ -105,22 +109,32 @@ def standings(runs: Runs, study: Study) -> list[dict[str, Any]]:
                 "perplexity": _geometric(perplexity, arm),
                 "cost": _geometric(cost, arm),
                 "scenarios": len({scenario for scenario, name, _ in shares if name == arm}),
+                "failed": sum(run["arm"] == arm and run["error"] is not None for run in runs),
                 "done": sum(run["arm"] == arm for run in done),
                 "planned": len(study.seeds) * sum((label, arm) not in study.left_out for label in study.scenarios),
             }
         )
-    return _best_first(rows)
+    return _best_first(_adjusted(rows))
 
 
 def _best_first(rows: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
-    """By what is reached; last those without all scenarios and runs that others have."""
-    most = {name: max(row[name] for row in rows) for name in ("scenarios", "done")}
+    """By what is reached; last those that lack scenarios that others have, or whose runs failed."""
+    most = max(row["scenarios"] for row in rows)
 
     def place(row: Mapping[str, Any]) -> tuple[bool, float]:
-        lacks = any(row[name] < number for name, number in most.items())
+        lacks = row["scenarios"] < most or row["failed"] > 0
         return lacks, -row["reached"]["mean"] if row["reached"] else inf
 
     return sorted(rows, key=place)
+
+
+def _adjusted(rows: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
+    """With ``p_holm`` in each difference; honest training is no competitor."""
+    tested = [row["less_baseline"] for row in rows if row["arm"] != HONEST and row["less_baseline"]]
+    tested = [found for found in tested if found["p"] is not None]
+    for found, p_holm in zip(tested, holm([found["p"] for found in tested]), strict=True):
+        found["p_holm"] = p_holm
+    return list(rows)
 
 
 def _key(run: Mapping[str, Any]) -> tuple[str, str, int]:
@@ -128,28 +142,39 @@ def _key(run: Mapping[str, Any]) -> tuple[str, str, int]:
 
 
 def _shares(done: Runs) -> dict[tuple[str, str, int], float]:
-    """Each run's gain in true reward, as a share of what honest training gains in its scenario."""
+    """Each run's part in the share of honest training's gain that its arm reaches in its scenario."""
     found: dict[tuple[str, str, int], float] = {}
     for scenario in sorted({run["scenario"] for run in done}):
         here = [run for run in done if run["scenario"] == scenario and "true_reward" in run["measures"]]
         start, best = (_by_seed(here, arm) for arm in (UNTRAINED, HONEST))
-        gained = paired_difference(best, start)
-        if gained is not None and (gained.low if gained.low is not None else gained.mean) > 0:
-            low = fmean(start.values())
-            scale = fmean(best.values()) - low
-            found |= {_key(run): (run["measures"]["true_reward"] - low) / scale for run in here}
+        if not surely_gained(best, start):
+            continue
+        for arm in {run["arm"] for run in here} - {UNTRAINED}:
+            parts = parts_of_share(_by_seed(here, arm), best, start)
+            found |= {(scenario, arm, seed): part for seed, part in parts.items()}
     return found
 
 
-def _ratios(done: Runs, measure: str, base: str) -> dict[tuple[str, str, int], float]:
-    """Each run's measure over the geometric mean of another arm's in the same scenario, where both are above 0."""
-    known = [run for run in done if (run["measures"].get(measure) or 0.0) > 0.0]
-    means = {
-        scenario: geometric_mean(own.values())
-        for scenario in {run["scenario"] for run in known}
-        if (own := _by_seed([run for run in known if run["scenario"] == scenario], base, measure))
+def _less(shares: Mapping[tuple[str, str, int], float], arm: str, other: str) -> dict[str, Any] | None:
+    """What an arm reaches less what another does, in the scenarios that both have, paired by seed."""
+    own, theirs = ({(scenario, seed): x for (scenario, who, seed), x in shares.items() if who == name}
+                   for name in (arm, other))  # fmt: skip
+    scenarios = {scenario for scenario, _ in own} & {scenario for scenario, _ in theirs}
+    ours, base = (
+        _means_of_seeds({key: x for key, x in found.items() if key[0] in scenarios}) for found in (own, theirs)
+    )
+    difference = paired_difference(ours, base)
+    return None if difference is None else {**asdict(difference), "p_holm": None}
+
+
+def _log_ratios(done: Runs, measure: str, base: str) -> dict[tuple[str, str, int], float]:
+    """Logarithm of each run's measure over that of another arm's run of the same scenario and seed, both above 0."""
+    known = {_key(run): run["measures"][measure] for run in done if (run["measures"].get(measure) or 0.0) > 0.0}
+    return {
+        (scenario, arm, seed): log(number / known[scenario, base, seed])
+        for (scenario, arm, seed), number in known.items()
+        if (scenario, base, seed) in known
     }
-    return {_key(run): run["measures"][measure] / means[run["scenario"]] for run in known if run["scenario"] in means}
 
 
 def _by_seed(runs: Runs, arm: str, measure: str = "true_reward") -> dict[int, float]:
@@ -157,9 +182,9 @@ def _by_seed(runs: Runs, arm: str, measure: str = "true_reward") -> dict[int, fl
     return {run["seed"]: run["measures"][measure] for run in runs if run["arm"] == arm}
 
 
-def _geometric(ratios: Mapping[tuple[str, str, int], float], arm: str) -> dict[str, Any] | None:
+def _geometric(logarithms: Mapping[tuple[str, str, int], float], arm: str) -> dict[str, Any] | None:
     """As :func:`_over_scenarios`, of ratios: twice and half as much are as much, in the mean."""
-    found = _over_scenarios({key: log(ratio) for key, ratio in ratios.items()}, arm)
+    found = _over_scenarios(logarithms, arm)
     ends = ("mean", "low", "high")
     return found and {key: exp(end) if key in ends and end is not None else end for key, end in found.items()}
 
@@ -167,11 +192,15 @@ def _geometric(ratios: Mapping[tuple[str, str, int], float], arm: str) -> dict[s
 def _over_scenarios(
     numbers: Mapping[tuple[str, str, int], float], arm: str, bounds: tuple[float, float] | None = None
 ) -> dict[str, Any] | None:
-    """The interval over seeds of an arm's mean over scenarios; a seed counts where it has all that the arm has."""
+    """The interval over seeds of an arm's mean over scenarios."""
     own = {(scenario, seed): number for (scenario, name, seed), number in numbers.items() if name == arm}
-    scenarios = sorted({scenario for scenario, _ in own})
-    seeds = [
-        seed for seed in sorted({seed for _, seed in own}) if all((scenario, seed) in own for scenario in scenarios)
-    ]
-    means = [fmean(own[scenario, seed] for scenario in scenarios) for seed in seeds]
-    return asdict(mean_interval(means, bounds)) if means else None
+    means = _means_of_seeds(own)
+    return asdict(mean_interval(list(means.values()), bounds)) if means else None
+
+
+def _means_of_seeds(numbers: Mapping[tuple[str, int], float]) -> dict[int, float]:
+    """Seed → mean over scenarios, of the seeds that have all of them."""
+    scenarios = {scenario for scenario, _ in numbers}
+    seeds = sorted({seed for _, seed in numbers})
+    whole = [seed for seed in seeds if all((scenario, seed) in numbers for scenario in scenarios)]
+    return {seed: fmean(numbers[scenario, seed] for scenario in scenarios) for seed in whole}

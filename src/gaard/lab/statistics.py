@@ -120,6 +120,45 @@ def paired_difference(
     return Difference(mean, low, high, float(test.pvalue), n, *means)
 
 
+def surely_gained(end: Mapping[int, float], start: Mapping[int, float]) -> bool:
+    """Whether the 95% interval of a gain lies above 0; of a single seed, whether the gain does.
+
+    Args:
+        end: Seed → number after training.
+        start: Seed → number before.
+
+    Returns:
+        False also without common seeds.
+    """
+    gained = paired_difference(end, start)
+    return gained is not None and (gained.mean if gained.low is None else gained.low) > 0
+
+
+def parts_of_share(
+    ours: Mapping[int, float], full: Mapping[int, float], start: Mapping[int, float]
+) -> dict[int, float]:
+    """What share of a gain another gain is, over seeds, as a number a seed whose mean and spread are the share's.
+
+    The share is a ratio of means, R = (x̄ − ū) / (ō − ū). A seed's part is R + ((x − u) − R (o − u)) / (ō − ū) (delta
+    method): the uncertainty of the gain that stands below is in it.
+
+    Args:
+        ours: Seed → where the one ended, x.
+        full: Seed → where the other ended, o.
+        start: Seed → where both began, u.
+
+    Returns:
+        Seed → part, on the common seeds; empty without any, and where the other did not gain in the mean.
+    """
+    seeds = sorted(ours.keys() & full.keys() & start.keys())
+    own, whole = (np.array([ends[seed] - start[seed] for seed in seeds]) for ends in (ours, full))
+    if not seeds or whole.mean() <= 0:
+        return {}
+    share = own.mean() / whole.mean()
+    parts = share + (own - share * whole) / whole.mean()
+    return dict(zip(seeds, parts.tolist(), strict=True))
+
+
 def holm(p_values: Sequence[float]) -> list[float]:
     """Adjusted p values of a family of tests: the chance of any false finding stays below each (Holm, 1979).
 

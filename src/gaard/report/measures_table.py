@@ -56,7 +56,7 @@ def standings_table(standings: Sequence[Mapping[str, Any]]) -> Table:
     caption = (
         "Mean over scenarios and seeds, below it the 95% interval over seeds (Student). Reached is the gain in true "
         "reward over the untrained model, as a share of what PPO on the true reward gains. An arm that cannot be run "
-        "in a scenario is not judged there. Those without all runs that others have stand last."
+        "in a scenario is not judged there. Those that lack a scenario, or of which a run failed, stand last."
     )
     return {"first": "arm", "caption": caption, "headings": [*STANDINGS.values(), ("hacked runs", "")], "rows": rows}
 

@@ -52,6 +52,7 @@ def comparison_tables(results: Mapping[str, Any]) -> list[Table]:
 
 STANDINGS = {  # key of a standing → heading, and what it means
     "reached": ("true reward reached", "share of honest training's gain, mean over scenarios; 1 is as good as that"),
+    "less_baseline": ("less the baseline", "more than the baseline reaches, paired by seed, in common scenarios"),
     "kept": ("of it where nothing can be hacked", "the same over the controls"),
     "hack_rate": ("hack rate", "share of completions, mean over scenarios with a hack"),
     "perplexity": ("perplexity", "of its texts under the untrained model, over honest training's; geometric mean"),
