@@ -48,15 +48,12 @@ def league() -> str:
     if not recorded(STUDY):
         return table(head, [])
     elsewhere = {row["arm"]: row["reached"] for row in stood(*PUZZLES)}
+    scenarios = len(_study().scenarios)
     rows = []
     for row in stood():
         cells = [_interval(row[key]) for key in STANDINGS if key != "less_baseline"]
         cells[1:1] = [_difference(row["less_baseline"]), _interval(elsewhere.get(row["arm"]))]
-        of = (
-            (row["hacked"], row["hackable"]),
-            (row["scenarios"], len(_study().scenarios)),
-            (row["done"], row["planned"]),
-        )
+        of = (row["hacked"], row["hackable"]), (row["scenarios"], scenarios), (row["done"], row["planned"])
         counts = (f"{some} of {all_of_them}" for some, all_of_them in of)
         rows.append([f"`{row['arm']}`", *cells, *counts])
     return table(head, rows)
@@ -66,19 +63,17 @@ def _study() -> Study:
     return read_study(STUDIES / STUDY / "study.yaml")
 
 
-def _interval(found: dict[str, Any] | None) -> str:
+def _interval(found: dict[str, Any] | None, sign: str = "") -> str:
     if found is None:
         return NOTHING
-    ends = "" if found["low"] is None else f" [{found['low']:.2f}, {found['high']:.2f}]"
-    return f"{found['mean']:.2f}{ends}"
+    number = f"{sign}.2f"
+    ends = "" if found["low"] is None else f" [{found['low']:{number}}, {found['high']:{number}}]"
+    return f"{found['mean']:{number}}{ends}"
 
 
 def _difference(found: dict[str, Any] | None) -> str:
-    if found is None:
-        return NOTHING
-    p = "" if found["p_holm"] is None else f", p {found['p_holm']:.2g}"
-    ends = "" if found["low"] is None else f" [{found['low']:+.2f}, {found['high']:+.2f}]"
-    return f"{found['mean']:+.2f}{ends}{p}".replace("-", "−")
+    p = "" if found is None or found["p_holm"] is None else f", p {found['p_holm']:.2g}"
+    return f"{_interval(found, '+')}{p}".replace("-", "−")
 
 
 def where() -> str:

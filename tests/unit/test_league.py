@@ -87,7 +87,7 @@ def test_what_an_arm_reaches_more_than_the_baseline_is_paired():
 
 
 def test_intervals_count_the_uncertainty_of_honest_training():
-    """The same arm, and an honest training that gains 0.4 on each seed, or 0.2 and 0.6: the share is no surer then."""
+    """The same arm, and an honest training that gains 0.4 on each seed, or from 0.35 to 0.45: then less is sure."""
     study = build_study(["capped"], ["ppo", HONEST], [0, 1, 2], {})
 
     def width(*honest):
@@ -104,7 +104,7 @@ def test_intervals_count_the_uncertainty_of_honest_training():
 
 
 def test_a_league_that_is_cut_short_ranks_by_what_is_reached():
-    """Fold has both seeds, PPO one so far: none has failed, and neither lacks a scenario."""
+    """Fold has one seed so far, PPO both: none has failed, and neither lacks a scenario."""
     unfinished = [one for one in RUNS if (one["arm"], one["seed"]) != ("fold", 1)]
     rows = standings(unfinished, STUDY)
     assert [(row["arm"], row["failed"]) for row in rows] == [(HONEST, 0), ("fold", 0), ("ppo", 0)]

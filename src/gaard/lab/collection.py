@@ -17,7 +17,7 @@ from gaard.lab.arms import UNTRAINED
 from gaard.lab.frontier import frontier
 from gaard.lab.league import standings
 from gaard.lab.measures import OF_RUN, Measure, compared
-from gaard.lab.statistics import holm, iqm_interval, mean_interval, paired_difference
+from gaard.lab.statistics import adjusted, iqm_interval, mean_interval, paired_difference
 from gaard.lab.study import Study
 from gaard.training.checkpoint import disk_error
 from gaard.version import ALGORITHM_VERSION
@@ -133,7 +133,4 @@ def _differences_by(
         for arm, own in numbers.items()
         if arm != baseline
     }
-    there = {arm: difference for arm, difference in found.items() if difference is not None}
-    tested = {arm: difference.p for arm, difference in there.items() if difference.p is not None}
-    adjusted = dict(zip(tested, holm(list(tested.values())), strict=True))
-    return {arm: {**asdict(difference), "p_holm": adjusted.get(arm)} for arm, difference in there.items()}
+    return adjusted({arm: difference for arm, difference in found.items() if difference is not None})

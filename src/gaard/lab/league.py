@@ -6,7 +6,7 @@ nothing had been trained. A method that lets a hack through, one that learns not
 reward all fall short of 1.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping, Sequence, Set
 from dataclasses import asdict
 from math import exp, inf, log
 from statistics import fmean
@@ -17,7 +17,14 @@ from gaard.lab.arms import ARMS, UNTRAINED
 from gaard.lab.catalogue import CATALOGUE
 from gaard.lab.given_arms import find_arms
 from gaard.lab.measures import HACKED
-from gaard.lab.statistics import holm, mean_interval, paired_difference, parts_of_share, surely_gained
+from gaard.lab.statistics import (
+    Difference,
+    adjusted,
+    mean_interval,
+    paired_difference,
+    parts_of_share,
+    surely_gained,
+)
 from gaard.lab.study import Study, build_study
 from gaard.methods import PPO
 from gaard.models.aliases import EMBEDDED
@@ -28,6 +35,7 @@ SCENARIOS = tuple(name for name, entry in CATALOGUE.items() if entry.model in EM
 SHORT_SCENARIOS = ("capped", "clean", "length", "overoptimised-50-model", "puzzle24", "puzzle24-uncompared")
 SHORT_ARMS = ("fold", "gaa-expected", "ppo-gradient-norm")
 Runs = Sequence[Mapping[str, Any]]
+Numbers = Mapping[tuple[str, str, int], float]  # of scenario, arm and seed
 
 
 def league_study(
@@ -76,14 +84,13 @@ def standings(runs: Runs, study: Study) -> list[dict[str, Any]]:
     Returns:
         A row an arm, the best first; last those that lack a scenario or a run that failed, since what fails may be what
         would have looked worst: ``arm``; ``reached``, an interval over seeds of the mean over scenarios of the share of
-        honest training's gain (an interval of ratios, by the delta method);
-        ``less_baseline``, what that differs from the baseline's in the scenarios and seeds that both have, with ``p``
-        and ``p_holm``, adjusted over the arms but for honest training; ``kept``, as ``reached``, over the controls;
-        ``hack_rate``, over the scenarios that name a hack; ``hacked`` of ``hackable`` runs; ``perplexity``, that of its
-        texts under the untrained model over that of honest training's, and ``cost``, seconds of a step over the
-        baseline's, both geometric means of ratios of the same seed; ``scenarios``, how many stand behind ``reached``;
-        ``failed`` runs, and ``done`` of ``planned``. Null is unknown: no runs, or no scenario in which honest training
-        is sure to gain anything. Empty without that arm.
+        honest training's gain (an interval of ratios, by the delta method); ``less_baseline``, what that differs from
+        the baseline's in the scenarios and seeds that both have, with ``p`` and ``p_holm``, adjusted over the arms but
+        for honest training; ``kept``, as ``reached``, over the controls; ``hack_rate``, over the scenarios that name a
+        hack; ``hacked`` of ``hackable`` runs; ``perplexity``, that of its texts under the untrained model over that of
+        honest training's, and ``cost``, seconds of a step over the baseline's, both geometric means of ratios of the
+        same seed; ``scenarios``, how many stand behind ``reached``; ``failed`` runs, and ``done`` of ``planned``. Null
+        is unknown: no runs, or no scenario in which honest training is sure to gain anything. Empty without that arm.
     """
     if HONEST not in (arm.name for arm in study.arms):
         return []
@@ -94,6 +101,7 @@ def standings(runs: Runs, study: Study) -> list[dict[str, Any]]:
     rates = {_key(run): run["measures"].get("hack_rate") for run in done if run["scenario"] in hackable}
     perplexity = _log_ratios(done, "untrained_perplexity", HONEST)
     cost = _log_ratios(done, "seconds_per_step", study.baseline)
+    less = _less_baseline(shares, study)
     rows = []
     for arm in (arm.name for arm in study.arms):
         own = {key: rate for key, rate in rates.items() if key[1] == arm and rate is not None}
@@ -101,7 +109,7 @@ def standings(runs: Runs, study: Study) -> list[dict[str, Any]]:
             {
                 "arm": arm,
                 "reached": _over_scenarios(shares, arm),
-                "less_baseline": None if arm == study.baseline else _less(shares, arm, study.baseline),
+                "less_baseline": less.get(arm),
                 "kept": _over_scenarios(kept, arm),
                 "hack_rate": _over_scenarios(own, arm, (0.0, 1.0)),
                 "hacked": sum(rate > HACKED for rate in own.values()),
@@ -114,7 +122,7 @@ def standings(runs: Runs, study: Study) -> list[dict[str, Any]]:
                 "planned": len(study.seeds) * sum((label, arm) not in study.left_out for label in study.scenarios),
             }
         )
-    return _best_first(_adjusted(rows))
+    return _best_first(rows)
 
 
 def _best_first(rows: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
@@ -128,15 +136,6 @@ def _best_first(rows: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
     return sorted(rows, key=place)
 
 
-def _adjusted(rows: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
-    """With ``p_holm`` in each difference; honest training is no competitor."""
-    tested = [row["less_baseline"] for row in rows if row["arm"] != HONEST and row["less_baseline"]]
-    tested = [found for found in tested if found["p"] is not None]
-    for found, p_holm in zip(tested, holm([found["p"] for found in tested]), strict=True):
-        found["p_holm"] = p_holm
-    return list(rows)
-
-
 def _key(run: Mapping[str, Any]) -> tuple[str, str, int]:
     return run["scenario"], run["arm"], run["seed"]
 
@@ -145,26 +144,29 @@ def _shares(done: Runs) -> dict[tuple[str, str, int], float]:
     """Each run's part in the share of honest training's gain that its arm reaches in its scenario."""
     found: dict[tuple[str, str, int], float] = {}
     for scenario in sorted({run["scenario"] for run in done}):
-        here = [run for run in done if run["scenario"] == scenario and "true_reward" in run["measures"]]
-        start, best = (_by_seed(here, arm) for arm in (UNTRAINED, HONEST))
+        here = [run for run in done if run["scenario"] == scenario]
+        start, best = (by_seed(here, arm, "true_reward") for arm in (UNTRAINED, HONEST))
         if not surely_gained(best, start):
             continue
         for arm in {run["arm"] for run in here} - {UNTRAINED}:
-            parts = parts_of_share(_by_seed(here, arm), best, start)
+            parts = parts_of_share(by_seed(here, arm, "true_reward"), best, start)
             found |= {(scenario, arm, seed): part for seed, part in parts.items()}
     return found
 
 
-def _less(shares: Mapping[tuple[str, str, int], float], arm: str, other: str) -> dict[str, Any] | None:
+def _less_baseline(shares: Numbers, study: Study) -> dict[str, dict[str, Any]]:
+    """What each arm reaches less what the baseline does; p is adjusted over all but honest training, no competitor."""
+    others = [arm.name for arm in study.arms if arm.name != study.baseline]
+    found = {arm: less for arm in others if (less := _paired(shares, arm, study.baseline)) is not None}
+    honest = found.pop(HONEST, None)
+    return {**adjusted(found), **({} if honest is None else {HONEST: {**asdict(honest), "p_holm": None}})}
+
+
+def _paired(shares: Numbers, arm: str, other: str) -> Difference | None:
     """What an arm reaches less what another does, in the scenarios that both have, paired by seed."""
-    own, theirs = ({(scenario, seed): x for (scenario, who, seed), x in shares.items() if who == name}
-                   for name in (arm, other))  # fmt: skip
-    scenarios = {scenario for scenario, _ in own} & {scenario for scenario, _ in theirs}
-    ours, base = (
-        _means_of_seeds({key: x for key, x in found.items() if key[0] in scenarios}) for found in (own, theirs)
-    )
-    difference = paired_difference(ours, base)
-    return None if difference is None else {**asdict(difference), "p_holm": None}
+    ours, theirs = _of(shares, arm), _of(shares, other)
+    both = {scenario for scenario, _ in ours} & {scenario for scenario, _ in theirs}
+    return paired_difference(_means_of_seeds(ours, both), _means_of_seeds(theirs, both))
 
 
 def _log_ratios(done: Runs, measure: str, base: str) -> dict[tuple[str, str, int], float]:
@@ -177,30 +179,42 @@ def _log_ratios(done: Runs, measure: str, base: str) -> dict[tuple[str, str, int
     }
 
 
-def _by_seed(runs: Runs, arm: str, measure: str = "true_reward") -> dict[int, float]:
-    """Seed → a measure of an arm."""
-    return {run["seed"]: run["measures"][measure] for run in runs if run["arm"] == arm}
+def by_seed(runs: Runs, arm: str, measure: str) -> dict[int, float]:
+    """Seed → a measure of an arm, of its runs that have it.
+
+    Args:
+        runs: Of one scenario.
+        arm: Its name.
+        measure: Its name.
+
+    Returns:
+        The numbers.
+    """
+    own = (run for run in runs if run["arm"] == arm and measure in run["measures"])
+    return {run["seed"]: run["measures"][measure] for run in own}
 
 
-def _geometric(logarithms: Mapping[tuple[str, str, int], float], arm: str) -> dict[str, Any] | None:
+def _geometric(logarithms: Numbers, arm: str) -> dict[str, Any] | None:
     """As :func:`_over_scenarios`, of ratios: twice and half as much are as much, in the mean."""
     found = _over_scenarios(logarithms, arm)
     ends = ("mean", "low", "high")
     return found and {key: exp(end) if key in ends and end is not None else end for key, end in found.items()}
 
 
-def _over_scenarios(
-    numbers: Mapping[tuple[str, str, int], float], arm: str, bounds: tuple[float, float] | None = None
-) -> dict[str, Any] | None:
+def _over_scenarios(numbers: Numbers, arm: str, bounds: tuple[float, float] | None = None) -> dict[str, Any] | None:
     """The interval over seeds of an arm's mean over scenarios."""
-    own = {(scenario, seed): number for (scenario, name, seed), number in numbers.items() if name == arm}
-    means = _means_of_seeds(own)
+    own = _of(numbers, arm)
+    means = _means_of_seeds(own, {scenario for scenario, _ in own})
     return asdict(mean_interval(list(means.values()), bounds)) if means else None
 
 
-def _means_of_seeds(numbers: Mapping[tuple[str, int], float]) -> dict[int, float]:
+def _of(numbers: Numbers, arm: str) -> dict[tuple[str, int], float]:
+    """Scenario and seed → an arm's number."""
+    return {(scenario, seed): number for (scenario, name, seed), number in numbers.items() if name == arm}
+
+
+def _means_of_seeds(own: Mapping[tuple[str, int], float], scenarios: Set[str]) -> dict[int, float]:
     """Seed → mean over scenarios, of the seeds that have all of them."""
-    scenarios = {scenario for scenario, _ in numbers}
-    seeds = sorted({seed for _, seed in numbers})
-    whole = [seed for seed in seeds if all((scenario, seed) in numbers for scenario in scenarios)]
-    return {seed: fmean(numbers[scenario, seed] for scenario in scenarios) for seed in whole}
+    seeds = sorted({seed for _, seed in own})
+    whole = [seed for seed in seeds if scenarios and all((scenario, seed) in own for scenario in scenarios)]
+    return {seed: fmean(own[scenario, seed] for scenario in scenarios) for seed in whole}

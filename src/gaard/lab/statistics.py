@@ -1,7 +1,8 @@
 """Intervals over seeds. A run is the unit: samples within a run are not independent of one another."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -84,6 +85,11 @@ class Difference:
     ours: float
     theirs: float
 
+    @property
+    def least(self) -> float:
+        """The lower end; the mean where there is no interval."""
+        return self.mean if self.low is None else self.low
+
 
 def paired_difference(
     ours: Mapping[int, float], theirs: Mapping[int, float], bounds: tuple[float, float] | None = None
@@ -131,7 +137,7 @@ def surely_gained(end: Mapping[int, float], start: Mapping[int, float]) -> bool:
         False also without common seeds.
     """
     gained = paired_difference(end, start)
-    return gained is not None and (gained.mean if gained.low is None else gained.low) > 0
+    return gained is not None and gained.least > 0
 
 
 def parts_of_share(
@@ -173,6 +179,20 @@ def holm(p_values: Sequence[float]) -> list[float]:
     order = np.argsort(p, kind="stable")
     adjusted = np.minimum(np.maximum.accumulate(p[order] * np.arange(len(p), 0, -1)), 1.0)
     return adjusted[np.argsort(order)].tolist()
+
+
+def adjusted(found: Mapping[str, Difference]) -> dict[str, dict[str, Any]]:
+    """Differences as results hold them, their p values adjusted over all that have one (:func:`holm`).
+
+    Args:
+        found: Arm → difference.
+
+    Returns:
+        Arm → the difference's attributes and ``p_holm``; None without ``p``.
+    """
+    tested = {arm: difference.p for arm, difference in found.items() if difference.p is not None}
+    p_holm = dict(zip(tested, holm(list(tested.values())), strict=True))
+    return {arm: {**asdict(difference), "p_holm": p_holm.get(arm)} for arm, difference in found.items()}
 
 
 def iqm_interval(
