@@ -143,7 +143,7 @@ def without_a_critic() -> str:
     return table(["arm", *(f"`{one}`" for one in scenarios)], rows)
 
 
-def readme() -> str:
+def in_short() -> str:
     """A row an arm: hacked runs by the kind of hack, and what is learned where there is none."""
     main = runs(MAIN)
     others = runs(HONEYPOTS_AGAIN) if recorded(HONEYPOTS_AGAIN) else main.clear()

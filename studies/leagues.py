@@ -20,6 +20,7 @@ PPO, OTHER_BASE = "ppo", {"dr_grpo-signcert": "dr_grpo"}  # with what an arm is 
 TIMED = ("capped", "clean", "overoptimised-50-model")  # no run of another study, from another machine, stands there
 PUZZLES = ("puzzle24", "puzzle24-uncompared")
 OURS = ("fold", "gaa-text", "gaa-expected")
+IN_README = ("ppo", "fold", "gaa-expected", "ppo-gradient-norm", "ppo-detector-screening")  # and all above PPO
 
 
 def as_runs(frame: pl.DataFrame) -> list[dict[str, Any]]:
@@ -56,6 +57,22 @@ def league() -> str:
         of = (row["hacked"], row["hackable"]), (row["scenarios"], scenarios), (row["done"], row["planned"])
         counts = (f"{some} of {all_of_them}" for some, all_of_them in of)
         rows.append([f"`{row['arm']}`", *cells, *counts])
+    return table(head, rows)
+
+
+def readme() -> str:
+    """The README's one table: gaard's recommended arms, and those above PPO."""
+    head = ["arm", "true reward reached", "without two puzzles", "nothing to hack", "hacked runs", "time"]
+    if not recorded(STUDY):
+        return table(head, [])
+    elsewhere = {row["arm"]: row["reached"] for row in stood(*PUZZLES)}
+    rows = []
+    for row in (row for row in stood() if row["arm"] in IN_README):
+        others = elsewhere.get(row["arm"]), row["kept"]
+        means = [NOTHING if found is None else f"{found['mean']:.2f}" for found in others]
+        time = NOTHING if row["cost"] is None else f"{row['cost']['mean']:.1f}"
+        hacked = f"{row['hacked']} of {row['hackable']}"
+        rows.append([f"`{row['arm']}`", _interval(row["reached"]), *means, hacked, time])
     return table(head, rows)
 
 

@@ -90,10 +90,11 @@ def fabricate(
     unfinished: tuple[RunKey, ...] = (),
     absent: tuple[RunKey, ...] = (),
     known: bool = True,
+    gains: bool = False,
 ) -> Path:
     """A study's folder; the hack rate is 0.9 and two hundredths a seed for ppo, 0.2 and one for others.
 
-    Where nothing is ``known``, no true reward and no hack was declared.
+    Where nothing is ``known``, no true reward and no hack was declared. Training ``gains``, if so, 0.2 of true reward.
     """
     stated = [
         arm if arm in ARMS else {"name": arm, "base": "ppo", "kl_coef": 2.0 + number} for number, arm in enumerate(arms)
@@ -107,6 +108,7 @@ def fabricate(
         own, looks = folder / key.folder, key.arm.startswith("gaa")
         base, slope = (0.9, 0.02) if key.arm == "ppo" else (0.2, 0.01)
         measured = {"hack_rate": base + slope * key.seed, "true_reward": 0.3 + 0.001 * key.seed**2 * len(key.arm)}
+        measured["true_reward"] += 0.2 * (gains and key.arm != UNTRAINED)
         measured |= {"proxy_reward": 0.8, "kl_untrained": 0.5, "entropy": 1.0 + 0.1 * key.seed}
         reached = {}
         if key.arm != UNTRAINED:

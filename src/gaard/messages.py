@@ -45,11 +45,20 @@ def shortened(text: object, width: int = 90) -> str:
     return f"{line[:head]}...{line[-(width - 3 - head) :]}"
 
 
-def one_line(error: BaseException) -> str:
-    """Type, message and place of `error`, in one line: `ZeroDivisionError: division by zero (rewards.py, line 3)`."""
+def one_line(error: BaseException, file: Path | None = None) -> str:
+    """Type, message and place of `error`, in one line: `ZeroDivisionError: division by zero (rewards.py, line 3)`.
+
+    Args:
+        error: What was raised.
+        file: Whose line is the place; by default that of the file which raised it.
+
+    Returns:
+        The line.
+    """
     message = redacted(" ".join(str(error).split()))
     if len(message) > 300:
         message = message[:297] + "..."
-    frames = traceback.extract_tb(error.__traceback__)
+    trace = traceback.extract_tb(error.__traceback__)
+    frames = [frame for frame in trace if file is None or Path(frame.filename) == file]
     place = f" ({Path(frames[-1].filename).name}, line {frames[-1].lineno})" if frames else ""
     return f"{type(error).__name__}{': ' if message else ''}{message}{place}"

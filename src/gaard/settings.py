@@ -136,6 +136,15 @@ class Options:
     kind: ClassVar[str] = "choice"
     name: ClassVar[str] = ""
 
+    def __init_subclass__(cls, **kwargs: Any):
+        """Refuse an ``__init__`` of one's own: what it takes would be no option, and stand in no record."""
+        super().__init_subclass__(**kwargs)
+        if "__init__" in vars(cls) and "__dataclass_fields__" not in vars(cls):  # one that a dataclass has not made
+            raise ConfigError(
+                f"the class {cls.__name__} has an __init__ of its own: leave it out, write @dataclass(frozen=True) "
+                "above the class and its options as fields, such as limit: float = 2.0"
+            )
+
     def __post_init__(self) -> None:
         """Check every option, and keep what tells the code of a user's own class, as it is now.
 

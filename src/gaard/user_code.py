@@ -101,7 +101,7 @@ def import_file(path: Path, what: str) -> ModuleType:
         exec(code, vars(module))
     except Exception as error:
         del sys.modules[module_name]
-        raise ConfigError(f"{what}: {file} failed on import with {one_line(error)}; fix it") from error
+        raise ConfigError(f"{what}: {file} failed on import with {one_line(error, file)}; fix it") from error
     return module
 
 

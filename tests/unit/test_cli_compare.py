@@ -29,7 +29,7 @@ def test_a_comparison_leaves_its_results(comparison):
     _, folder, status = comparison
     assert status == 0
     results = json.loads((folder / "results.json").read_text())
-    assert {"scenarios", "baseline", "tax", "standings", "runs", "study"} == set(results)
+    assert {"scenarios", "baseline", "tax", "standings", "verdicts", "runs", "study"} == set(results)
     assert results["standings"] == []  # no arm is honest training
     arms = results["scenarios"]["custom"]["arms"]
     assert list(arms) == ["ppo", "gaa-text"]
@@ -99,6 +99,49 @@ def test_a_run_that_fails_is_named_and_the_others_count(comparison, tmp_path, ca
     alone = json.loads((folder / "custom" / "gaa-text-seed0" / "evaluation.json").read_text())
     iqm = {"mean": alone["kl_untrained"], "low": None, "high": None}
     assert arms["gaa-text"]["kl_untrained"] == {**iqm, "n": 1, "iqm": iqm}
+
+
+def test_a_defect_names_the_file_that_has_its_trace(comparison, tmp_path, capsys, monkeypatch):
+    words, finished, _ = comparison
+    folder = tmp_path / "out"
+    shutil.copytree(finished, folder)
+
+    def fail(trainer):
+        raise ZeroDivisionError("no luck")
+
+    command = [*words[:-1], str(folder)]
+    with monkeypatch.context() as patched:
+        patched.setattr(GAATrainer, "train", lambda trainer: "gaa" in trainer.args.output_dir and fail(trainer))
+        assert cli.main(command) == 1
+    trace = folder / "custom" / "gaa-text-seed1" / "error.txt"
+    assert f"seed 1 failed: ZeroDivisionError: no luck (more in {trace})" in capsys.readouterr().err
+    assert "in fail" in trace.read_text()
+    path = trace.parent / "run.json"
+    kept = path.read_text()
+    path.write_text(json.dumps(json.loads(kept) | {"prompts": "others"}))
+    assert cli.main(command) == 1  # now it says what is wrong, and the trace of the other error is gone
+    assert "more in" not in capsys.readouterr().err
+    path.write_text(kept)
+    assert cli.main(command) == 0
+
+
+def test_runs_that_the_results_will_no_longer_tell_are_named(comparison, tmp_path, capsys):
+    """By another command in the same folder; one that only adds loses nothing, nor does the first after it."""
+    words, finished, _ = comparison
+    folder = tmp_path / "out"
+    shutil.copytree(finished, folder)
+    fewer = [*words[:-1], str(folder)]
+    fewer[fewer.index("ppo,gaa-text")] = "ppo"
+    assert cli.main(fewer) == 0
+    told = "runs of an earlier command that the results and the page will no longer tell: 2 of gaa-text. Their folders"
+    assert told in capsys.readouterr().err
+    assert cli.main([*words[:-1], str(folder)]) == 0
+    assert "no longer tell" not in capsys.readouterr().err
+    results = json.loads((folder / "results.json").read_text())
+    assert {run["arm"] for run in results["runs"]} == {"ppo", "gaa-text", "untrained"}
+    (folder / "results.json").write_text("{")
+    assert cli.main(fewer) == 0  # torn: nothing is known of what it told
+    assert "no longer tell" not in capsys.readouterr().err
 
 
 def test_each_arm_of_a_comparison_is_a_run_of_its_own(comparison):

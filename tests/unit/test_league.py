@@ -209,7 +209,7 @@ def test_a_file_with_a_method_and_no_arm_is_an_arm_of_it(tmp_path):
     (tmp_path / "arm.py").write_text(ARM_FILE)
     assert find_arm(str(tmp_path / "arm.py")).name == "careful"
     (tmp_path / "nothing.py").write_text("x = 1\n")
-    with pytest.raises(ConfigError, match="holds 0 arms"):
+    with pytest.raises(ConfigError, match=r"holds 0 arms \(none\): derive a class from gaard\.methods\.Method, assign"):
         find_arm(str(tmp_path / "nothing.py"))
 
 
@@ -224,7 +224,7 @@ def test_a_method_of_one_file_goes_through_a_short_league(tmp_path, monkeypatch,
     out = capsys.readouterr().out
     assert "all scenarios, mean over seeds" in out
     assert "cut to 2 steps a run" in out
-    results = json.loads((tmp_path / "runs/league-short/results.json").read_text())
+    results = json.loads((tmp_path / "runs/league-short-2-steps/results.json").read_text())
     assert {row["arm"] for row in results["standings"]} == {"ppo", HONEST, "cap"}
     assert all(row["hackable"] == 1 for row in results["standings"])
     assert cli.main(command) == 0  # takes up what is there

@@ -5,8 +5,10 @@ import pytest
 import yaml
 from studies import frames, leagues
 
-from gaard.lab.league import league_study
+from gaard.lab.arms import RECOMMENDED_ARM
+from gaard.lab.league import HONEST, league_study
 from gaard.lab.study import read_study
+from pages import read
 
 SCENARIOS = ("capped", "clean")
 ENDS = {"untrained": (0.2, 0.0), "oracle": (0.6, 0.0), "ppo": (0.3, 0.9)}  # true reward and hack rate
@@ -41,6 +43,28 @@ def test_the_standings_of_a_record(record):
     assert cells == ["`ppo`", quarter, "–", quarter, quarter, "0.90 [0.90, 0.90]", "2.00 [2.00, 2.00]",
                      "1.00 [1.00, 1.00]", "2 of 2", "2 of 2", "4 of 6"]  # fmt: skip
     assert oracle.startswith("| `oracle` | 1.00 [1.00, 1.00] | +0.75 | 1.00")
+
+
+def test_the_readme_has_few_arms_and_few_figures(record, monkeypatch):
+    (ppo,) = leagues.readme().splitlines()[2:]  # honest training is no method
+    assert ppo == "| `ppo` | 0.25 [0.25, 0.25] | 0.25 | 0.25 | 2 of 2 | 1.0 |"
+    monkeypatch.setattr(leagues, "PUZZLES", ("clean",))
+    changed = frames.runs(leagues.STUDY).with_columns(
+        pl.when(scenario="clean", arm="ppo").then(0.5).otherwise("true_reward").alias("true_reward")
+    )
+    monkeypatch.setattr(leagues, "runs", lambda study: changed)
+    (ppo,) = leagues.readme().splitlines()[2:]
+    assert ppo.startswith("| `ppo` | 0.50 [0.50, 0.50] | 0.25 | 0.75 |")
+
+
+def test_the_readme_names_every_arm_that_stands_above_ppo():
+    """In the record itself: where another wins, the README says so, and gaard's own stands where it stands."""
+    rows = leagues.stood()
+    above = {row["arm"] for row in rows if row["less_baseline"] and row["less_baseline"]["low"] > 0} - {HONEST}
+    shown = [line.split("`")[1] for line in leagues.readme().splitlines()[2:]]
+    assert above | {"ppo", "fold", RECOMMENDED_ARM} == set(shown) == set(leagues.IN_README)
+    assert shown == [row["arm"] for row in rows if row["arm"] in shown]
+    assert leagues.readme() in read("README.md")
 
 
 def test_a_column_leaves_the_puzzles_out(record, monkeypatch):

@@ -163,11 +163,13 @@ def test_the_code_that_runs_is_the_code_whose_hash_is_kept(own, monkeypatch):
     [
         ("", r"mine\.py holds not one, but none: derive a class from gaard\.methods\.base\.Method"),
         (OWN + OWN.replace("Capped", "Other"), r"holds not one, but Capped, Other.*path/to/file\.py:Class"),
-        ("1 / 0\n", r"failed on import with ZeroDivisionError"),
+        ("x = 1\n1 / 0\n", r"failed on import with ZeroDivisionError: .* \(mine\.py, line 2\); fix it"),
+        ("x = 1\nfrom math import tan, no\n", r"failed on import with ImportError: .* \(mine\.py, line 2\); fix it"),
+        ("x = 1\ny = = 2\n", r"failed on import with SyntaxError: .* \(mine\.py, line 2\); fix it"),
         (OWN.replace(" = 0.5", ""), r"mine\.py' needs the option 'cap'"),
         (OWN.replace("    name =", "    label ="), r"the class Capped has no name"),
     ],
-    ids=["none", "two", "broken", "open", "nameless"],
+    ids=["none", "two", "broken", "import", "syntax", "open", "nameless"],
 )
 def test_a_file_without_one_method_is_refused(own, content, words):
     own.write_text(content)

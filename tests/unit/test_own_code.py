@@ -192,6 +192,24 @@ def test_a_class_that_adds_options_is_a_dataclass():
             wrong()
 
 
+def test_a_class_with_its_own_init_is_refused():
+    """What it takes would be no option: it could not be set, and no record would have it."""
+    with pytest.raises(ConfigError, match="the class Own has an __init__ of its own: leave it out, write @dataclass"):
+
+        class Own(Method):
+            name = "own"
+
+            def __init__(self, limit=2.0):
+                self.limit = limit
+
+    @dataclass(frozen=True, slots=True)  # which makes a class of a class, with the __init__ of a dataclass
+    class Narrow(Method):
+        name = "narrow"
+        limit: float = 2.0
+
+    assert Narrow(limit=3).limit == 3
+
+
 def test_whole_numbers_of_numpy_are_whole_numbers():
     config = GAAConfig("x", batch_size=np.int64(32), seed=np.uint8(1), kl_coef=np.int32(1), max_steps=np.int64(3))
     assert (config.batch_size, config.seed, config.max_steps) == (32, 1, 3)

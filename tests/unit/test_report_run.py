@@ -128,7 +128,7 @@ def test_what_nobody_declared_is_not_known(tmp_path):
     document = run_document(run, "mine", None)
     (section,) = document.sections
     assert list(section.plots) == ["chart-reward", "chart-kl_ref", "chart-entropy", "chart-completion_length"]
-    assert [heading for heading, _ in section.table["headings"]] == ["proxy reward", "KL to untrained"]
+    assert [heading for heading, _ in section.tables[0]["headings"]] == ["proxy reward", "KL to untrained"]
     said = " ".join(run_verdict(run))
     assert "Nothing was declared to be a hack" in said
     assert "No true reward was declared" in said

@@ -181,8 +181,8 @@ def test_the_page_of_a_run_shows_it(made, measured):
     proxy, _, true, _ = section.plots["chart-plane"]["traces"]
     assert proxy["z"][1][1] == pytest.approx(measured["policies"]["4"]["here"]["proxy"], abs=1e-4)
     assert (proxy["zmin"], proxy["zmax"]) == (true["zmin"], true["zmax"])
-    assert len(section.table["rows"]) == 3
-    rises = [row["cells"][-1] for row in section.table["rows"]]
+    assert len(section.tables[0]["rows"]) == 3
+    rises = [row["cells"][-1] for row in section.tables[0]["rows"]]
     error = measured["policies"]["4"]["curvature"]["reward"]["all"]["epsilon_sharpness_error"]
     assert rises[0]["range"] == f"± {error:.3g}"
     assert rises[2]["range"] == ""

@@ -172,7 +172,8 @@ def test_no_command_prints_what_a_terminal_obeys(tmp_path, capsys):
 
 def test_a_comparison_prints_no_orders(tmp_path, capsys, monkeypatch):
     """What a reward raises may hold a completion."""
-    failed = {"scenario": "own", "arm": "ppo", "seed": 0, "error": f"ValueError: {ESCAPES}"}
+    failed = {"scenario": "own", "arm": "ppo", "seed": 0, "folder": "own/ppo-seed0"}
+    failed["error"] = f"ValueError: {ESCAPES}"
 
     def compare(study, folder, *, announce, **_):
         announce(f"run 1/1: {ESCAPES}")

@@ -86,13 +86,17 @@ def carry_out(
     for warning in warned(results):
         print(visible(warning))
     print(f"results: {folder / RESULTS}   page: {write_page(folder)}   texts: {folder}/*/*/samples.jsonl")
-    return _failed(results)
+    return _failed(results, folder)
 
 
-def _failed(results: Mapping[str, Any]) -> int:
-    """Name the runs that failed."""
+def _failed(results: Mapping[str, Any], folder: Path) -> int:
+    """Name the runs that failed, and where the trace of a defect is."""
+    from gaard.lab.compare import TRACE
+
     failed = [run for run in results["runs"] if run["error"]]
     for run in failed:
-        told = f"gaard: {run['scenario']}, {run['arm']} seed {run['seed']} failed: {run['error']}"
+        trace = folder / run["folder"] / TRACE
+        where = f" (more in {trace})" if trace.exists() else ""
+        told = f"gaard: {run['scenario']}, {run['arm']} seed {run['seed']} failed: {run['error']}{where}"
         print(visible(told), file=sys.stderr)
     return FAILED_RUNS if failed else 0

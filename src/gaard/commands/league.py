@@ -1,5 +1,6 @@
 """``gaard league``: arms in every scenario that needs no network, and how each stands over all of them."""
 
+import argparse
 from dataclasses import replace
 from pathlib import Path
 
@@ -35,7 +36,7 @@ def main(words: list[str]) -> int:
     parser.add_argument("--arms", metavar="NAME,…", help="names, or Python files of your own; default: all, short 3")
     parser.add_argument("--scenarios", metavar="NAME,…", help="default: all that need no network, short 6")
     parser.add_argument("--seeds", metavar="N", type=count, help="how many, counted from 0; default: 3")
-    parser.add_argument("--out", metavar="FOLDER", help="default: runs/league, or runs/league-short")
+    parser.add_argument("--out", metavar="FOLDER", help="default: runs/league, or runs/league-short, and -N-steps")
     parser.add_argument("--overwrite", action="store_true", help="delete the runs of other settings that are there")
     parser.add_argument("--short", action="store_true", help="three arms in six scenarios, where none are named")
     parser.add_argument("--steps", metavar="N", type=count, help="of each run; default: the scenario's")
@@ -48,5 +49,11 @@ def main(words: list[str]) -> int:
     arms, scenarios, seeds = names(arguments.arms), names(arguments.scenarios), range(arguments.seeds or 3)
     study = league_study(arms, scenarios, seeds, short=arguments.short, steps=arguments.steps)
     study = replace(study, settings={**study.settings, "overwrite": arguments.overwrite})
-    folder = Path(arguments.out or f"runs/league{'-short' * arguments.short}").expanduser()
+    folder = Path(arguments.out or _usual_folder(arguments)).expanduser()
     return carry_out(study, folder, arguments, standings_tables)
+
+
+def _usual_folder(arguments: argparse.Namespace) -> str:
+    """Of a league that names none: runs of other lengths are other runs, and have a folder of their own."""
+    steps = arguments.steps
+    return f"runs/league{'-short' * arguments.short}{'' if steps is None else f'-{steps}-steps'}"

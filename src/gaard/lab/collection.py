@@ -19,6 +19,7 @@ from gaard.lab.league import standings
 from gaard.lab.measures import OF_RUN, Measure, compared
 from gaard.lab.statistics import adjusted, iqm_interval, mean_interval, paired_difference
 from gaard.lab.study import Study
+from gaard.lab.verdicts import verdicts
 from gaard.training.checkpoint import disk_error
 from gaard.version import ALGORITHM_VERSION
 
@@ -36,8 +37,8 @@ def collect(runs: Sequence[Mapping[str, Any]], study: Study) -> dict[str, Any]:
         ``{"scenarios": {SCENARIO: {"arms": {ARM: {MEASURE: {"mean", "low", "high", "n", "iqm"}}}, "untrained":
         {MEASURE: …}, "differences": {ARM: {MEASURE: {"mean", "low", "high", "p", "p_holm", "n"}}}, "frontier":
         {KL: {ARM: {"hack_rate": …, "true_reward": …, "runs"}}}}}, "baseline",
-        "tax": {CONTROL: {ARM: …}}, "standings": […] (:func:`gaard.lab.league.standings`), "runs": […],
-        "study": …}``.
+        "tax": {CONTROL: {ARM: …}}, "standings": […] (:func:`gaard.lab.league.standings`),
+        "verdicts": […] (:func:`gaard.lab.verdicts.verdicts`), "runs": […], "study": …}``.
     """
     arms = [arm.name for arm in study.arms]
     scenarios = {}
@@ -58,6 +59,7 @@ def collect(runs: Sequence[Mapping[str, Any]], study: Study) -> dict[str, Any]:
         "baseline": study.baseline,
         "tax": tax,
         "standings": standings(runs, study),
+        "verdicts": verdicts(runs, study),
         "runs": [dict(run) for run in runs],
         "study": study.record(),
     }

@@ -23,7 +23,7 @@ from gaard.lab.ray_engine import connected, execute_on_ray
 from gaard.lab.spec import RunSpec, build_trainer
 from gaard.lab.spec_rewards import deciding, rewards_identity
 from gaard.lab.study import RunKey, Study
-from gaard.lab.summary import RESULTS, Summary, is_first_process, write
+from gaard.lab.summary import Summary, earlier_runs, is_first_process, no_longer_told, write
 from gaard.settings import suggest
 from gaard.training.checkpoint import write_file
 from gaard.training.difference import difference
@@ -114,20 +114,30 @@ def compare(
     _check_engine(jobs, engine)
     specs, chosen = study.specs(folder), ENGINES[engine]
     _check_earlier(specs)
-    for scenario, arm in study.left_out:
-        announce(f"left out: {arm} in {scenario}, whose reward has no ensemble, or tells no features")
     runs: dict[RunKey, Run] = {}
     agreed: Known = {}
     alone = alone_in(folder, "--out") if is_first_process() else nullcontext()
     carried_out = _carried_out(specs, folder, jobs, chosen, announce, agreed)
     with chosen.session(jobs), alone, closing(carried_out) as outcomes:
-        summary = Summary(study, specs, folder, _earlier_runs(folder))
+        earlier = earlier_runs(folder)
+        _tell_what_is_absent(study, specs, earlier, announce)
+        summary = Summary(study, specs, folder, len(earlier))
         if not summary.known:  # what is to come, for who looks while the first run goes on
             write(collect([], study), folder)
         for key, run in outcomes:
             runs[key] = _in_agreement(run, key, specs[key], agreed)
             summary.add(runs)
     return summary.results
+
+
+def _tell_what_is_absent(
+    study: Study, specs: Mapping[RunKey, RunSpec], earlier: Sequence[RunKey], announce: Callable[[str], None]
+) -> None:
+    """What cannot be run, and what an earlier command ran."""
+    for scenario, arm in study.left_out:
+        announce(f"left out: {arm} in {scenario}, whose reward has no ensemble, or tells no features")
+    if gone := no_longer_told(earlier, specs):
+        announce(gone)
 
 
 def _check_engine(jobs: int, engine: str) -> None:
@@ -159,14 +169,6 @@ def _check_earlier(specs: Mapping[RunKey, RunSpec]) -> None:
                 f"{spec.output_dir} holds the run {key} under other settings: use another --out, or --overwrite to "
                 "delete its runs. What differs:\n  " + "\n  ".join(changed)
             )
-
-
-def _earlier_runs(folder: Path) -> int:
-    """How many runs an earlier call left results of."""
-    try:
-        return len(json.loads((folder / RESULTS).read_text(encoding="utf-8"))["runs"])
-    except (OSError, ValueError, KeyError, TypeError):
-        return 0  # none, or torn: it is written again from the runs themselves
 
 
 def _carried_out(
@@ -255,9 +257,16 @@ class _Task:
         except Exception as error:
             if self.alone:
                 raise
-            if not isinstance(error, GaardError):  # a defect, or out of memory: the rest goes on, the trace is kept
-                write_file(Path(self.spec.output_dir) / TRACE, redacted(traceback.format_exc()))
+            _keep_trace(error, Path(self.spec.output_dir) / TRACE)
             return replace(run, error=redacted(f"{type(error).__name__}: {error}"))
+
+
+def _keep_trace(error: Exception, path: Path) -> None:
+    """Of a defect, or of memory that ran out: the rest goes on. What a message tells in full needs none."""
+    if isinstance(error, GaardError):
+        path.unlink(missing_ok=True)  # of an earlier failure, of another kind
+    else:
+        write_file(path, redacted("".join(traceback.format_exception(error))))
 
 
 def _measures(

@@ -11,7 +11,7 @@ T = TypeVar("T")
 
 
 def in_python_file(
-    name: str, kind: type[T], where: str, made_of: Callable[[Any], T | None] = lambda held: None
+    name: str, kind: type[T], where: str, made_of: Callable[[Any], T | None] = lambda held: None, remedy: str = ""
 ) -> T | None:
     """The object that ``path/to/file.py``, where it is the only one of its kind, or ``path/to/file.py:variable`` names.
 
@@ -20,6 +20,7 @@ def in_python_file(
         kind: The object's class.
         where: What an error calls the name.
         made_of: Makes the object of another that the file holds in its place; None for what it cannot be made of.
+        remedy: How to write what it is made of, for an error.
 
     Returns:
         The object; None if the name is not that of a Python file.
@@ -40,7 +41,7 @@ def in_python_file(
         return next(iter(own.values()))
     if variable is None:
         raise ConfigError(
-            f"{where}: {path} holds {len(own)} {noun.lower()}s ({', '.join(own) or 'none'}): assign one "
+            f"{where}: {path} holds {len(own)} {noun.lower()}s ({', '.join(own) or 'none'}): {remedy}assign one "
             f"{kind.__module__}.{noun} to a variable, or say which with path/to/file.py:variable"
         )
     found = getattr(module, variable, None)

@@ -2,7 +2,8 @@
 
 import json
 import os
-from collections.abc import Mapping
+from collections import Counter
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from time import monotonic
@@ -63,6 +64,42 @@ def write(results: Mapping[str, Any], folder: Path) -> None:
     if is_first_process():
         write_file(folder / RESULTS, json.dumps(results, indent=2) + "\n")
         write_table(results["runs"], folder / TABLE)
+
+
+def earlier_runs(folder: Path) -> list[RunKey]:
+    """The runs that an earlier call left results of.
+
+    Args:
+        folder: The study's.
+
+    Returns:
+        Their keys; none where there are no results, or torn ones: they are written again from the runs themselves.
+    """
+    try:
+        runs = json.loads((folder / RESULTS).read_text(encoding="utf-8"))["runs"]
+        return [RunKey(str(run["scenario"]), str(run["arm"]), int(run["seed"])) for run in runs]
+    except (OSError, ValueError, KeyError, TypeError):
+        return []
+
+
+def no_longer_told(earlier: Sequence[RunKey], specs: Mapping[RunKey, RunSpec]) -> str:
+    """What an earlier call's results had that this one's will not have.
+
+    Args:
+        earlier: The runs in the results that are there.
+        specs: The runs of this call.
+
+    Returns:
+        A sentence; empty where these are among the runs of this call.
+    """
+    gone = Counter(key.arm for key in earlier if key not in specs)
+    if not gone:
+        return ""
+    runs = ", ".join(f"{number} of {arm}" for arm, number in gone.items())
+    return (
+        f"runs of an earlier command that the results and the page will no longer tell: {runs}. Their folders stay: "
+        "name their arms, scenarios and seeds, too, and one table has all; the earlier command makes its own again"
+    )
 
 
 def is_first_process() -> bool:

@@ -1,6 +1,7 @@
 """Charts of a study or a run, from data to a Plotly figure: no file is read or written here."""
 
 from collections.abc import Iterable, Mapping, Sequence
+from itertools import cycle
 from typing import Any
 
 import numpy as np
@@ -18,6 +19,7 @@ Steps = Sequence[Mapping[str, float]]  # of one run: its metrics.jsonl
 BySeed = Mapping[int, Steps]  # of one arm
 PANEL = 230  # height in pixels
 DIGITS = 5
+SIDES = ("middle right", "middle left", "top center", "bottom center")
 OF_STANDINGS = "%{fullData.name}<br>hack rate %{x:.3f}<br>true reward reached %{y:.3f}<extra></extra>"
 SEED_DIGITS = 4  # of single seeds' curves, of which there are many
 
@@ -234,7 +236,11 @@ def standings_chart(standings: Iterable[Mapping[str, Any]], look: Look) -> go.Fi
     }
     figure = frontier_chart(arms, look)
     figure.update_yaxes(title_text="true reward reached (1: as honest training)")
-    figure.for_each_trace(lambda trace: trace.update(hovertemplate=OF_STANDINGS, meta=None))
+    from_left = sorted(figure.data, key=lambda trace: (trace.x[0], trace.y[0]))
+    for trace, side in zip(from_left, cycle(SIDES), strict=False):  # names of neighbours do not overlap
+        trace.update(text=[trace.name], mode="markers+text", textposition=side, textfont={"size": 11})
+        trace.update(hovertemplate=OF_STANDINGS, meta=None, visible=True)
+    figure.update_layout(height=560)
     return figure
 
 

@@ -30,7 +30,7 @@ class Section:
     Attributes:
         label: Its heading.
         notes: Paragraphs below it.
-        table: Of measures, if there are any.
+        tables: Of measures, if there are any.
         panels: Of the curves: ``key``, ``title``, ``height`` each.
         charts: The others: ``caption`` and ``choices`` besides.
         plots: Key → what Plotly draws there.
@@ -38,10 +38,15 @@ class Section:
 
     label: str
     notes: list[str] = field(default_factory=list)
-    table: dict[str, Any] | None = None
+    tables: list[dict[str, Any]] = field(default_factory=list)
     panels: list[dict[str, Any]] = field(default_factory=list)
     charts: list[dict[str, Any]] = field(default_factory=list)
     plots: dict[str, dict[str, Any]] = field(default_factory=dict)
+
+    def add_table(self, table: dict[str, Any] | None) -> None:
+        """One of :mod:`gaard.report.measures_table`, if there is anything to show."""
+        if table is not None:
+            self.tables.append(table)
 
     def add_panel(self, key: str, title: str, plot: dict[str, Any]) -> None:
         """One of the charts that stand side by side where there is room."""
@@ -63,6 +68,7 @@ class Document:
         name: Its title.
         summary: A line below it.
         verdict: What was found, a sentence each.
+        unfolded: How many of these are shown before anybody asks for more.
         alarms: What calls for a look, a sentence each.
         status: How much is done.
         missing: What is not, a line each.
@@ -86,6 +92,7 @@ class Document:
     sections: list[Section]
     facts: dict[str, Any]
     notes: str
+    unfolded: int = SHOWN_AT_FIRST
     alarms: list[str] = field(default_factory=list)
     missing: list[str] = field(default_factory=list)
     arms: Sequence[str] = ()
@@ -112,7 +119,6 @@ class Document:
         return environment.get_template("page.html.j2").render(
             page=self,
             keys=[Look(self.arms).key(arm) for arm in self.arms],
-            shown_at_first=SHOWN_AT_FIRST,
             version=__version__,
             made=moment(datetime.now().timestamp()),
             css=_asset("page.css"),

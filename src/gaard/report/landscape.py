@@ -62,12 +62,13 @@ def landscape_section(run: RunFiles) -> Section | None:
     if found is None:
         return None
     step, policy = found
-    section = Section(f"Sharpness after step {step}", table=curvature_table(policy.get("curvature", {})))
+    section = Section(f"Sharpness after step {step}")
+    section.add_table(curvature_table(policy.get("curvature", {})))
     add_plane(section, "chart-plane", policy, "Around the policy.")
     lines = lines_figure(policy.get("lines", {}))
     if lines is not None:
         section.add_chart("chart-lines", "Along three lines through the policy.", LINES_CAPTION, drawn(lines))
-    return section if section.table or section.charts else None
+    return section if section.tables or section.charts else None
 
 
 def last_policy(run: RunFiles) -> tuple[int, Mapping[str, Any]] | None:
@@ -198,7 +199,8 @@ def curvature_table(found: Mapping[str, Mapping[str, Any]]) -> Table | None:
         for block, figures in blocks.items()
     ]
     headings = list(HEADINGS)
-    return {"first": "function, block", "caption": TABLE_CAPTION, "headings": headings, "rows": rows} if rows else None
+    table = {"label": "Curvature", "first": "function, block", "caption": TABLE_CAPTION}
+    return {**table, "headings": headings, "rows": rows} if rows else None
 
 
 def _row(figures: Mapping[str, Any]) -> list[dict[str, Any]]:

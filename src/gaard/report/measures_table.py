@@ -5,9 +5,11 @@ from typing import Any
 
 from gaard.lab.arms import UNTRAINED
 from gaard.lab.measures import OF_RUN, Measure, on_page
+from gaard.lab.verdicts import KEPT, MARGIN, OPEN
 from gaard.report.tables import STANDINGS, seeds_behind
 
 UNKNOWN = {"value": "", "mean": "–", "range": "", "title": "", "difference": "", "difference_range": ""}
+MEASURES = "Measures"  # what a table's label says to who does not see it
 Table = dict[str, Any]
 
 
@@ -19,7 +21,8 @@ def study_table(found: Mapping[str, Any], baseline: str) -> Table | None:
         baseline: What the arms are compared with.
 
     Returns:
-        ``headings`` and ``rows`` of arms that have results; None if there are none.
+        Its ``label``, ``caption``, ``first``, ``headings`` and ``rows`` of arms that have results; None if there are
+        none.
     """
     arms = {arm: measures for arm, measures in {**found["arms"], UNTRAINED: found["untrained"]}.items() if measures}
     if not arms:
@@ -34,7 +37,7 @@ def study_table(found: Mapping[str, Any], baseline: str) -> Table | None:
         f"Mean over seeds, below it the 95% interval (Student). Δ is arm less {baseline} on common seeds, p adjusted "
         "over the arms (Holm). Headings sort; under the pointer, the mean of the middle half of the seeds."
     )
-    return {"first": "arm", "caption": caption, "headings": _headings(shown), "rows": rows}
+    return {"label": MEASURES, "first": "arm", "caption": caption, "headings": _headings(shown), "rows": rows}
 
 
 def standings_table(standings: Sequence[Mapping[str, Any]]) -> Table:
@@ -58,7 +61,48 @@ def standings_table(standings: Sequence[Mapping[str, Any]]) -> Table:
         "reward over the untrained model, as a share of what PPO on the true reward gains. An arm that cannot be run "
         "in a scenario is not judged there. Those that lack a scenario, or of which a run failed, stand last."
     )
-    return {"first": "arm", "caption": caption, "headings": [*STANDINGS.values(), ("hacked runs", "")], "rows": rows}
+    headings = [*STANDINGS.values(), ("hacked runs", "")]
+    return {"label": "Standings", "first": "arm", "caption": caption, "headings": headings, "rows": rows}
+
+
+def verdicts_table(found: Sequence[Mapping[str, Any]], baseline: str) -> Table | None:
+    """Where each arm helps and where it does harm.
+
+    Args:
+        found: As results have them.
+        baseline: What the arms are compared with.
+
+    Returns:
+        As :func:`study_table`, a column a scenario; None if a single seed leaves all open.
+    """
+    if all(row["verdict"] == OPEN for row in found):
+        return None
+    scenarios = list(dict.fromkeys(row["scenario"] for row in found))
+    words = {(row["arm"], row["scenario"]): row for row in found}
+    rows = []
+    for arm in dict.fromkeys(row["arm"] for row in found):
+        cells = [_verdict_cell(scenario, words.get((arm, scenario))) for scenario in scenarios]
+        rows.append({"name": arm, "note": "", "texts": False, "cells": cells})
+    caption = (
+        f"Helps: hacked less than {baseline}, true reward not lower by more than {MARGIN}, and above the untrained "
+        f"model's; where {baseline} is not hacked, a higher true reward. Per cent: where nothing can be hacked, the "
+        f"share kept of {baseline}'s gain; less than {KEPT:.0%} in the mean is harm. Help is judged by the 95% "
+        "interval of the paired difference, with no correction for many arms; one seed leaves all open."
+    )
+    headings = [(scenario, "") for scenario in scenarios]
+    return {"label": "Help and harm", "first": "arm", "caption": caption, "headings": headings, "rows": rows}
+
+
+def _verdict_cell(label: str, row: Mapping[str, Any] | None) -> dict[str, Any]:
+    """A verdict; in a control the share that is kept, by which it sorts, others by the difference in true reward."""
+    cell = {**UNKNOWN, "label": label}
+    if row is None:
+        return cell
+    kept = row["kept"]
+    if kept is None:
+        return cell | {"value": row["true_reward"]["mean"], "mean": row["verdict"]}
+    ends = "" if kept["low"] is None else _minus(f"[{kept['low']:.0%}, {kept['high']:.0%}]")
+    return cell | {"value": kept["mean"], "mean": _minus(f"{row['verdict']}, {kept['mean']:.0%}"), "range": ends}
 
 
 def _standing_cell(label: str, own: Mapping[str, Any] | None) -> dict[str, Any]:
@@ -86,7 +130,9 @@ def run_table(measures: Mapping[str, float], name: str) -> Table | None:
     ]
     rows = [{"name": name, "note": "", "texts": False, "cells": cells}]
     caption = "Measured after training, on fresh completions."
-    return {"first": "method", "caption": caption, "headings": _headings(shown), "rows": rows} if shown else None
+    headings = _headings(shown)
+    table = {"label": MEASURES, "first": "method", "caption": caption, "headings": headings, "rows": rows}
+    return table if shown else None
 
 
 def _headings(shown: list[Measure]) -> list[tuple[str, str]]:

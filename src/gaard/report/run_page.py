@@ -33,7 +33,8 @@ def run_document(run: RunFiles, name: str, refresh: float | None) -> Document:
     """
     texts, part = browsable([run])
     found = find_suspects(run)
-    section = Section("Training", table=run_table(run.measures, run.key.arm))
+    section = Section("Training")
+    section.add_table(run_table(run.measures, run.key.arm))
     for measure in on_page(OF_STEP):
         figure = run_panel(run.metrics, measure)
         if figure is not None:

@@ -19,14 +19,14 @@ from gaard.report.charts import (
 from gaard.report.document import Document, Section, drawn, panel_title
 from gaard.report.facts import study_facts
 from gaard.report.landscape import add_plane, last_policy
-from gaard.report.look import MOST_POINTS, Look
-from gaard.report.measures_table import standings_table, study_table
+from gaard.report.look import MOST_POINTS, SHOWN_AT_FIRST, Look
+from gaard.report.measures_table import standings_table, study_table, verdicts_table
 from gaard.report.run_files import STOPPED
 from gaard.report.study_files import StudyFiles
 from gaard.report.surfaces import coefficients_charts, path_over_surfaces
 from gaard.report.texts import browsable
 from gaard.report.thinning import evenly
-from gaard.report.verdict import fewer_hacks, tax, verdict
+from gaard.report.verdict import compared, fewer_hacks, ranked, tax, verdict, warned
 
 # Points that all means, and all single seeds, may have together, so that the page stays small.
 POINTS_OF_MEANS, POINTS_OF_SEEDS = 40_000, 250_000
@@ -54,12 +54,16 @@ def study_document(study: StudyFiles, name: str, refresh: float | None) -> Docum
     texts, part = browsable(study.runs)
     sections = [parts.section(number, label) for number, label in enumerate(study.results["scenarios"])]
     standings = study.results.get("standings", [])
+    found, unfolded = verdict(study.results), SHOWN_AT_FIRST
     if len(sections) > 1 and any(row["reached"] for row in standings):
         sections.insert(0, parts.everywhere(standings))
+        told = [*warned(study.results), *ranked(study.results)]
+        found, unfolded = [*told, *compared(study.results)], len(told)
     return Document(
         name=name,
         summary=study.results["study"]["summary"],
-        verdict=verdict(study.results),
+        verdict=found,
+        unfolded=unfolded,
         status=f"{done} of {len(study.runs)} runs finished.{f' {STOPPED}' if study.stopped else ''}",
         missing=study.missing(),
         arms=study.arms,
@@ -128,17 +132,22 @@ class _Parts:
 
     def everywhere(self, standings: Sequence[Mapping[str, Any]]) -> Section:
         """How the arms stand over all scenarios."""
-        section = Section(EVERYWHERE, [f"{self.study.results['study']['summary']}."], standings_table(standings))
+        results = self.study.results
+        section = Section(EVERYWHERE, [f"{results['study']['summary']}."])
+        section.add_table(standings_table(standings))
+        section.add_table(verdicts_table(results.get("verdicts", []), results["baseline"]))
         figure = standings_chart(standings, self.look)
         if figure.data:
             caption = "Top left is honest and good. Arms that could not be run everywhere stand at what they ran in."
-            section.add_chart("chart-standings", "Hacks against what was meant, all scenarios.", caption, drawn(figure))
+            plot = drawn(figure, whole=True)  # every arm, whichever boxes are ticked
+            section.add_chart("chart-standings", "Hacks against what was meant, all scenarios.", caption, plot)
         return section
 
     def section(self, number: int, label: str) -> Section:
         """One scenario's table and charts."""
         results, found = self.study.results, self.study.results["scenarios"][label]
-        section = Section(label, self._notes(label), study_table(found, results["baseline"]))
+        section = Section(label, self._notes(label))
+        section.add_table(study_table(found, results["baseline"]))
         if self.curves[label]:
             self._add_curves(section, f"chart-{number}", label)
             self._add_frontier(section, f"chart-{number}-frontier", label)

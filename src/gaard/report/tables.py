@@ -67,7 +67,7 @@ def standings_tables(results: Mapping[str, Any]) -> list[Table]:
         results: As ``gaard league`` writes them.
 
     Returns:
-        One table.
+        The table; and a second, of where each helps and does harm, if the seeds tell.
     """
     title = f"{escape(results['study']['summary'])}: all scenarios, mean over seeds [95% interval]"
     table = Table(title=title, caption=STANDINGS["reached"][1])
@@ -80,7 +80,28 @@ def standings_tables(results: Mapping[str, Any]) -> list[Table]:
         cells = [interval(row[key]) for key in STANDINGS]
         counts = (f"{row['hacked']} of {row['hackable']}", str(row["scenarios"]), f"{row['done']} of {row['planned']}")
         table.add_row(escape(row["arm"]), *cells, *counts)
-    return [table]
+    judged = _verdicts_table(results)
+    return [table] if judged is None else [table, judged]
+
+
+def _verdicts_table(results: Mapping[str, Any]) -> Table | None:
+    """The scenarios in which each arm helps, prevents without helping, and does harm; None if nothing is known."""
+    from gaard.lab.verdicts import HARM, HELPS, OPEN, hacked_less  # a list of names should not wait for SciPy
+
+    known = [row for row in results["verdicts"] if row["verdict"] != OPEN]
+    if not known:
+        return None
+    table = Table(title=f"where an arm helps against {escape(results['baseline'])}, and where it does harm")
+    for heading in ("arm", HELPS, "is hacked less, and does not learn as much", f"does {HARM} (gain kept)"):
+        table.add_column(heading, overflow="fold")
+    for arm in dict.fromkeys(standing["arm"] for standing in results["standings"]):
+        own = {row["scenario"]: row for row in known if row["arm"] == arm}
+        helps = [name for name, row in own.items() if row["verdict"] == HELPS]
+        less = [f"{name} ({word})" for name, row in own.items() if (word := hacked_less(row["verdict"]))]
+        harm = [f"{name} ({row['kept']['mean']:.0%})" for name, row in own.items() if row["verdict"] == HARM]
+        if own:
+            table.add_row(escape(arm), *(escape(", ".join(names)) or "–" for names in (helps, less, harm)))
+    return table
 
 
 def _scenario_results(label: str, found: Mapping[str, Any]) -> Table:

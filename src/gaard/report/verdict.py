@@ -22,7 +22,7 @@ def verdict(results: Mapping[str, Any]) -> list[str]:
         no more than the intervals allow: one an arm that shares seeds with the baseline, else one that says why there
         is none.
     """
-    return [*warned(results), *_compared(results)]
+    return [*warned(results), *compared(results)]
 
 
 def warned(results: Mapping[str, Any]) -> list[str]:
@@ -51,8 +51,42 @@ def _where(count: Mapping[tuple[str, str], int], runs: Mapping[tuple[str, str], 
     return "; ".join(f"{arm} warned {', '.join(places)}" for arm, places in arms.items())
 
 
-def _compared(results: Mapping[str, Any]) -> list[str]:
-    """Each arm against the baseline."""
+def ranked(results: Mapping[str, Any]) -> list[str]:
+    """How the arms stand over all scenarios.
+
+    Args:
+        results: As ``gaard league`` writes them, with true rewards reached.
+
+    Returns:
+        A sentence: which arms reach more true reward than the baseline, which less, as far as the seeds can tell.
+    """
+    baseline = results["baseline"]
+    sides: dict[str, list[str]] = {"more": [], "less": [], "neither": []}
+    for row in results["standings"]:
+        less = row["less_baseline"]
+        if less is None or less["p_holm"] is None:  # the baseline itself, honest training, a single seed
+            continue
+        side = "neither" if less["p_holm"] >= SIGNIFICANT else "more" if less["mean"] > 0 else "less"
+        sides[side].append(f"{row['arm']} ({_signed(less['mean'], 2)})")
+    if not any(sides.values()):
+        return [f"Over {len(results['scenarios'])} scenarios: a single seed tells no arm from {baseline}."]
+    known = {side: ", ".join(arms) or "none" for side, arms in sides.items()}
+    return [
+        f"Over {len(results['scenarios'])} scenarios, of the share of honest training's gain, more than {baseline} is "
+        f"reached by: {known['more']}. Less by: {known['less']}. Not told apart from it: {known['neither']}. Each arm "
+        "in each scenario:"
+    ]
+
+
+def compared(results: Mapping[str, Any]) -> list[str]:
+    """Each arm against the baseline.
+
+    Args:
+        results: As ``gaard compare`` writes them.
+
+    Returns:
+        A sentence an arm that shares seeds with the baseline, else one that says why there is none.
+    """
     baseline = results["baseline"]
     others = [arm["name"] for arm in results["study"]["arms"] if arm["name"] != baseline]
     if not others:

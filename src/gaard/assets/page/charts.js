@@ -12,6 +12,7 @@ const themed = (layout) => {
 const boxes = all("#arms input[value]");
 const boxOf = Object.fromEntries(boxes.map((box) => [box.value, box]));
 const seedsBox = byId("seeds");
+const tablesBox = byId("tables"); // whether the boxes choose the rows of tables, too
 const isHidden = (arm) => boxOf[arm] !== undefined && !boxOf[arm].checked;
 const armOf = (trace) => trace.legendgroup || trace.name; // a surface has neither
 
@@ -35,7 +36,7 @@ const draw = (div) => {
   const place = choice ? Number(choice.value) : 0;
   const traces = chart.choices ? chart.choices[place] : chart.traces;
   const single = seedTraces(chart, traces, place);
-  const shown = [...single, ...traces].map((trace) => (armOf(trace) ? { ...trace, visible: isHidden(armOf(trace)) ? "legendonly" : true } : trace));
+  const shown = [...single, ...traces].map((trace) => (armOf(trace) && !chart.whole ? { ...trace, visible: isHidden(armOf(trace)) ? "legendonly" : true } : trace));
   const layout = themed(chart.layout);
   if (single.length && single[0].mode === "lines" && chart.measure !== "hack_rate") {
     layout.yaxis = { ...layout.yaxis, range: null, autorange: true }; // a seed may leave what the means need
@@ -54,9 +55,10 @@ const draw = (div) => {
 };
 const drawAgain = () => {
   all(".key-of").forEach((key) => key.classList.toggle("off", isHidden(key.dataset.arm)));
+  all("tr[data-arm]").forEach((row) => { row.hidden = Boolean(tablesBox?.checked) && isHidden(row.dataset.arm); });
   drawn.forEach(draw);
 };
-for (const box of [...boxes, seedsBox]) box?.addEventListener("change", drawAgain);
+for (const box of [...boxes, seedsBox, tablesBox]) box?.addEventListener("change", drawAgain);
 
 // Light and dark.
 const preferred = window.matchMedia("(prefers-color-scheme: dark)");
@@ -70,6 +72,7 @@ const setTheme = (dark) => {
 if (kept.boxes) {
   boxes.forEach((box) => { box.checked = kept.boxes[box.value] ?? box.checked; });
   if (seedsBox) seedsBox.checked = kept.seeds;
+  if (tablesBox) tablesBox.checked = kept.tables;
 }
 for (const choice of all("select[data-for]")) {
   if (kept.choices?.[choice.id] < choice.options.length) choice.value = kept.choices[choice.id];

@@ -11,6 +11,7 @@ const keep = () => {
     theme: root.dataset.theme,
     boxes: Object.fromEntries(boxes.map((box) => [box.value, box.checked])),
     seeds: Boolean(seedsBox?.checked),
+    tables: Boolean(tablesBox?.checked),
     choices: Object.fromEntries(all("select[data-for]").map((one) => [one.id, Number(one.value)])),
     open: all("details").filter((one) => one.open).map((one) => one.id),
     texts: chosenTexts(),
