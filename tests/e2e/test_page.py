@@ -199,6 +199,34 @@ def test_a_small_screen_needs_no_scrolling_sideways_and_arms_can_be_chosen_by_ke
     page.close()
 
 
+def test_a_league_has_every_arm_in_its_picture_and_boxes_choose_rows_of_tables(browser, tmp_path):
+    """Eight arms, of which the charts show six at first."""
+    arms = ["ppo", "oracle", "fold", *(f"arm{number}" for number in range(5))]
+    folder = fabricate(tmp_path, scenarios=("capped", "clean"), arms=arms, seeds=3, steps=3, kept=1, gains=True)
+    found = Opened(browser, write_page(folder))
+    page = found.page
+    expect(page.locator("nav a").first).to_have_text("all scenarios")
+    page.locator("#chart-standings").scroll_into_view_if_needed()
+    expect(page.locator("#chart-standings .scatterlayer .trace")).to_have_count(8)
+    page.locator("#arms input[value=fold]").uncheck()
+    expect(page.locator("#chart-standings .scatterlayer .trace")).to_have_count(8)
+    tables = page.locator("#scenario-0 table")
+    expect(tables).to_have_count(2)
+    rows, judged = (tables.nth(number).locator("tbody tr:visible") for number in range(2))
+    expect(rows).to_have_count(8)
+    expect(judged).to_have_count(7)  # PPO is what they are compared with
+    page.get_by_label("only these in the tables").check()
+    expect(rows).to_have_count(5)
+    expect(judged).to_have_count(4)
+    expect(page.locator("#scenario-1 tbody tr:visible")).to_have_count(6)  # and the untrained model, which has no box
+    page.locator("#arms input[value=fold]").check()
+    expect(judged).to_have_count(5)
+    judged.first.scroll_into_view_if_needed()
+    expect(judged.filter(has_text="fold").locator("td").first).to_have_text("capped" + "helps")
+    assert not found.complaints
+    page.close()
+
+
 def test_a_half_done_study_says_what_is_missing(browser, tmp_path):
     keys = [RunKey("capped", arm, seed) for arm, seed in (("fold", 0), ("fold", 1), ("ppo", 2), ("fold", 2))]
     folder = fabricate(tmp_path / "half", seeds=3, failed=keys[:1], unfinished=keys[1:2], absent=tuple(keys[2:]))
