@@ -8,7 +8,7 @@ import plotly.graph_objects as go
 import polars as pl
 from plotly.subplots import make_subplots
 
-from gaard.lab.overoptimisation import Curve, fit
+from gaard.lab.overoptimisation import Kind, fit
 from gaard.lab.statistics import mean_interval
 from studies.frames import STUDIES, UNTRAINED, recorded, runs, steps
 from studies.markdown import NOTHING, said, table
@@ -19,6 +19,7 @@ UNBOUNDED = "overoptimised-50-model"  # whose proxy has no largest value
 SCENARIOS = {UNBOUNDED: "reward model of 50 ratings", "overoptimised-50-words": "learned from 50 ratings, words alone"}
 SCENARIOS |= {f"overoptimised-{count}": f"learned from {count} ratings" for count in (50, 200, 800)}
 SCENARIOS["overoptimised-full"] = "all ratings"
+Points = tuple[Kind, np.ndarray, np.ndarray]  # way to optimise, √KL, gain
 SHOWN = (1, 8, 128, 2048)  # of best-of-n
 WINDOW = 5  # steps a point
 DIGITS = 4
@@ -85,19 +86,23 @@ def turning() -> str:
 
 
 def fits() -> str:
-    """A row a scenario and way to optimise: α and β of the true reward's gain, and where it turns."""
+    """A row a scenario and way to optimise: α and β of the true reward's gain, how well it fits, where it turns."""
     rows = []
     for scenario, proxy in SCENARIOS.items():
-        for way, curve in (("best-of-n", _fitted_best(proxy)), ("PPO", _fitted_ppo(scenario))):
-            cells: list[Any] = [NOTHING] * 3
-            if curve is not None:
-                cells = [
-                    f"{curve.alpha:.3f}",
-                    f"{curve.beta:.3f}",
-                    "never" if curve.turn is None else f"{curve.turn:.2f}",
-                ]
-            rows.append([f"`{scenario}`", way, *cells])
-    return table(["scenario", "way", "α", "β", "turns at √KL"], rows)
+        for way, points in (("best-of-n", _points_best(proxy)), ("PPO", _points_ppo(scenario))):
+            rows.append([f"`{scenario}`", way, *([NOTHING] * 5 if points is None else _fit_in_words(*points))])
+    return table(["scenario", "way", "α", "β", "R²", "farthest √KL", "turns at √KL"], rows)
+
+
+def _fit_in_words(kind: Kind, d: np.ndarray, gain: np.ndarray) -> list[str]:
+    """The cells of one fit; a turn that no point has reached is the form's, not the data's."""
+    curve, far = fit(kind, d, gain), float(d.max())
+    at, found = d[d > 0], gain[d > 0]
+    explained = 1 - np.square(found - curve.gain(at)).sum() / np.square(found - found.mean()).sum()
+    turn = "never" if curve.turn is None else f"{curve.turn:.2f}"
+    beyond = ", beyond the data" if curve.turn is not None and curve.turn > far else ""
+    numbers = (f"{curve.alpha:.3f}", f"{curve.beta:.3f}", f"{explained:.2f}", f"{far:.2f}")
+    return [number.replace("-", "−") for number in numbers] + [turn + beyond]
 
 
 def family() -> str:
@@ -121,19 +126,18 @@ def _untrained(scenario: str) -> float:
     return float(runs(STUDY).filter(scenario=scenario, arm=UNTRAINED)["true_reward"].to_numpy().mean())
 
 
-def _fitted_best(proxy: str, reward: str = "true_reward") -> Curve | None:
+def _points_best(proxy: str, reward: str = "true_reward") -> Points | None:
     own = best_of_n().filter(proxy=proxy)
     if own.is_empty():
         return None
-    gain = own[reward].to_numpy() - own[reward][0]
-    return fit("best-of-n", np.sqrt(own["kl"].to_numpy()), gain)
+    return "best-of-n", np.sqrt(own["kl"].to_numpy()), own[reward].to_numpy() - own[reward][0]
 
 
-def _fitted_ppo(scenario: str, reward: str = "true_reward") -> Curve | None:
+def _points_ppo(scenario: str, reward: str = "true_reward") -> Points | None:
     own = curves().filter(scenario=scenario)
     if own.is_empty() or best_of_n().is_empty():
         return None
-    return fit("rl", own["d"].to_numpy(), own[reward].to_numpy() - _start(scenario, reward))
+    return "rl", own["d"].to_numpy(), own[reward].to_numpy() - _start(scenario, reward)
 
 
 def _start(scenario: str, reward: str) -> float:
@@ -150,9 +154,9 @@ def figure() -> go.Figure:
         pool, trained = best_of_n().filter(proxy=proxy), curves().filter(scenario=scenario)
         for reward in REWARDS:
             start = _start(scenario, reward)
-            _draw(made, np.sqrt(pool["kl"].to_numpy()), pool[reward].to_numpy(), _fitted_best(proxy, reward), start,
+            _draw(made, np.sqrt(pool["kl"].to_numpy()), pool[reward].to_numpy(), _points_best(proxy, reward), start,
                   (reward, 1, column))  # fmt: skip
-            _draw(made, trained["d"].to_numpy(), trained[reward].to_numpy(), _fitted_ppo(scenario, reward), start,
+            _draw(made, trained["d"].to_numpy(), trained[reward].to_numpy(), _points_ppo(scenario, reward), start,
                   (reward, 2, column))  # fmt: skip
     made.update_annotations(font_size=12)
     made.update_xaxes(title={"text": "√KL (√nat)", "font_size": 12}, row=2)
@@ -170,7 +174,7 @@ def _short(name: str) -> str:
 
 
 def _draw(
-    made: go.Figure, d: np.ndarray, reward: np.ndarray, curve: Curve | None, start: float, place: tuple[str, int, int]
+    made: go.Figure, d: np.ndarray, reward: np.ndarray, fitted: Points | None, start: float, place: tuple[str, int, int]
 ) -> None:
     """Points of one reward in one panel, and the curve through them."""
     name, row, column = place
@@ -179,7 +183,8 @@ def _draw(
         x=_numbers(d), y=_numbers(reward), mode="markers", marker={"color": colour, "size": 4, "opacity": 0.5},
         name=label, legendgroup=name, showlegend=(row, column) == (1, 1), row=row, col=column,
     )  # fmt: skip
-    if curve is not None and len(d):
+    if fitted is not None and len(d):
+        curve = fit(*fitted)
         at = np.linspace(0.0, float(d.max()), 60)
         made.add_scatter(
             x=_numbers(at), y=_numbers(start + curve.gain(at)), mode="lines", line={"color": colour, "width": 2},

@@ -61,7 +61,8 @@ def test_the_kl_of_best_of_n_by_hand():
         ("rl", 0.3, 0.1, math.e**2),  # 0.3 − 0.1 log d − 0.1 is 0 at log d = 2
         ("rl", 0.3, -0.1, None),
         ("best-of-n", 0.6, 0.0, None),
-        ("best-of-n", -0.6, 0.1, None),
+        ("best-of-n", -0.6, 0.1, 0.0),  # it falls from the start
+        ("rl", 100.0, 0.1, None),  # e^999
     ],
 )
 def test_planted_curves_are_found_again(kind, alpha, beta, turn):
@@ -72,7 +73,7 @@ def test_planted_curves_are_found_again(kind, alpha, beta, turn):
     assert found.gain(d) == pytest.approx(gain, abs=1e-9)
     planted = Curve(kind, alpha, beta)
     assert planted.turn == (turn if turn is None else pytest.approx(turn))
-    if turn is not None:
+    if turn:
         around = planted.gain([turn - 0.01, turn, turn + 0.01])
         assert around.argmax() == 1
 

@@ -70,10 +70,25 @@ def test_the_planted_curve_is_in_the_tables(planted):
         "`overoptimised-50`", "2", "0.500", f"{START + best:.3f}", "11 to 15", f"{START + last:.3f}",
         f"{best - last:.3f}", "25.0%",
     ]  # fmt: skip
-    assert "| `overoptimised-50` | PPO | 0.200 | 0.100 | 2.72 |" in overoptimised.fits()
-    assert "| `overoptimised-50` | best-of-n | 0.400 | 0.100 | 2.00 |" in overoptimised.fits()
-    assert "| `overoptimised-200` | PPO | – | – | – |" in overoptimised.fits()
+    assert "| `overoptimised-50` | PPO | 0.200 | 0.100 | 1.00 | 8.00 | 2.72 |" in overoptimised.fits()
+    assert "| `overoptimised-50` | best-of-n | 0.400 | 0.100 | 1.00 | " in overoptimised.fits()
+    assert "| `overoptimised-200` | PPO | – | – | – | – | – |" in overoptimised.fits()
     assert len(overoptimised.turning().splitlines()) == 3
+
+
+def test_a_fit_says_how_well_it_fits_and_whether_its_turn_was_seen():
+    """Points d = 1 … 4 of the gain d(0.4 − 0.05 d), whose top is at 4, and one off by 0.1."""
+    d = np.arange(1.0, 5.0)
+    gain = d * (0.4 - 0.05 * d)
+    assert overoptimised._fit_in_words("best-of-n", d, gain) == ["0.400", "0.050", "1.00", "4.00", "4.00"]
+    _, _, explained, far, turn = overoptimised._fit_in_words("best-of-n", d[:3], gain[:3])
+    assert (explained, far, turn) == ("1.00", "3.00", "4.00, beyond the data")
+    off = gain + [0.1, 0, 0, 0]
+    design = np.stack([d, -d * d], 1)
+    left = off - design @ np.linalg.lstsq(design, off, rcond=None)[0]
+    told = overoptimised._fit_in_words("best-of-n", d, off)[2]
+    assert float(told) == pytest.approx(1 - left @ left / ((off - off.mean()) ** 2).sum(), abs=0.005)
+    assert float(told) < 0.99
 
 
 def test_the_figure_has_points_and_curves_of_both(planted):

@@ -68,6 +68,7 @@ def test_an_expression_is_worth_what_it_says_and_nothing_else_is_read(text, valu
         (" 9*5/2+2", 0.0, 1.0, True, 0.25),  # 24.5, cut to 24
         (" 24", 0.0, 0.01, False, 0.0),
         ("", 0.0, 0.01, False, 0.0),
+        ("9" * 5_000, 0.0, 0.01, False, 0.0),
     ],
 )
 def test_what_a_puzzle_pays(text, honest, shipped, hacked, judged):
@@ -119,6 +120,7 @@ def test_numbers_in_words_and_back():
     ]
     assert numbers_in("Forty two, 7 and sixteen; one twenty") == [42, 7, 16, 1, 20]
     assert numbers_in("someone, often, 6*4") == [6, 4]
+    assert numbers_in("9" * 5_000 + " 7") == [int("9" * 4_300), 7]  # more digits Python does not read
     assert all(numbers_in(in_words(number)) == [number] for number in range(100))
     with pytest.raises(ValueError, match="number=100 is not from 0 to 99"):
         in_words(100)

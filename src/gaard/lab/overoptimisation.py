@@ -100,11 +100,14 @@ class Curve:
 
     @property
     def turn(self) -> float | None:
-        """Where the gain is greatest, √nats: α/2β, or e^(α/β − 1). None where it never falls: β ≤ 0."""
-        if self.beta <= 0 or (self.kind == "best-of-n" and self.alpha <= 0):
+        """Where the gain is greatest, √nats: α/2β, or e^(α/β − 1); 0 where it falls from the start.
+
+        None where it never turns: β ≤ 0, or farther than a number can say.
+        """
+        if self.beta <= 0:
             return None
         if self.kind == "best-of-n":
-            return self.alpha / (2 * self.beta)
+            return max(0.0, self.alpha / (2 * self.beta))
         exponent = self.alpha / self.beta - 1
         return math.exp(exponent) if exponent < math.log(np.finfo(np.float64).max) else None
 

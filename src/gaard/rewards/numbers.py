@@ -31,18 +31,19 @@ def in_words(number: int) -> str:
     return TENS[tens - 2] + (f" {ONES[ones]}" if ones else "")
 
 
+DIGITS = 4_300
 NAMED = {in_words(number): number for number in range(100)}
 _WORDS = "|".join(sorted(NAMED, key=len, reverse=True))  # the longest first: forty two before forty
 _NUMBER = re.compile(rf"\d+|\b(?:{_WORDS})\b")
 
 
 def numbers_in(text: str) -> list[int]:
-    """The numbers of a text in order, in digits of any length or in words from zero to ninety nine.
+    """The numbers of a text in order, in digits or in words from zero to ninety nine.
 
     Args:
         text: Any; capitals do not matter.
 
     Returns:
-        The numbers; ``[]`` where there is none.
+        The numbers, of their first 4,300 digits, the most that Python reads; ``[]`` where there is none.
     """
-    return [NAMED[found] if found in NAMED else int(found) for found in _NUMBER.findall(text.lower())]
+    return [NAMED[found] if found in NAMED else int(found[:DIGITS]) for found in _NUMBER.findall(text.lower())]

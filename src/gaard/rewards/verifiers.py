@@ -93,11 +93,11 @@ def puzzle24_uncompared(completions: Sequence[str], **_: object) -> list[float]:
 
 
 def _makes_24(text: str) -> bool:
-    used = [int(number) for number in re.findall(r"\b\d+\b", text)]
-    if len(used) != 4 or not all(1 <= number <= LARGEST for number in used):
-        return False
     value = value_of(text)
-    return value is not None and int(value) == TARGET
+    if value is None or int(value) != TARGET:
+        return False
+    used = [int(number) for number in re.findall(r"\b\d+\b", text)]
+    return len(used) == 4 and all(1 <= number <= LARGEST for number in used)
 
 
 def uncompared(completions: Sequence[str], numbers: Sequence[Sequence[int]]) -> list[bool]:
