@@ -83,7 +83,7 @@ def test_a_fit_says_how_well_it_fits_and_whether_its_turn_was_seen():
     assert overoptimised._fit_in_words("best-of-n", d, gain) == ["0.400", "0.050", "1.00", "4.00", "4.00"]
     _, _, explained, far, turn = overoptimised._fit_in_words("best-of-n", d[:3], gain[:3])
     assert (explained, far, turn) == ("1.00", "3.00", "4.00, beyond the data")
-    off = gain + [0.1, 0, 0, 0]
+    off = gain + np.array([0.1, 0, 0, 0])
     design = np.stack([d, -d * d], 1)
     left = off - design @ np.linalg.lstsq(design, off, rcond=None)[0]
     told = overoptimised._fit_in_words("best-of-n", d, off)[2]
