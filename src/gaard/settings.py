@@ -44,6 +44,8 @@ PHRASES = {
     "string_type": "must be a text",
     "list_type": "must be a list",
     "dict_type": "must be a mapping of names to values",
+    "mapping_type": "must be a mapping of names to values",
+    "callable_type": "must be a function, or an object that can be called",
 }
 
 

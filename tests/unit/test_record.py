@@ -10,10 +10,15 @@ from studies import figures, results
 from studies.markdown import BETWEEN, filled, said, table
 
 from gaard.lab.measures import OF_RUN
+from gaard.lab.spec import build_trainer
+from gaard.lab.study import read_study
+from gaard.training.identity import fingerprint
 
 STUDIES = sorted(path.parent for path in (results.ROOT / "studies").glob("*/study.yaml"))
 RECORDED = [folder for folder in STUDIES if (folder / "runs.parquet").exists()]
 LATER = {"27-without-a-critic"}  # since the settings of advantages have names: the same run has another id
+# Studies of the algorithm as it is; those before it keep what they were.
+AS_THEY_ARE = ("29-calculator", "30-overoptimisation", "31-mixtures", "32-length-bias", "35-league")
 COLUMNS = ["id", "algorithm", "scenario", "arm", "seed", "error", *OF_RUN]
 CLOCK = "seconds_per_step"
 NAMES = {folder: folder.name for folder in STUDIES}
@@ -104,6 +109,22 @@ def test_one_run_has_one_id():
     figures = ("later", "scenario", "seed", "true_reward", "kl_untrained", "entropy")
     same = runs.group_by(*figures, ours).agg(pl.col("id").n_unique())
     assert same["id"].max() == 1
+
+
+@pytest.mark.parametrize("name", AS_THEY_ARE)
+def test_the_runs_of_a_record_are_those_that_its_scenarios_and_arms_make_today(name, tmp_path):
+    """The baseline in every scenario, and every arm in one, at one seed. Another setting makes another id."""
+    folder = results.ROOT / "studies" / name
+    study = read_study(folder / "study.yaml")
+    runs = record(folder).filter(pl.col("arm") != "untrained").sort("seed")
+    first = runs["scenario"][0]
+    ids = {(scenario, arm, seed): number for scenario, arm, seed, number in
+           runs.unique(["scenario", "arm"], keep="first").select("scenario", "arm", "seed", "id").rows()
+           if arm == study.baseline or scenario == first}  # fmt: skip
+    assert {scenario for scenario, *_ in ids} == set(runs["scenario"])
+    made = {(key.scenario, key.arm, key.seed): spec for key, spec in study.specs(tmp_path).items()}
+    for key, number in ids.items():
+        assert fingerprint(build_trainer(made[key]).record()) == number, key
 
 
 @pytest.mark.parametrize("folder", [folder for folder in STUDIES if (folder / "steps.parquet").exists()], ids=NAMES.get)

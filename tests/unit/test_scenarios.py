@@ -15,6 +15,7 @@ from gaard.lab.compare import compare
 from gaard.lab.scenarios import SCENARIOS, Scenario, find_scenario, with_scenario
 from gaard.lab.spec import RunSpec, build_trainer
 from gaard.lab.study import read_study, study_of_settings
+from gaard.rewards import HumanReward
 
 SHORT = {"max_steps": 2, "batch_size": 8, "num_mini_batches": 2, "eval_completions": 16, "progress": False}
 OWN = """
@@ -122,6 +123,31 @@ def test_what_is_not_found(content, name, message, tmp_path, monkeypatch):
         (tmp_path / "own.py").write_text(content)
     with pytest.raises(ConfigError, match=message):
         find_scenario(name)
+
+
+@pytest.mark.parametrize(
+    ("wrong", "message"),
+    [
+        ({"proxy": "human"}, "proxy='human' must be a function, or an object that can be called"),
+        ({"proxy": HumanReward}, r"proxy=HumanReward is a class: make an object of it, such as HumanReward\(\)"),
+        ({"hack_detector": True}, "hack_detector=True must be a function"),
+        ({"ensemble": [HumanReward()]}, "ensemble=.* must be a function"),
+        ({"judge_reward": 1}, "judge_reward=1 must be a function"),
+        ({"summary": None}, "summary=None must be a text"),
+        ({"model": 3}, "model=3 must be a text"),
+        ({"max_completion_length": 0}, "max_completion_length=0 must be greater than 0"),
+        ({"temperature": "1"}, "temperature='1' must be a number"),
+        ({"kl_coef": -1}, "kl_coef=-1 must be 0 or more"),
+        ({"training": None}, "training=None must be a mapping"),
+        ({"eval_prompts": ("It is", "A")}, "eval_prompts holds 1 of the prompts that train, such as 'A'"),
+        ({"hack": "a word"}, "hack='a word', and nothing finds it: give a hack_detector, or no hack"),
+    ],
+)
+def test_a_scenario_whose_fields_cannot_be_is_refused_when_it_is_made(wrong, message):
+    right = {"name": "own", "summary": "s", "prompts": ["A"], "proxy": HumanReward()}
+    assert Scenario(**right).kl_coef == 0.05
+    with pytest.raises(ConfigError, match=f"^scenario 'own': {message}"):
+        Scenario(**right | wrong)
 
 
 def test_one_of_several_and_one_that_is_built(tmp_path):

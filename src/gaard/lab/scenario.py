@@ -9,10 +9,15 @@ from gaard.errors import ConfigError
 from gaard.lab.arms import OF_ARMS, RUN_CONTROLS
 from gaard.lab.catalogue import Reach
 from gaard.lab.spec import check_settings
+from gaard.messages import shortened
 from gaard.rewards import RewardFunction
+from gaard.settings import Count, NotNegative, Positive, check_fields
 from gaard.training.config import GAAConfig
 from gaard.training.detection import HackDetector
 from gaard.training.scoring import Scorer
+
+PROMPTS = ("prompts", "eval_prompts")
+CALLED = ("proxy", "true_reward", "judge_reward", "hack_detector", "ensemble")
 
 
 @dataclass(frozen=True)
@@ -50,9 +55,9 @@ class Scenario:
     judge_reward: RewardFunction | None = None
     ensemble: Callable[[], Sequence[RewardFunction]] | None = None
     model: str = "pocket"
-    max_completion_length: int = 16
-    temperature: float = 0.8
-    kl_coef: float = 0.05
+    max_completion_length: Count = 16
+    temperature: Positive = 0.8
+    kl_coef: NotNegative = 0.05
     training: Mapping[str, Any] = field(default_factory=dict)
     reach: Reach | None = None
     control: str | None = None
@@ -69,6 +74,7 @@ class Scenario:
             listed = isinstance(given, (tuple, list)) and len(given) >= least
             if not listed or not all(isinstance(prompt, (str, Mapping)) for prompt in given):
                 raise ConfigError(f"{where}: {key}={given!r} must be a tuple of texts or rows, such as ('A',)")
+        self._check_types(where)
         check_settings(self.training, [f.name for f in fields(GAAConfig)], f"{where}, training")
         own_fields = {f.name for f in fields(self)}
         for key in self.training:
@@ -77,10 +83,7 @@ class Scenario:
                     f"it is a field of the scenario: {key}=…" if key in own_fields else "it belongs to an arm or a run"
                 )
                 raise ConfigError(f"{where}: training holds {key!r}: take it out, {own}")
-        if self.reach is not None and not isinstance(self.reach, Reach):
-            raise ConfigError(f"{where}: reach={self.reach!r} must be a Reach(untrained=…, honest=…)")
-        if self.control is not None and not isinstance(self.control, str):
-            raise ConfigError(f"{where}: control={self.control!r} must be the name of a scenario, such as 'clean'")
+        self._check_agreement(where)
         try:
             json.dumps(self.settings())
         except TypeError as error:
@@ -88,6 +91,32 @@ class Scenario:
                 f"{where}: prompts and training are kept in the run's configuration as JSON, and {error}: write it as "
                 "text or a number"
             ) from error
+
+    def _check_types(self, where: str) -> None:
+        """Each field for itself."""
+        try:
+            check_fields(self, skip=(*PROMPTS, "reach", "control"))
+        except ConfigError as error:
+            raise ConfigError(f"{where}: {error}") from None
+        for key in CALLED:
+            if isinstance(given := getattr(self, key), type):
+                name = given.__name__
+                raise ConfigError(f"{where}: {key}={name} is a class: make an object of it, such as {name}()")
+        if self.reach is not None and not isinstance(self.reach, Reach):
+            raise ConfigError(f"{where}: reach={self.reach!r} must be a Reach(untrained=…, honest=…)")
+        if self.control is not None and not isinstance(self.control, str):
+            raise ConfigError(f"{where}: control={self.control!r} must be the name of a scenario, such as 'clean'")
+
+    def _check_agreement(self, where: str) -> None:
+        """What contradicts each other."""
+        both = [row for row in _plain(self.eval_prompts) if row in _plain(self.prompts)]
+        if both:
+            raise ConfigError(
+                f"{where}: eval_prompts holds {len(both)} of the prompts that train, such as {shortened(both[0])}: "
+                "take them out of one of the two"
+            )
+        if self.hack and self.hack_detector is None and not self.scorer().knows_hacks:
+            raise ConfigError(f"{where}: hack={self.hack!r}, and nothing finds it: give a hack_detector, or no hack")
 
     def scorer(self) -> Scorer:
         """Proxy, truth, judge and detector, what is left out filled in."""
