@@ -12,6 +12,7 @@ from gaard import cli
 from gaard.arguments import add_settings, given_settings, plain_parser
 from gaard.errors import CheckpointError, ConfigError
 from gaard.lab.compare import compare
+from gaard.lab.scenario import no_hack
 from gaard.lab.scenarios import SCENARIOS, Scenario, find_scenario, with_scenario
 from gaard.lab.spec import RunSpec, build_trainer
 from gaard.lab.study import read_study, study_of_settings
@@ -123,6 +124,18 @@ def test_what_is_not_found(content, name, message, tmp_path, monkeypatch):
         (tmp_path / "own.py").write_text(content)
     with pytest.raises(ConfigError, match=message):
         find_scenario(name)
+
+
+@pytest.mark.parametrize("name", SCENARIOS)
+def test_a_control_has_the_same_truth_and_nothing_to_exploit(name):
+    scenario = find_scenario(name)
+    if scenario.control is None:
+        return
+    control = find_scenario(scenario.control)
+    rewards = control.scorer().identity()
+    assert scenario.scorer().identity()["true"] == rewards["true"] == rewards["proxy"]
+    assert (control.control, control.hack) == (control.name, "")
+    assert control.hack_detector is no_hack
 
 
 @pytest.mark.parametrize(
