@@ -13,7 +13,10 @@ COUNT = 40  # steps
 
 @pytest.fixture
 def planted(monkeypatch, tmp_path):
-    """Two seeds of one scenario whose true reward is the paper's curve, and a pool of best-of-n."""
+    """Two seeds of one scenario whose true reward is the paper's curve, and a pool of best-of-n.
+
+    Within a window KL a token and length vary, so that the KL of a completion, their product, has the mean d².
+    """
     folder = tmp_path / overoptimised.STUDY
     folder.mkdir()
     rows = []
@@ -22,7 +25,10 @@ def planted(monkeypatch, tmp_path):
             d = float((step - 1) // overoptimised.WINDOW + 1)
             true = START + d * (ALPHA - BETA * math.log(d))
             row = {"scenario": "overoptimised-50", "arm": "ppo", "seed": seed, "step": step, "reward": START + 0.1 * d}
-            rows.append({**row, "true_reward": true, "kl_ref": d * d / 16, "completion_length": 16.0})
+            shift = (3, -2, -1, 1, -1)[(step - 1) % overoptimised.WINDOW]
+            length = 16.0 + 2 * shift
+            rows.append({**row, "true_reward": true, "kl_ref": d * d * (1 + shift / 4) / length,
+                         "completion_length": length})  # fmt: skip
     pl.DataFrame(rows).write_parquet(folder / "steps.parquet")
     which = {"scenario": "overoptimised-50", "error": None, "hack_rate": 0.25, "true_reward": START}
     runs = [
