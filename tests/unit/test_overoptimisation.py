@@ -89,7 +89,15 @@ def test_noise_moves_the_fit_a_little():
     [
         (lambda: best_of_n([1, 2], [1, 2], 3), "n is 3 and there are 2"),
         (lambda: best_of_n([1, 2], [1, 2], 0), "n is 0"),
-        (lambda: best_of_n([1, 2], [1], 1), "one number a completion"),
+        (lambda: best_of_n([1, 2], [1, 2], 1.5), "n is 1.5 and there are 2 completions: give 1 to 2"),
+        (lambda: best_of_n_kl(0), "n is 0: give a whole number, 1 or more"),
+        (lambda: best_of_n([1, 2], [1], 1), r"proxy is \(2,\) and reward \(1,\): give one number each"),
+        (lambda: best_of_n([1, math.nan], [1, 2], 1), "proxy holds a number that is not finite"),
+        (lambda: best_of_n([1, 2], ["good", "bad"], 1), "reward=.*'good'.* must be a list of numbers"),
+        (lambda: fit("ppo", [0, 1, 2], [0, 1, 2]), "kind='ppo' is not known: .*best-of-n, rl"),
+        (lambda: fit("rl", [0, 1, 2], [0, 1]), r"d is \(3,\) and gain \(2,\)"),
+        (lambda: fit("rl", [0, 1, 2], [0, 1, math.inf]), "gain holds a number that is not finite"),
+        (lambda: fit("rl", [-1, 1, 2], [0, 1, 2]), "d holds -1, and a square root of the KL is 0 or more"),
         (lambda: fit("rl", [0.0, 1.0, 1.0], [0, 1, 1]), "two different d"),
     ],
 )

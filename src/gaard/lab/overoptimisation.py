@@ -9,13 +9,13 @@ nats a completion, the gain of a reward over the untrained model is
 
 import math
 from dataclasses import dataclass
-from typing import Literal
+from typing import Literal, get_args
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 from scipy.special import gammaln
 
-from gaard.errors import ConfigError
+from gaard.errors import ConfigError, suggest
 from gaard.messages import shortened
 
 Kind = Literal["best-of-n", "rl"]
@@ -31,7 +31,11 @@ def best_of_n_kl(n: int) -> float:
 
     Returns:
         The KL, exact where no two completions have the same reward, else the most that it can be.
+
+    Raises:
+        ConfigError: For another n than a whole number from 1 on.
     """
+    _check_whole(n, None)
     return math.log(n) - (n - 1) / n
 
 
@@ -52,19 +56,42 @@ def best_of_n(proxy: ArrayLike, reward: ArrayLike, n: int) -> float:
         The mean.
 
     Raises:
-        ConfigError: For another n, or where the two are not of one length.
+        ConfigError: For another n, where the two are not of one length, or for what is no finite number.
     """
-    order, mean = np.asarray(proxy, np.float64), np.asarray(reward, np.float64)
+    order, mean = _numbers("best of n", proxy=proxy, reward=reward)
     size = len(order)
-    if mean.shape != order.shape or order.ndim != 1:
-        raise ConfigError(f"best of n: proxy is {order.shape} and reward {mean.shape}: give one number a completion")
-    if not 1 <= n <= size:
-        raise ConfigError(f"best of n: n is {shortened(n)} and there are {size} completions: give 1 to {size}")
+    _check_whole(n, size)
     _, group = np.unique(order, return_inverse=True)
     tied = np.bincount(group, mean) / np.bincount(group)  # of completions with one proxy reward
     rank = np.arange(n, size + 1)
     chance = np.exp(_log_choose(rank - 1, n - 1) - _log_choose(np.array(size), n))
     return float(chance @ tied[np.sort(group)][n - 1 :])
+
+
+def _check_whole(n: object, most: int | None) -> None:
+    """Refuse an n that is no number of completions."""
+    if not isinstance(n, int | np.integer) or isinstance(n, bool) or n < 1 or (most is not None and n > most):
+        there = "" if most is None else f" and there are {most} completions"
+        range_of = "a whole number, 1 or more" if most is None else f"1 to {most}"
+        raise ConfigError(f"best of n: n is {shortened(n)}{there}: give {range_of}")
+
+
+def _numbers(where: str, **given: ArrayLike) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """Two lists of finite numbers of one length."""
+    found = {}
+    for name, values in given.items():
+        try:
+            found[name] = np.asarray(values, np.float64)
+        except (TypeError, ValueError):
+            raise ConfigError(f"{where}: {name}={shortened(values)} must be a list of numbers") from None
+        if not np.isfinite(found[name]).all():
+            raise ConfigError(f"{where}: {name} holds a number that is not finite: leave it out, and its fellow, too")
+    (first, one), (second, other) = found.items()
+    if one.shape != other.shape or one.ndim != 1:
+        raise ConfigError(
+            f"{where}: {first} is {one.shape} and {second} {other.shape}: give one number each for one thing"
+        )
+    return one, other
 
 
 def _log_choose(of: NDArray[np.int64], k: int) -> NDArray[np.float64]:
@@ -124,9 +151,14 @@ def fit(kind: Kind, d: ArrayLike, gain: ArrayLike) -> Curve:
         The curve.
 
     Raises:
-        ConfigError: With fewer than two different d above 0.
+        ConfigError: With fewer than two different d above 0, for a d below, for another form, or for what are no two
+            lists of finite numbers of one length.
     """
-    at, found = np.asarray(d, np.float64), np.asarray(gain, np.float64)
+    if kind not in get_args(Kind):
+        raise ConfigError(f"kind={kind!r} is not known: {suggest(str(kind), get_args(Kind))}")
+    at, found = _numbers("fit", d=d, gain=gain)
+    if (at < 0).any():
+        raise ConfigError(f"fit: d holds {at.min():g}, and a square root of the KL is 0 or more")
     at, found = at[at > 0], found[at > 0]
     if len(np.unique(at)) < 2:
         raise ConfigError(f"a curve of {len(at)} points with d > 0 has no shape: give two different d at least")
