@@ -1,7 +1,7 @@
 """One tiny run as a process of its own, to be killed or spread: ``run_tiny.py FOLDER [OPTIONS AS JSON] [--draw]``.
 
-With ``--draw`` the reward draws from the global generators; with the option ``bait`` a word pays far too much; with
-``poisoned`` a gradient of one process is not a number in that step.
+With ``--draw`` the reward draws from the global generators; with the option ``bait`` a word pays far too much, with
+``featured`` the reward tells its features; with ``poisoned`` a gradient of one process is not a number in that step.
 """
 
 import atexit
@@ -55,6 +55,19 @@ def drawing_reward(completions, log_metric, log_extra, **kwargs):
     return [score + drawn * (len(text) % 3) for score, text in zip(words_reward(completions), completions, strict=True)]
 
 
+class Featured:
+    """A reward that is linear in what it tells of a text: its length, and how often two words stand in it."""
+
+    __name__ = "featured"
+    weights = np.array([0.02, 0.5, -0.3])
+
+    def features(self, prompts, completions):
+        return np.array([[len(text), text.count("w1"), text.count("w2")] for text in completions], dtype=float)
+
+    def __call__(self, prompts, completions, **_):
+        return (self.features(prompts, completions) @ self.weights).tolist()
+
+
 def poison(trainer, step):
     """In that step, once, a gradient of the second process alone is not a number."""
     left = [1] * (trainer.accelerator.process_index == 1)
@@ -81,6 +94,8 @@ def main() -> None:
     np.random.seed(0)
     processes = options.pop("processes", 1)
     options["reward"] = bait_reward if options.pop("bait", False) else drawing_reward
+    if options.pop("featured", False):
+        options["reward"] = Featured()
     poisoned = options.pop("poisoned", None)
     if options.pop("watched", False):
         rank = int(os.environ.get("RANK", 0))

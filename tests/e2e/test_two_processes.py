@@ -64,6 +64,36 @@ def test_losses_and_weights_agree(tmp_path, name):
     assert json.loads((tmp_path / "2" / "run.json").read_text())["config"]["batch_size"] == 16
 
 
+WHOLE_BATCH = {  # what none of two processes can tell alone
+    "chi2 and policy-filtration": {
+        "method": "ppo",
+        "regularizers": [{"name": "chi2", "coef": 0.5}, {"name": "policy-filtration", "num_generations": 4}],
+    },
+    "chi2 of tokens": {"method": "ppo", "regularizers": [{"name": "chi2", "coef": 0.5, "level": "token"}]},
+    "signcert": {
+        "method": {"name": "signcert", "quantile": 0.5},
+        "advantages": {"name": "dr_grpo", "num_generations": 4},
+        "featured": True,
+    },
+}
+
+
+@pytest.mark.parametrize("name", WHOLE_BATCH)
+def test_what_needs_the_whole_batch_agrees(tmp_path, name):
+    """A root of a mean, ranks within a group, a quantile: halves of them are others."""
+    options = {"max_steps": 3, "dtype": "float64", "kl_coef": 0.01, "eval_completions": 16, **WHOLE_BATCH[name]}
+    one, two = (run(tmp_path / str(n), options, n) for n in (1, 2))
+    for row, other in zip(one, two, strict=True):
+        assert row == pytest.approx(other, abs=1e-6)
+    weights = [load_file(tmp_path / str(n) / "model" / "model.safetensors") for n in (1, 2)]
+    for key in weights[0]:
+        torch.testing.assert_close(weights[0][key], weights[1][key], atol=1e-6, rtol=0)
+    plain = {key: value for key, value in options.items() if key not in ("method", "regularizers")} | {"method": "ppo"}
+    run(tmp_path / "plain", plain, 1)  # it is no comparison of nothing with nothing
+    without = load_file(tmp_path / "plain" / "model" / "model.safetensors")
+    assert any((weights[0][key] - without[key]).abs().max() > 1e-4 for key in without)
+
+
 def test_callbacks_are_called_in_each_process_and_see_the_whole_batch(tmp_path):
     """They stop the run at step 2; with the same command again they go on from what was logged."""
     folder = tmp_path / "run"
