@@ -20,7 +20,8 @@ PPO, OTHER_BASE = "ppo", {"dr_grpo-signcert": "dr_grpo"}  # with what an arm is 
 TIMED = ("capped", "clean", "overoptimised-50-model")  # no run of another study, from another machine, stands there
 PUZZLES = ("puzzle24", "puzzle24-uncompared")
 OURS = ("fold", "gaa-text", "gaa-expected")
-IN_README = ("ppo", "fold", "gaa-expected", "ppo-gradient-norm", "ppo-detector-screening")  # and all above PPO
+TOLD = "ppo-detector-screening"  # what a hack is
+IN_README = ("ppo", "fold", "gaa-expected", "ppo-gradient-norm", TOLD)  # gaard's own, and all above PPO
 
 
 def as_runs(frame: pl.DataFrame) -> list[dict[str, Any]]:
@@ -62,7 +63,7 @@ def league() -> str:
 
 def readme() -> str:
     """The README's one table: gaard's recommended arms, and those above PPO."""
-    head = ["arm", "true reward reached", "without two puzzles", "nothing to hack", "hacked runs", "time"]
+    head = ["arm", "true reward reached", "without two puzzles", "where nothing can be hacked", "hacked runs", "cost"]
     if not recorded(STUDY):
         return table(head, [])
     elsewhere = {row["arm"]: row["reached"] for row in stood(*PUZZLES)}
@@ -70,9 +71,9 @@ def readme() -> str:
     for row in (row for row in stood() if row["arm"] in IN_README):
         others = elsewhere.get(row["arm"]), row["kept"]
         means = [NOTHING if found is None else f"{found['mean']:.2f}" for found in others]
-        time = NOTHING if row["cost"] is None else f"{row['cost']['mean']:.1f}"
+        cost = NOTHING if row["cost"] is None else f"{row['cost']['mean']:.2f}"
         hacked = f"{row['hacked']} of {row['hackable']}"
-        rows.append([f"`{row['arm']}`", _interval(row["reached"]), *means, hacked, time])
+        rows.append([f"`{row['arm']}`{' (knows the hack)' * (row['arm'] == TOLD)}", _interval(row["reached"]), *means, hacked, cost])
     return table(head, rows)
 
 

@@ -47,7 +47,7 @@ def test_the_standings_of_a_record(record):
 
 def test_the_readme_has_few_arms_and_few_figures(record, monkeypatch):
     (ppo,) = leagues.readme().splitlines()[2:]  # honest training is no method
-    assert ppo == "| `ppo` | 0.25 [0.25, 0.25] | 0.25 | 0.25 | 2 of 2 | 1.0 |"
+    assert ppo == "| `ppo` | 0.25 [0.25, 0.25] | 0.25 | 0.25 | 2 of 2 | 1.00 |"
     monkeypatch.setattr(leagues, "PUZZLES", ("clean",))
     changed = frames.runs(leagues.STUDY).with_columns(
         pl.when(scenario="clean", arm="ppo").then(0.5).otherwise("true_reward").alias("true_reward")
