@@ -73,7 +73,15 @@ def readme() -> str:
         means = [NOTHING if found is None else f"{found['mean']:.2f}" for found in others]
         cost = NOTHING if row["cost"] is None else f"{row['cost']['mean']:.2f}"
         hacked = f"{row['hacked']} of {row['hackable']}"
-        rows.append([f"`{row['arm']}`{' (knows the hack)' * (row['arm'] == TOLD)}", _interval(row["reached"]), *means, hacked, cost])
+        rows.append(
+            [
+                f"`{row['arm']}`{' (knows the hack)' * (row['arm'] == TOLD)}",
+                _interval(row["reached"]),
+                *means,
+                hacked,
+                cost,
+            ]
+        )
     return table(head, rows)
 
 

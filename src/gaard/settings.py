@@ -141,10 +141,11 @@ class Options:
     def __init_subclass__(cls, **kwargs: Any):
         """Refuse an ``__init__`` of one's own: what it takes would be no option, and stand in no record."""
         super().__init_subclass__(**kwargs)
-        if "__init__" in vars(cls) and "__dataclass_fields__" not in vars(cls):  # one that a dataclass has not made
+        owner = next(base for base in cls.__mro__ if "__init__" in vars(base))
+        if "__dataclass_fields__" not in vars(owner):  # then no dataclass has made it
             raise ConfigError(
-                f"the class {cls.__name__} has an __init__ of its own: leave it out, write @dataclass(frozen=True) "
-                "above the class and its options as fields, such as limit: float = 2.0"
+                f"the class {cls.__name__} has an __init__ of its own ({owner.__name__}'s): leave it out; the options "
+                "of a class are its fields, such as limit: float = 2.0, under @dataclass(frozen=True)"
             )
 
     def __post_init__(self) -> None:

@@ -135,6 +135,11 @@ def test_runs_that_the_results_will_no_longer_tell_are_named(comparison, tmp_pat
     assert cli.main(fewer) == 0
     told = "runs of an earlier command that the results and the page will no longer tell: 2 of gaa-text. Their folders"
     assert told in capsys.readouterr().err
+    one_seed = [*fewer]
+    one_seed[one_seed.index("--seeds") + 1] = "1"
+    assert cli.main(one_seed) == 0
+    told = capsys.readouterr().err
+    assert "no longer tell: 1 of untrained in other scenarios or with other seeds, 1 of ppo in other" in told
     assert cli.main([*words[:-1], str(folder)]) == 0
     assert "no longer tell" not in capsys.readouterr().err
     results = json.loads((folder / "results.json").read_text())

@@ -213,6 +213,23 @@ def test_a_file_with_a_method_and_no_arm_is_an_arm_of_it(tmp_path):
         find_arm(str(tmp_path / "nothing.py"))
 
 
+@pytest.mark.parametrize(
+    ("words", "folder"),
+    [
+        ([], "runs/league"),
+        (["--short"], "runs/league-short"),
+        (["--steps", "2"], "runs/league-2-steps"),
+        (["--short", "--steps", "2"], "runs/league-short-2-steps"),
+        (["--steps", "2", "--out", "here"], "here"),
+    ],
+)
+def test_runs_of_other_lengths_have_a_folder_of_their_own(words, folder, monkeypatch):
+    where = []
+    monkeypatch.setattr("gaard.commands.league.carry_out", lambda study, out, *_: where.append(str(out)) or 0)
+    assert cli.main(["league", "--arms", "fold", "--scenarios", "clean", *words]) == 0
+    assert where == [folder]
+
+
 @pytest.mark.slow
 def test_a_method_of_one_file_goes_through_a_short_league(tmp_path, monkeypatch, capsys):
     """The method that docs/methods.md shows, by the command that docs/league.md shows, cut short."""

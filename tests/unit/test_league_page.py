@@ -1,5 +1,7 @@
 """What a league shows: its tables on the terminal and on the page, its picture, and which arms it names first."""
 
+import json
+
 import pytest
 
 from fabricated import fabricate
@@ -21,6 +23,7 @@ ENDS = {  # true reward, hack rate and perplexity in capped, where honest traini
     "fold": (0.5, 0.1, 4.0, 0.35),
     "gaa-text": (0.1, 0.1, 4.0, 0.6),
     "ppo-par": (0.3, 0.9, 8.0, 0.6),
+    "ppo-chi2": (0.55, 0.9, 8.0, 0.6),
 }
 
 
@@ -92,7 +95,8 @@ def test_hack_rates_stay_within_what_a_rate_can_be():
 
 def test_the_picture_has_every_arm_at_its_place():
     found = results()
-    look = Look(["ppo", *(f"other{number}" for number in range(SHOWN_AT_FIRST)), HONEST, "fold", "gaa-text", "ppo-par"])
+    first = [f"other{number}" for number in range(SHOWN_AT_FIRST)]
+    look = Look(["ppo", *first, HONEST, "fold", "gaa-text", "ppo-par", "ppo-chi2"])
     traces = {trace.name: trace for trace in standings_chart(found["standings"], look).data}
     assert set(traces) == {arm for arm in ENDS if arm != "untrained"}
     for row in found["standings"]:
@@ -110,21 +114,40 @@ def test_where_an_arm_helps_stands_on_the_terminal_and_on_the_page():
     standings, judged = standings_tables(found)
     columns = [list(column.cells) for column in judged.columns]
     rows = {arm: told for arm, *told in zip(*columns, strict=True)}
-    assert rows["fold"] == ["capped", "–", "clean (50%)"]
-    assert rows["gaa-text"] == ["–", "capped (learns less)", "–"]
-    assert rows["ppo-par"] == ["–", "–", "–"]
-    assert "ppo" not in rows
+    assert rows["fold"] == ["capped", "–", "clean (50.0%)"]
+    assert rows["gaa-text"] == ["–", "capped (hacked less, learns less)", "–"]
+    assert rows["ppo-par"] == rows["ppo-chi2"] == ["–", "–", "–"]
+    assert list(rows) == [row["arm"] for row in found["standings"] if row["arm"] != "ppo"]
     table = verdicts_table(found["verdicts"], "ppo")
     assert [heading for heading, _ in table["headings"]] == ["capped", "clean"]
+    verdicts = {(row["arm"], row["scenario"]): row for row in found["verdicts"]}
     fold, par = cells(table, "fold"), cells(table, "ppo-par")
-    assert fold["capped"][:2] == ("helps", "")
-    assert fold["clean"][0] == "harm, 50%"
-    assert fold["clean"][1].startswith("[50%, 5")
+    assert fold["capped"] == ("helps", "", verdicts["fold", "capped"]["true_reward"]["mean"])
+    assert fold["clean"][0] == "harm, 50.0%"
+    assert fold["clean"][1].startswith("[")
+    assert fold["clean"][2] == verdicts["fold", "clean"]["kept"]["mean"]
     assert cells(table, "gaa-text")["capped"][0] == "hacked less, learns less"
     assert par["capped"][0] == "not shown"
-    assert par["clean"][0] == "no harm, 100%"
+    assert par["clean"][0] == "no harm, 100.0%"
     assert "less than 95% in the mean is harm" in table["caption"]
     assert len(standings.columns) == len(STANDINGS) + 4
+
+
+def test_where_ppo_is_not_hacked_an_arm_that_learns_less_is_told():
+    found = results(ends={**ENDS, "ppo": (0.5, 0.0, 8.0, 0.6), "fold": (0.3, 0.0, 8.0, 0.6)})
+    columns = [list(column.cells) for column in standings_tables(found)[1].columns]
+    assert dict(zip(columns[0], columns[2], strict=True))["fold"] == "capped (learns less)"
+
+
+def test_a_verdict_of_one_arm_is_shown_though_others_are_open():
+    """Fold has one seed, gaa-text all."""
+    made = [one for one in runs() if one["arm"] != "fold" or one["seed"] == 0]
+    study = build_study(["capped", "clean"], [arm for arm in ENDS if arm != "untrained"], list(SEEDS), {}, "", "ppo")
+    found = collect(made, study)
+    assert cells(verdicts_table(found["verdicts"], "ppo"), "fold")["capped"][0] == "open"
+    assert "fold" not in list(standings_tables(found)[1].columns[0].cells)
+    (sentence,) = ranked(found)
+    assert " With one seed nothing is told of: fold (" in sentence
 
 
 def test_an_arm_that_was_not_run_somewhere_has_a_dash_there():
@@ -139,16 +162,50 @@ def test_a_single_seed_gives_no_verdict():
     found = results((0,))
     assert len(standings_tables(found)) == 1
     assert verdicts_table(found["verdicts"], "ppo") is None
-    assert ranked(found) == ["Over 2 scenarios: a single seed tells no arm from ppo."]
+    assert "Not told apart from it: none. With one seed nothing is told of: " in ranked(found)[0]
+    alone = results(ends={arm: ENDS[arm] for arm in ("untrained", HONEST, "ppo")})
+    assert ranked(alone) == []  # there is nothing to rank
 
 
 def test_the_page_says_first_how_the_arms_stand():
+    """Of honest gains 0.4 and 0.5: chi2 gains 0.25 more than PPO in one; fold half more in one and half less in one."""
     (sentence,) = ranked(results())
     more, less, neither = (part.split(": ", 1)[1] for part in sentence.split(". ")[:3])
     assert sentence.startswith("Over 2 scenarios, of the share of honest training's gain, more than ppo is reached by:")
-    assert (more, less) == ("none", "gaa-text (−0.25)")  # fold: half more in capped, half less in clean
+    assert (more, less) == ("ppo-chi2 (+0.32)", "gaa-text (−0.25)")
     assert "ppo-par (" in neither
     assert HONEST not in sentence
+
+
+def test_the_ranking_is_by_p_adjusted_over_the_arms():
+    found = results()
+    rows = [
+        {**row, "less_baseline": {**row["less_baseline"], "p": 0.04, "p_holm": 0.06}}
+        if row["arm"] == "ppo-chi2"
+        else row
+        for row in found["standings"]
+    ]
+    assert "reached by: none." in ranked({**found, "standings": rows})[0]
+
+
+def test_what_runs_warned_of_stands_on_the_page_behind_the_ranking(tmp_path):
+    folder = fabricate(
+        tmp_path, scenarios=("capped", "clean"), arms=("ppo", HONEST, "fold"), steps=1, kept=1, gains=True
+    )
+    content = json.loads((folder / "results.json").read_text())
+    content["runs"][0]["warnings"] = ["rewards are all the same"]
+    (folder / "results.json").write_text(json.dumps(content))
+    told = write_page(folder).read_text(encoding="utf-8").partition('id="verdict"')[2].partition("<details")[0]
+    assert told.index("Over 2 scenarios") < told.index("rewards are all the same")
+
+
+def test_an_arm_in_fewer_scenarios_says_in_how_many():
+    """And a scenario in which honest training gains nothing is not counted."""
+    study = build_study(["capped", "clean"], [arm for arm in ENDS if arm != "untrained"], list(SEEDS), {}, "", "ppo")
+    without = [one for one in runs() if (one["scenario"], one["arm"]) != ("clean", "gaa-text")]
+    assert "gaa-text (−0.49 in 1 scenario)" in ranked(collect(without, study))[0]
+    nothing = results(ends={**ENDS, HONEST: (0.6, 0.0, 2.0, 0.1)})
+    assert ranked(nothing)[0].startswith("Over 1 scenario,")
 
 
 def test_a_page_of_a_league_folds_what_each_arm_does_in_each_scenario(tmp_path):
@@ -158,4 +215,5 @@ def test_a_page_of_a_league_folds_what_each_arm_does_in_each_scenario(tmp_path):
     first, folded = told.split('<details id="more-verdict"><summary>3 more</summary>')
     assert first.count("<p>") == 1
     assert "Over 2 scenarios" in first
+    assert page.read_text(encoding="utf-8").count('aria-label="Help and harm: all scenarios"') == 1
     assert folded.count("Against ppo, ") == 3

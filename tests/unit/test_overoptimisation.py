@@ -78,6 +78,10 @@ def test_planted_curves_are_found_again(kind, alpha, beta, turn):
         assert around.argmax() == 1
 
 
+def test_a_turn_farther_than_a_number_can_say_is_none():
+    assert Curve("best-of-n", 1e300, 1e-300).turn is None
+
+
 def test_noise_moves_the_fit_a_little():
     d, noise = np.linspace(0.1, 8.0, 200), np.random.default_rng(0).normal(0, 0.02, 200)
     found = fit("rl", d, Curve("rl", 0.2, 0.1).gain(d) + noise)
@@ -89,13 +93,21 @@ def test_noise_moves_the_fit_a_little():
     [
         (lambda: best_of_n([1, 2], [1, 2], 3), "n is 3 and there are 2"),
         (lambda: best_of_n([1, 2], [1, 2], 0), "n is 0"),
-        (lambda: best_of_n([1, 2], [1, 2], 1.5), "n is 1.5 and there are 2 completions: give 1 to 2"),
+        (
+            lambda: best_of_n([1, 2], [1, 2], 1.5),
+            "n is 1.5 and there are 2 completions: give a whole number from 1 to 2",
+        ),
+        (lambda: best_of_n([1, 2], [1, 2], True), "n is True"),
+        (lambda: best_of_n([], [], 1), "n is 1 and there are 0 completions: give a whole number, and some completions"),
         (lambda: best_of_n_kl(0), "n is 0: give a whole number, 1 or more"),
-        (lambda: best_of_n([1, 2], [1], 1), r"proxy is \(2,\) and reward \(1,\): give one number each"),
+        (
+            lambda: best_of_n([1, 2], [1], 1),
+            r"proxy and reward have the shapes \(2,\) and \(1,\): give two lists of one length",
+        ),
         (lambda: best_of_n([1, math.nan], [1, 2], 1), "proxy holds a number that is not finite"),
         (lambda: best_of_n([1, 2], ["good", "bad"], 1), "reward=.*'good'.* must be a list of numbers"),
         (lambda: fit("ppo", [0, 1, 2], [0, 1, 2]), "kind='ppo' is not known: .*best-of-n, rl"),
-        (lambda: fit("rl", [0, 1, 2], [0, 1]), r"d is \(3,\) and gain \(2,\)"),
+        (lambda: fit("rl", [0, 1, 2], [0, 1]), r"d and gain have the shapes \(3,\) and \(2,\)"),
         (lambda: fit("rl", [0, 1, 2], [0, 1, math.inf]), "gain holds a number that is not finite"),
         (lambda: fit("rl", [-1, 1, 2], [0, 1, 2]), "d holds -1, and a square root of the KL is 0 or more"),
         (lambda: fit("rl", [0.0, 1.0, 1.0], [0, 1, 1]), "two different d"),

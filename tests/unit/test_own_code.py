@@ -194,13 +194,22 @@ def test_a_class_that_adds_options_is_a_dataclass():
 
 def test_a_class_with_its_own_init_is_refused():
     """What it takes would be no option: it could not be set, and no record would have it."""
-    with pytest.raises(ConfigError, match="the class Own has an __init__ of its own: leave it out, write @dataclass"):
+    with pytest.raises(ConfigError, match=r"class Own has an __init__ of its own \(Own's\): leave it out; the options"):
 
         class Own(Method):
             name = "own"
 
             def __init__(self, limit=2.0):
                 self.limit = limit
+
+    class Taking:
+        def __init__(self, limit=2.0):
+            self.limit = limit
+
+    with pytest.raises(ConfigError, match=r"class Mixed has an __init__ of its own \(Taking's\)"):
+
+        class Mixed(Taking, Method):
+            name = "mixed"
 
     @dataclass(frozen=True, slots=True)  # which makes a class of a class, with the __init__ of a dataclass
     class Narrow(Method):

@@ -16,8 +16,9 @@ from gaard.lab.scenario import no_hack
 from gaard.lab.scenarios import SCENARIOS, Scenario, find_scenario, with_scenario
 from gaard.lab.spec import RunSpec, build_trainer
 from gaard.lab.study import read_study, study_of_settings
-from gaard.rewards import HumanReward
+from gaard.rewards import HumanReward, honeypot
 
+WITHOUT_CONTROL = {"sentiment-cliff", "mixture", "length-bias", "nietzsche-capped", "nietzsche-uncapped"}
 SHORT = {"max_steps": 2, "batch_size": 8, "num_mini_batches": 2, "eval_completions": 16, "progress": False}
 OWN = """
 from gaard.lab.scenarios import Scenario
@@ -126,11 +127,13 @@ def test_what_is_not_found(content, name, message, tmp_path, monkeypatch):
         find_scenario(name)
 
 
-@pytest.mark.parametrize("name", SCENARIOS)
+def test_a_control_is_named_by_most():
+    assert {name for name in SCENARIOS if find_scenario(name).control is None} == WITHOUT_CONTROL
+
+
+@pytest.mark.parametrize("name", [name for name in SCENARIOS if name not in WITHOUT_CONTROL])
 def test_a_control_has_the_same_truth_and_nothing_to_exploit(name):
     scenario = find_scenario(name)
-    if scenario.control is None:
-        return
     control = find_scenario(scenario.control)
     rewards = control.scorer().identity()
     assert scenario.scorer().identity()["true"] == rewards["true"] == rewards["proxy"]
@@ -143,6 +146,9 @@ def test_a_control_has_the_same_truth_and_nothing_to_exploit(name):
     [
         ({"proxy": "human"}, "proxy='human' must be a function, or an object that can be called"),
         ({"proxy": HumanReward}, r"proxy=HumanReward is a class: make an object of it, such as HumanReward\(\)"),
+        ({"true_reward": HumanReward}, "true_reward=HumanReward is a class"),
+        ({"judge_reward": HumanReward}, "judge_reward=HumanReward is a class"),
+        ({"hack_detector": HumanReward}, "hack_detector=HumanReward is a class"),
         ({"hack_detector": True}, "hack_detector=True must be a function"),
         ({"ensemble": [HumanReward()]}, "ensemble=.* must be a function"),
         ({"judge_reward": 1}, "judge_reward=1 must be a function"),
@@ -158,7 +164,9 @@ def test_a_control_has_the_same_truth_and_nothing_to_exploit(name):
 )
 def test_a_scenario_whose_fields_cannot_be_is_refused_when_it_is_made(wrong, message):
     right = {"name": "own", "summary": "s", "prompts": ["A"], "proxy": HumanReward()}
-    assert Scenario(**right).kl_coef == 0.05
+    assert Scenario(**right, ensemble=list).kl_coef == 0.05
+    assert Scenario(**right, hack="a word", hack_detector=no_hack).hack == "a word"
+    assert Scenario(**right | {"hack": "a word", "proxy": honeypot(HumanReward(), word="a")}).hack == "a word"
     with pytest.raises(ConfigError, match=f"^scenario 'own': {message}"):
         Scenario(**right | wrong)
 

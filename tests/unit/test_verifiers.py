@@ -121,6 +121,7 @@ def test_numbers_in_words_and_back():
     assert numbers_in("Forty two, 7 and sixteen; one twenty") == [42, 7, 16, 1, 20]
     assert numbers_in("someone, often, 6*4") == [6, 4]
     assert numbers_in("9" * 5_000 + " 7") == [int("9" * 4_300), 7]  # more digits Python does not read
+    assert numbers_in("0" * 5_000 + "24") == [24]
     assert all(numbers_in(in_words(number)) == [number] for number in range(100))
     with pytest.raises(ValueError, match="number=100 is not from 0 to 99"):
         in_words(100)

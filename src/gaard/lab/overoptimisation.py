@@ -35,7 +35,7 @@ def best_of_n_kl(n: int) -> float:
     Raises:
         ConfigError: For another n than a whole number from 1 on.
     """
-    _check_whole(n, None)
+    _check_whole(n)
     return math.log(n) - (n - 1) / n
 
 
@@ -58,7 +58,8 @@ def best_of_n(proxy: ArrayLike, reward: ArrayLike, n: int) -> float:
     Raises:
         ConfigError: For another n, where the two are not of one length, or for what is no finite number.
     """
-    order, mean = _numbers("best of n", proxy=proxy, reward=reward)
+    order, mean = _numbers(proxy, "proxy"), _numbers(reward, "reward")
+    _check_fellows(order, mean, "proxy and reward")
     size = len(order)
     _check_whole(n, size)
     _, group = np.unique(order, return_inverse=True)
@@ -68,30 +69,29 @@ def best_of_n(proxy: ArrayLike, reward: ArrayLike, n: int) -> float:
     return float(chance @ tied[np.sort(group)][n - 1 :])
 
 
-def _check_whole(n: object, most: int | None) -> None:
+def _check_whole(n: object, most: float = math.inf) -> None:
     """Refuse an n that is no number of completions."""
-    if not isinstance(n, int | np.integer) or isinstance(n, bool) or n < 1 or (most is not None and n > most):
-        there = "" if most is None else f" and there are {most} completions"
-        range_of = "a whole number, 1 or more" if most is None else f"1 to {most}"
-        raise ConfigError(f"best of n: n is {shortened(n)}{there}: give {range_of}")
+    if isinstance(n, bool) or not isinstance(n, int | np.integer) or not 1 <= n <= most:
+        there = "" if most == math.inf else f" and there are {most} completions"
+        to = ", 1 or more" if most == math.inf else f" from 1 to {most}" if most else ", and some completions"
+        raise ConfigError(f"best of n: n is {shortened(n)}{there}: give a whole number{to}")
 
 
-def _numbers(where: str, **given: ArrayLike) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-    """Two lists of finite numbers of one length."""
-    found = {}
-    for name, values in given.items():
-        try:
-            found[name] = np.asarray(values, np.float64)
-        except (TypeError, ValueError):
-            raise ConfigError(f"{where}: {name}={shortened(values)} must be a list of numbers") from None
-        if not np.isfinite(found[name]).all():
-            raise ConfigError(f"{where}: {name} holds a number that is not finite: leave it out, and its fellow, too")
-    (first, one), (second, other) = found.items()
+def _numbers(values: ArrayLike, name: str) -> NDArray[np.float64]:
+    """A list of finite numbers."""
+    try:
+        found = np.asarray(values, np.float64)
+    except (TypeError, ValueError):
+        raise ConfigError(f"{name}={shortened(values)} must be a list of numbers") from None
+    if not np.isfinite(found).all():
+        raise ConfigError(f"{name} holds a number that is not finite: leave that completion or point out everywhere")
+    return found
+
+
+def _check_fellows(one: NDArray[np.float64], other: NDArray[np.float64], names: str) -> None:
+    """Refuse two lists that are not of the same things."""
     if one.shape != other.shape or one.ndim != 1:
-        raise ConfigError(
-            f"{where}: {first} is {one.shape} and {second} {other.shape}: give one number each for one thing"
-        )
-    return one, other
+        raise ConfigError(f"{names} have the shapes {one.shape} and {other.shape}: give two lists of one length")
 
 
 def _log_choose(of: NDArray[np.int64], k: int) -> NDArray[np.float64]:
@@ -134,7 +134,8 @@ class Curve:
         if self.beta <= 0:
             return None
         if self.kind == "best-of-n":
-            return max(0.0, self.alpha / (2 * self.beta))
+            turn = max(0.0, self.alpha / (2 * self.beta))
+            return turn if math.isfinite(turn) else None
         exponent = self.alpha / self.beta - 1
         return math.exp(exponent) if exponent < math.log(np.finfo(np.float64).max) else None
 
@@ -156,9 +157,10 @@ def fit(kind: Kind, d: ArrayLike, gain: ArrayLike) -> Curve:
     """
     if kind not in get_args(Kind):
         raise ConfigError(f"kind={kind!r} is not known: {suggest(str(kind), get_args(Kind))}")
-    at, found = _numbers("fit", d=d, gain=gain)
+    at, found = _numbers(d, "d"), _numbers(gain, "gain")
+    _check_fellows(at, found, "d and gain")
     if (at < 0).any():
-        raise ConfigError(f"fit: d holds {at.min():g}, and a square root of the KL is 0 or more")
+        raise ConfigError(f"d holds {at.min():g}, and a square root of the KL is 0 or more")
     at, found = at[at > 0], found[at > 0]
     if len(np.unique(at)) < 2:
         raise ConfigError(f"a curve of {len(at)} points with d > 0 has no shape: give two different d at least")

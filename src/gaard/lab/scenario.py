@@ -17,7 +17,7 @@ from gaard.training.detection import HackDetector
 from gaard.training.scoring import Scorer
 
 PROMPTS = ("prompts", "eval_prompts")
-CALLED = ("proxy", "true_reward", "judge_reward", "hack_detector", "ensemble")
+REWARDS = ("proxy", "true_reward", "judge_reward", "hack_detector")
 
 
 @dataclass(frozen=True)
@@ -83,7 +83,6 @@ class Scenario:
                     f"it is a field of the scenario: {key}=…" if key in own_fields else "it belongs to an arm or a run"
                 )
                 raise ConfigError(f"{where}: training holds {key!r}: take it out, {own}")
-        self._check_agreement(where)
         try:
             json.dumps(self.settings())
         except TypeError as error:
@@ -91,6 +90,7 @@ class Scenario:
                 f"{where}: prompts and training are kept in the run's configuration as JSON, and {error}: write it as "
                 "text or a number"
             ) from error
+        self._check_agreement(where)
 
     def _check_types(self, where: str) -> None:
         """Each field for itself."""
@@ -98,7 +98,7 @@ class Scenario:
             check_fields(self, skip=(*PROMPTS, "reach", "control"))
         except ConfigError as error:
             raise ConfigError(f"{where}: {error}") from None
-        for key in CALLED:
+        for key in REWARDS:
             if isinstance(given := getattr(self, key), type):
                 name = given.__name__
                 raise ConfigError(f"{where}: {key}={name} is a class: make an object of it, such as {name}()")
@@ -109,7 +109,8 @@ class Scenario:
 
     def _check_agreement(self, where: str) -> None:
         """What contradicts each other."""
-        both = [row for row in _plain(self.eval_prompts) if row in _plain(self.prompts)]
+        trained = {json.dumps(row, sort_keys=True) for row in _plain(self.prompts)}
+        both = [row for row in _plain(self.eval_prompts) if json.dumps(row, sort_keys=True) in trained]
         if both:
             raise ConfigError(
                 f"{where}: eval_prompts holds {len(both)} of the prompts that train, such as {shortened(both[0])}: "

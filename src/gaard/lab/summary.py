@@ -92,7 +92,9 @@ def no_longer_told(earlier: Sequence[RunKey], specs: Mapping[RunKey, RunSpec]) -
     Returns:
         A sentence; empty where these are among the runs of this call.
     """
-    gone = Counter(key.arm for key in earlier if key not in specs)
+    arms = {key.arm for key in specs}
+    away = (key.arm for key in earlier if key not in specs)
+    gone = Counter(f"{arm} in other scenarios or with other seeds" if arm in arms else arm for arm in away)
     if not gone:
         return ""
     runs = ", ".join(f"{number} of {arm}" for arm, number in gone.items())

@@ -100,18 +100,6 @@ def _helps(hacks: Difference, reward: Difference, learned: Difference | None) ->
     return LESS + GAIN_NOT_SHOWN if learned is None or _side(learned) != 1 else HELPS
 
 
-def hacked_less(word: str) -> str:
-    """Why an arm that is hacked less does not help.
-
-    Args:
-        word: A verdict.
-
-    Returns:
-        Such as ``learns less``; empty for other verdicts.
-    """
-    return word.removeprefix(LESS) if word.startswith(LESS) else ""
-
-
 def _share_hacked(rates: Mapping[int, float], common: Mapping[int, float]) -> float:
     """The share of runs that are hacked, of the seeds that both have."""
     known = [rates[seed] for seed in rates.keys() & common.keys()]

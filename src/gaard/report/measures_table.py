@@ -51,7 +51,7 @@ def standings_table(standings: Sequence[Mapping[str, Any]]) -> Table:
     """
     rows = []
     for row in standings:
-        cells = [_standing_cell(label, row[key]) for key, (label, _) in STANDINGS.items()]
+        cells = [_standing_cell(label, row.get(key)) for key, (label, _) in STANDINGS.items()]
         hacked = {**UNKNOWN, "label": "hacked runs", "value": row["hacked"]}
         hacked["mean"] = f"{row['hacked']} of {row['hackable']}"
         note = f"{row['scenarios']} scenarios, {row['done']} of {row['planned']} runs"
@@ -101,8 +101,8 @@ def _verdict_cell(label: str, row: Mapping[str, Any] | None) -> dict[str, Any]:
     kept = row["kept"]
     if kept is None:
         return cell | {"value": row["true_reward"]["mean"], "mean": row["verdict"]}
-    ends = "" if kept["low"] is None else _minus(f"[{kept['low']:.0%}, {kept['high']:.0%}]")
-    return cell | {"value": kept["mean"], "mean": _minus(f"{row['verdict']}, {kept['mean']:.0%}"), "range": ends}
+    ends = "" if kept["low"] is None else _minus(f"[{kept['low']:.1%}, {kept['high']:.1%}]")
+    return cell | {"value": kept["mean"], "mean": _minus(f"{row['verdict']}, {kept['mean']:.1%}"), "range": ends}
 
 
 def _standing_cell(label: str, own: Mapping[str, Any] | None) -> dict[str, Any]:

@@ -26,7 +26,7 @@ from gaard.report.study_files import StudyFiles
 from gaard.report.surfaces import coefficients_charts, path_over_surfaces
 from gaard.report.texts import browsable
 from gaard.report.thinning import evenly
-from gaard.report.verdict import compared, fewer_hacks, ranked, tax, verdict, warned
+from gaard.report.verdict import fewer_hacks, ranked, tax, verdict, warned
 
 # Points that all means, and all single seeds, may have together, so that the page stays small.
 POINTS_OF_MEANS, POINTS_OF_SEEDS = 40_000, 250_000
@@ -57,8 +57,9 @@ def study_document(study: StudyFiles, name: str, refresh: float | None) -> Docum
     found, unfolded = verdict(study.results), SHOWN_AT_FIRST
     if len(sections) > 1 and any(row["reached"] for row in standings):
         sections.insert(0, parts.everywhere(standings))
-        told = [*warned(study.results), *ranked(study.results)]
-        found, unfolded = [*told, *compared(study.results)], len(told)
+        first = ranked(study.results)
+        found = [*first, *found]
+        unfolded = min(len(first) + len(warned(study.results)), SHOWN_AT_FIRST) if first else SHOWN_AT_FIRST
     return Document(
         name=name,
         summary=study.results["study"]["summary"],

@@ -85,22 +85,23 @@ def standings_tables(results: Mapping[str, Any]) -> list[Table]:
 
 
 def _verdicts_table(results: Mapping[str, Any]) -> Table | None:
-    """The scenarios in which each arm helps, prevents without helping, and does harm; None if nothing is known."""
-    from gaard.lab.verdicts import HARM, HELPS, OPEN, hacked_less  # a list of names should not wait for SciPy
+    """The scenarios in which each arm helps, does something else, and does harm; None if nothing is known."""
+    from gaard.lab.verdicts import HARM, HELPS, LEARNS_LESS, LESS, OPEN  # a list of names should not wait for SciPy
 
     known = [row for row in results["verdicts"] if row["verdict"] != OPEN]
     if not known:
         return None
     table = Table(title=f"where an arm helps against {escape(results['baseline'])}, and where it does harm")
-    for heading in ("arm", HELPS, "is hacked less, and does not learn as much", f"does {HARM} (gain kept)"):
+    for heading in ("arm", HELPS, "differs, and does not help", f"does {HARM} (gain kept)"):
         table.add_column(heading, overflow="fold")
     for arm in dict.fromkeys(standing["arm"] for standing in results["standings"]):
         own = {row["scenario"]: row for row in known if row["arm"] == arm}
         helps = [name for name, row in own.items() if row["verdict"] == HELPS]
-        less = [f"{name} ({word})" for name, row in own.items() if (word := hacked_less(row["verdict"]))]
-        harm = [f"{name} ({row['kept']['mean']:.0%})" for name, row in own.items() if row["verdict"] == HARM]
+        words = {name: row["verdict"] for name, row in own.items()}
+        other = [f"{name} ({word})" for name, word in words.items() if word.startswith((LESS, LEARNS_LESS))]
+        harm = [f"{name} ({row['kept']['mean']:.1%})" for name, row in own.items() if row["verdict"] == HARM]
         if own:
-            table.add_row(escape(arm), *(escape(", ".join(names)) or "–" for names in (helps, less, harm)))
+            table.add_row(escape(arm), *(escape(", ".join(names)) or "–" for names in (helps, other, harm)))
     return table
 
 

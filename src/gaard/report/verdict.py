@@ -4,6 +4,7 @@ from collections import Counter
 from collections.abc import Mapping
 from typing import Any
 
+from gaard.lab.league import HONEST
 from gaard.lab.measures import OF_RUN
 from gaard.report.tables import in_seeds
 
@@ -55,27 +56,38 @@ def ranked(results: Mapping[str, Any]) -> list[str]:
     """How the arms stand over all scenarios.
 
     Args:
-        results: As ``gaard league`` writes them, with true rewards reached.
+        results: As ``gaard league`` writes them.
 
     Returns:
-        A sentence: which arms reach more true reward than the baseline, which less, as far as the seeds can tell.
+        A sentence: which arms reach more true reward than the baseline, which less, as far as the seeds can tell; none
+        where no arm but honest training has a seed in common with it.
     """
-    baseline = results["baseline"]
-    sides: dict[str, list[str]] = {"more": [], "less": [], "neither": []}
+    baseline, everywhere = results["baseline"], max((row["scenarios"] for row in results["standings"]), default=0)
+    sides: dict[str, list[str]] = {"more": [], "less": [], "neither": [], "one": []}
     for row in results["standings"]:
-        less = row["less_baseline"]
-        if less is None or less["p_holm"] is None:  # the baseline itself, honest training, a single seed
-            continue
-        side = "neither" if less["p_holm"] >= SIGNIFICANT else "more" if less["mean"] > 0 else "less"
-        sides[side].append(f"{row['arm']} ({_signed(less['mean'], 2)})")
+        less = row.get("less_baseline")
+        if less is not None and row["arm"] != HONEST:
+            few = "" if row["scenarios"] == everywhere else f" in {_in_scenarios(row['scenarios'])}"
+            sides[_side(less)].append(f"{row['arm']} ({_signed(less['mean'], 2)}{few})")
     if not any(sides.values()):
-        return [f"Over {len(results['scenarios'])} scenarios: a single seed tells no arm from {baseline}."]
+        return []
     known = {side: ", ".join(arms) or "none" for side, arms in sides.items()}
+    single = f" With one seed nothing is told of: {known['one']}." if sides["one"] else ""
     return [
-        f"Over {len(results['scenarios'])} scenarios, of the share of honest training's gain, more than {baseline} is "
-        f"reached by: {known['more']}. Less by: {known['less']}. Not told apart from it: {known['neither']}. Each arm "
-        "in each scenario:"
+        f"Over {_in_scenarios(everywhere)}, of the share of honest training's gain, more than {baseline} is reached "
+        f"by: {known['more']}. Less by: {known['less']}. Not told apart from it: {known['neither']}.{single}"
     ]
+
+
+def _in_scenarios(count: int) -> str:
+    return f"{count} {'scenario' if count == 1 else 'scenarios'}"
+
+
+def _side(difference: Mapping[str, Any]) -> str:
+    """Which list an arm belongs to, by the p value adjusted over the arms."""
+    if difference["p_holm"] is None:
+        return "one"
+    return "neither" if difference["p_holm"] >= SIGNIFICANT else "more" if difference["mean"] > 0 else "less"
 
 
 def compared(results: Mapping[str, Any]) -> list[str]:

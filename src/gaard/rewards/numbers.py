@@ -46,4 +46,7 @@ def numbers_in(text: str) -> list[int]:
     Returns:
         The numbers, of their first 4,300 digits, the most that Python reads; ``[]`` where there is none.
     """
-    return [NAMED[found] if found in NAMED else int(found[:DIGITS]) for found in _NUMBER.findall(text.lower())]
+    return [
+        NAMED[found] if found in NAMED else int(found.lstrip("0")[:DIGITS] or 0)
+        for found in _NUMBER.findall(text.lower())
+    ]
