@@ -110,9 +110,10 @@ def _folders(folder: Path, runs: pl.DataFrame) -> Iterator[tuple[dict[str, Any],
         yield {name: run[name] for name in WHICH}, folder / run[FOLDER]
 
 
-def main(folder: Path, study: Path, extra: list[str]) -> None:
-    """Write the tables that are asked for."""
+def main(folder: Path, study: Path, extra: list[str], scenario: str | None = None) -> None:
+    """Write the tables that are asked for, perhaps of one scenario."""
     runs = finished(folder)
+    runs = runs if scenario is None else runs.filter(scenario=scenario)
     tables = {"runs": record(runs), **{name: EXTRA[name](folder, runs) for name in extra}}
     for name, table in tables.items():
         path = study / f"{name}.parquet"
@@ -126,4 +127,5 @@ if __name__ == "__main__":
     parser.add_argument("folder", type=Path, metavar="RUNS_FOLDER", help="the --out of gaard compare")
     parser.add_argument("study", type=Path, metavar="STUDY", help="its folder, such as studies/01-main")
     parser.add_argument("--extra", nargs="*", choices=EXTRA, default=[], help="further tables")
+    parser.add_argument("--scenario", metavar="NAME", help="of this one alone; default: of all")
     main(**vars(parser.parse_args()))

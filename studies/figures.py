@@ -20,7 +20,7 @@ from plotly.subplots import make_subplots
 
 from gaard.lab import analysis
 from gaard.method.coefficients import gaa_coefficients
-from studies import expected, leagues, overoptimised, sharp, warned
+from studies import expected, leagues, overoptimised, overoptimised_arms, sharp, warned
 from studies.frames import CLEAN, FOLD, HONEYPOTS, NORM, STUDIES, only, recorded, steps
 
 COLOURS = {
@@ -245,6 +245,10 @@ if (on_lines := sharp.record("lines")) is not None:
     FIGURES["sharpness"] = lambda: _layout(sharp.figure(on_lines), 1050, 400)
 if recorded(overoptimised.STUDY):
     FIGURES["overoptimisation"] = lambda: _layout(overoptimised.figure(), 1050, 620)
+if recorded(leagues.STUDY):
+    FIGURES["overoptimisation-arms"] = lambda: _layout(overoptimised_arms.figure(), 1050, 860).update_layout(
+        legend={"y": -0.08}
+    )
 if recorded(leagues.STUDY):
     FIGURES["league"] = lambda: _layout(leagues.figure(), 1050, 520).update_layout(margin={"b": 40})
 

@@ -42,10 +42,15 @@ def curves() -> pl.DataFrame:
     if not (STUDIES / STUDY / "steps.parquet").exists():
         schema = {"scenario": pl.String, "seed": pl.Int64, "window": pl.Int64}
         return pl.DataFrame(schema=schema | dict.fromkeys(("d", *REWARDS), pl.Float64))
+    return windows(steps(STUDY).filter(arm=ARM))
+
+
+def windows(rows: pl.DataFrame) -> pl.DataFrame:
+    """Of steps of runs: means over windows of a few steps; ``d`` is the root of the mean KL of a completion."""
     window = ((pl.col("step") - 1) // WINDOW).cast(pl.Int64).alias("window")
     kl = pl.col("kl_ref") * pl.col("completion_length")
     means = {"d": kl.mean().sqrt(), **{name: pl.col(name).mean() for name in REWARDS}}
-    return steps(STUDY).filter(arm=ARM).group_by("scenario", "seed", window, maintain_order=True).agg(**means)
+    return rows.group_by("scenario", "arm", "seed", window, maintain_order=True).agg(**means)
 
 
 def fall(true: np.ndarray) -> np.ndarray:
@@ -73,16 +78,23 @@ def turning() -> str:
         own = curves().filter(scenario=scenario)
         if own["seed"].n_unique() < 2:
             continue
-        true = own.pivot("window", index="seed", values="true_reward").drop("seed").to_numpy()
-        best, mean = int(true.mean(0).argmax()), true.mean(0)
-        falls = _interval(fall(true))
+        true = by_window(own, "true_reward")
         end = runs(STUDY).filter(scenario=scenario, arm=ARM)
-        cells = [f"{_untrained(scenario):.3f}", f"{mean[best]:.3f}", f"{best * WINDOW + 1} to {(best + 1) * WINDOW}"]
-        cells += [said(_interval(true[:, -1]), "true_reward"), said(falls, "true_reward")]
-        rows.append(
-            [f"`{scenario}`", len(true), *cells, said(_interval(end["hack_rate"].to_numpy(), (0.0, 1.0)), "hack_rate")]
-        )
+        hacks = said(_interval(end["hack_rate"].to_numpy(), (0.0, 1.0)), "hack_rate")
+        rows.append([f"`{scenario}`", len(true), f"{_untrained(scenario):.3f}", *turned(true), hacks])
     return table(head, rows)
+
+
+def by_window(own: pl.DataFrame, name: str) -> np.ndarray:
+    """A figure of :func:`windows` of one arm in one scenario; [runs, windows]."""
+    return own.pivot("window", index="seed", values=name).drop("seed").to_numpy()
+
+
+def turned(true: np.ndarray) -> list[str]:
+    """The highest of the runs' mean, its steps, the end and the fall, as a table has them."""
+    best, mean = int(true.mean(0).argmax()), true.mean(0)
+    end, fallen = (said(_interval(found), "true_reward") for found in (true[:, -1], fall(true)))
+    return [f"{mean[best]:.3f}", f"{best * WINDOW + 1} to {(best + 1) * WINDOW}", end, fallen]
 
 
 def fits() -> str:
@@ -180,17 +192,18 @@ def _draw(
     name, row, column = place
     colour, label = REWARDS[name], LABELS[name]
     made.add_scatter(
-        x=_numbers(d), y=_numbers(reward), mode="markers", marker={"color": colour, "size": 4, "opacity": 0.5},
+        x=numbers(d), y=numbers(reward), mode="markers", marker={"color": colour, "size": 4, "opacity": 0.5},
         name=label, legendgroup=name, showlegend=(row, column) == (1, 1), row=row, col=column,
     )  # fmt: skip
     if fitted is not None and len(d):
         curve = fit(*fitted)
         at = np.linspace(0.0, float(d.max()), 60)
         made.add_scatter(
-            x=_numbers(at), y=_numbers(start + curve.gain(at)), mode="lines", line={"color": colour, "width": 2},
+            x=numbers(at), y=numbers(start + curve.gain(at)), mode="lines", line={"color": colour, "width": 2},
             legendgroup=name, showlegend=False, row=row, col=column,
         )  # fmt: skip
 
 
-def _numbers(values: np.ndarray) -> list[float]:
+def numbers(values: np.ndarray) -> list[float]:
+    """Plain numbers, rounded as figures have them; −0 is 0."""
     return [round(float(value) + 1e-9, DIGITS) + 0.0 for value in values]

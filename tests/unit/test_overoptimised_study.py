@@ -5,7 +5,7 @@ import math
 import numpy as np
 import polars as pl
 import pytest
-from studies import overoptimised
+from studies import leagues, overoptimised, overoptimised_arms
 
 ALPHA, BETA, START = 0.2, 0.1, 0.5
 COUNT = 40  # steps
@@ -117,3 +117,51 @@ def test_without_a_pool_nothing_is_fitted(planted, tmp_path):
     (tmp_path / overoptimised.STUDY / "best_of_n.parquet").unlink()
     assert len(overoptimised.family().splitlines()) == 2
     assert overoptimised.fits().count("| – | – | – |") == 12
+
+
+@pytest.fixture
+def of_arms(monkeypatch, tmp_path):
+    """Ten steps of two seeds: PPO rises and falls, fold rises; a third arm has one seed."""
+    folder = tmp_path / leagues.STUDY
+    folder.mkdir()
+    ends = {"ppo": (0.9, 0.6), "fold": (0.7, 0.8), "late": (0.5, 0.5)}
+    rows = [
+        {"scenario": overoptimised.UNBOUNDED, "arm": arm, "seed": seed, "step": step, "reward": 1.0 + step,
+         "true_reward": (first if step <= overoptimised.WINDOW else last) + 0.01 * seed, "kl_ref": 0.25 * step,
+         "completion_length": 16.0}
+        for arm, (first, last) in ends.items() for seed in range(1 if arm == "late" else 2) for step in range(1, 11)
+    ]  # fmt: skip
+    elsewhere = {**rows[0], "scenario": "capped", "true_reward": 9.0}
+    pl.DataFrame([*rows, elsewhere]).write_parquet(folder / "steps.parquet")
+    monkeypatch.setattr("studies.frames.STUDIES", tmp_path)
+    monkeypatch.setattr("studies.overoptimised_arms.STUDIES", tmp_path)
+    overoptimised_arms.curves.cache_clear()
+    overoptimised_arms.steps.cache_clear()
+    yield
+    overoptimised_arms.curves.cache_clear()
+    overoptimised_arms.steps.cache_clear()
+
+
+def test_where_each_arm_turns(of_arms):
+    """KL of a completion is 4 a step: √12 and √32 in the mean of each window. Fold ends higher, and stands first."""
+    fold, ppo = (
+        [cell.strip() for cell in line.strip("|").split("|")] for line in overoptimised_arms.turning().splitlines()[2:]
+    )
+    assert ppo[:4] == ["`ppo`", "2", "0.905", "1 to 5"]
+    assert (ppo[4].split()[0], ppo[5].split()[0], ppo[6:]) == ("0.605", "0.300", ["3.5", "5.7"])
+    assert fold[:4] == ["`fold`", "2", "0.805", "6 to 10"]
+    assert (fold[5].split()[0], fold[6:]) == ("0.000", ["5.7", "5.7"])
+
+
+def test_each_arm_has_a_panel_with_the_mean_of_its_runs(of_arms):
+    figure = overoptimised_arms.figure()
+    assert [note.text for note in figure.layout.annotations] == ["fold", "ppo"]
+    thick = [trace for trace in figure.data if trace.line.width > 1]
+    assert [list(trace.y) for trace in thick if trace.name == "true reward"] == [[0.705, 0.805], [0.905, 0.605]]
+    assert sum(trace.line.width < 1 for trace in figure.data) == 4
+    assert {trace.name for trace in thick if trace.showlegend} == {"proxy", "true reward"}
+
+
+def test_before_the_league_has_steps_there_is_no_row(of_arms, tmp_path):
+    (tmp_path / leagues.STUDY / "steps.parquet").unlink()
+    assert len(overoptimised_arms.turning().splitlines()) == 2
