@@ -52,7 +52,8 @@ def test_a_study_states_itself_and_says_what_came_out(folder):
         assert not file.endswith(".py") or (results.ROOT / file).is_file()
 
 
-FURTHER = {"29-calculator": "longer.yaml", "34-strengths": "learned.yaml"}  # the part of a study that stands in a file of its own
+# The part of a study that stands in a file of its own.
+FURTHER = {"29-calculator": "longer.yaml", "34-strengths": "learned.yaml"}
 
 
 def planned(study):
@@ -122,7 +123,8 @@ def test_the_runs_of_a_record_are_those_that_its_scenarios_and_arms_make_today(n
            runs.unique(["scenario", "arm"], keep="first").select("scenario", "arm", "seed", "id").rows()
            if arm == study.baseline or scenario == first}  # fmt: skip
     assert {scenario for scenario, *_ in ids} == set(runs["scenario"])
-    made = {(key.scenario, key.arm, key.seed): spec for key, spec in study.specs(tmp_path).items()}
+    parts = [study, *(read_study(folder / file) for key, file in FURTHER.items() if key == name)]
+    made = {(k.scenario, k.arm, k.seed): spec for part in parts for k, spec in part.specs(tmp_path).items()}
     for key, number in ids.items():
         assert fingerprint(build_trainer(made[key]).record()) == number, key
 

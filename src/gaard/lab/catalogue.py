@@ -49,7 +49,7 @@ NEUTRAL = Reach(untrained=0.348, honest=0.499)
 RATED = Reach(untrained=0.576, honest=1.000)  # of every scenario whose truth is the rating of 16 tokens
 MANY_PROMPTS = Reach(untrained=0.240, honest=0.482)  # half the rating, on prompts that were not trained on
 MIXED, GENRE_ALONE = Reach(untrained=0.376, honest=0.973), Reach(untrained=0.237, honest=0.483)
-PUZZLES, SUMS = Reach(untrained=0.183, honest=0.771), Reach(untrained=0.162, honest=0.457)
+PUZZLES, SUMS = Reach(untrained=0.174, honest=0.765), Reach(untrained=0.154, honest=0.455)
 SMOLLM, CALCULATOR = "smollm2-135m", "calculator"
 
 # fmt: off
