@@ -249,7 +249,6 @@ if recorded(leagues.STUDY):
     FIGURES["overoptimisation-arms"] = lambda: _layout(overoptimised_arms.figure(), 1050, 860).update_layout(
         legend={"y": -0.08}
     )
-if recorded(leagues.STUDY):
     FIGURES["league"] = lambda: _layout(leagues.figure(), 1050, 520).update_layout(margin={"b": 40})
 
 

@@ -72,16 +72,8 @@ def readme() -> str:
         others = elsewhere.get(row["arm"]), row["kept"]
         means = [NOTHING if found is None else f"{found['mean']:.2f}" for found in others]
         cost = NOTHING if row["cost"] is None else f"{row['cost']['mean']:.2f}"
-        hacked = f"{row['hacked']} of {row['hackable']}"
-        rows.append(
-            [
-                f"`{row['arm']}`{' (knows the hack)' * (row['arm'] == TOLD)}",
-                _interval(row["reached"]),
-                *means,
-                hacked,
-                cost,
-            ]
-        )
+        arm = f"`{row['arm']}`{' (knows the hack)' * (row['arm'] == TOLD)}"
+        rows.append([arm, _interval(row["reached"]), *means, f"{row['hacked']} of {row['hackable']}", cost])
     return table(head, rows)
 
 

@@ -56,19 +56,18 @@ def figure() -> go.Figure:
     for number, arm in enumerate(shown):
         own, row, column = curves().filter(arm=arm), number // COLUMNS + 1, number % COLUMNS + 1
         for _, run in own.group_by("seed", maintain_order=True):
-            _line(made, run["d"].to_numpy(), run["true_reward"].to_numpy(), "true_reward", (row, column), 0.5)
+            _line(made, run["d"].to_numpy(), run["true_reward"].to_numpy(), "true_reward", (row, column))
         for name in REWARDS:
-            _line(made, by_window(own, "d").mean(0), by_window(own, name).mean(0), name, (row, column), 2.5)
+            _line(made, by_window(own, "d").mean(0), by_window(own, name).mean(0), name, (row, column), mean=True)
     made.update_xaxes(range=[0, FARTHEST])
     made.update_xaxes(title="√KL (√nat)", row=-(-len(shown) // COLUMNS))
     return made.update_yaxes(range=[0.4, HIGHEST])
 
 
-def _line(made: go.Figure, x: np.ndarray, y: np.ndarray, name: str, place: tuple[int, int], width: float) -> None:
-    """One path; the means have an entry in the legend, once."""
-    mean = width > 1
+def _line(made: go.Figure, x: np.ndarray, y: np.ndarray, name: str, place: tuple[int, int], mean: bool = False) -> None:
+    """One path, of a run or of the mean, which has an entry in the legend, once."""
     made.add_scatter(
         x=numbers(x), y=numbers(y), mode="lines",
-        line={"color": REWARDS[name], "width": width}, opacity=1.0 if mean else 0.5, name=LABELS[name],
+        line={"color": REWARDS[name], "width": 2.5 if mean else 0.5}, opacity=1.0 if mean else 0.5, name=LABELS[name],
         legendgroup=name, showlegend=mean and place == (1, 1), row=place[0], col=place[1],
     )  # fmt: skip

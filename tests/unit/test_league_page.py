@@ -47,9 +47,12 @@ def runs(seeds=SEEDS, ends=ENDS):
     return made
 
 
+def studied(scenarios=("capped", "clean"), arms=tuple(arm for arm in ENDS if arm != "untrained"), seeds=SEEDS):
+    return build_study(list(scenarios), list(arms), list(seeds), {}, "a league", "ppo")
+
+
 def results(seeds=SEEDS, ends=ENDS):
-    study = build_study(["capped", "clean"], [arm for arm in ends if arm != "untrained"], list(seeds), {}, "a league",
-                        "ppo")  # fmt: skip
+    study = studied(arms=[arm for arm in ends if arm != "untrained"], seeds=seeds)
     return collect(runs(seeds, ends), study)
 
 
@@ -81,7 +84,7 @@ def test_a_row_of_the_standings_says_what_results_say():
 def test_hack_rates_stay_within_what_a_rate_can_be():
     """Means of 0.001 and 0.041 over two seeds: Student's interval would reach below 0."""
     ends = {**ENDS, "fold": (0.5, 0.001, 4.0, 0.35)}
-    study = build_study(["capped"], ["ppo", "fold", HONEST], [0, 1], {}, "", "ppo")
+    study = studied(["capped"], ["ppo", "fold", HONEST], [0, 1])
     made = [one for one in runs((0, 1), ends) if one["scenario"] == "capped"]
     for one in made:
         if (one["arm"], one["seed"]) == ("fold", 1):
@@ -142,7 +145,7 @@ def test_where_ppo_is_not_hacked_an_arm_that_learns_less_is_told():
 def test_a_verdict_of_one_arm_is_shown_though_others_are_open():
     """Fold has one seed, gaa-text all."""
     made = [one for one in runs() if one["arm"] != "fold" or one["seed"] == 0]
-    study = build_study(["capped", "clean"], [arm for arm in ENDS if arm != "untrained"], list(SEEDS), {}, "", "ppo")
+    study = studied()
     found = collect(made, study)
     assert cells(verdicts_table(found["verdicts"], "ppo"), "fold")["capped"][0] == "open"
     assert "fold" not in list(standings_tables(found)[1].columns[0].cells)
@@ -152,7 +155,7 @@ def test_a_verdict_of_one_arm_is_shown_though_others_are_open():
 
 def test_an_arm_that_was_not_run_somewhere_has_a_dash_there():
     without = [one for one in runs() if (one["scenario"], one["arm"]) != ("clean", "fold")]
-    study = build_study(["capped", "clean"], ["ppo", "fold", HONEST], list(SEEDS), {}, "", "ppo")
+    study = studied(arms=["ppo", "fold", HONEST])
     table = verdicts_table(collect(without, study)["verdicts"], "ppo")
     row = next(row for row in table["rows"] if row["name"] == "fold")
     assert row["cells"][1] == {**UNKNOWN, "label": "clean"}
@@ -201,7 +204,7 @@ def test_what_runs_warned_of_stands_on_the_page_behind_the_ranking(tmp_path):
 
 def test_an_arm_in_fewer_scenarios_says_in_how_many():
     """And a scenario in which honest training gains nothing is not counted."""
-    study = build_study(["capped", "clean"], [arm for arm in ENDS if arm != "untrained"], list(SEEDS), {}, "", "ppo")
+    study = studied()
     without = [one for one in runs() if (one["scenario"], one["arm"]) != ("clean", "gaa-text")]
     assert "gaa-text (−0.49 in 1 scenario)" in ranked(collect(without, study))[0]
     nothing = results(ends={**ENDS, HONEST: (0.6, 0.0, 2.0, 0.1)})

@@ -65,8 +65,8 @@ def _found(given: Any) -> Arm:
             f"arms: {given!r} is a method, not an arm: choose from "
             f"{', '.join(name for name, arm in ARMS.items() if arm.method.name == given)}"
         )
-    method = f"derive a class from gaard.methods.{Method.__name__}, "
-    found = in_python_file(given, Arm, f"arms: {given!r}", _of_method, method)
+    remedy = "derive a class from gaard.methods.Method, "
+    found = in_python_file(given, Arm, f"arms: {given!r}", _of_method, remedy)
     if found is None:
         raise ConfigError(
             f"arms: {given!r} is not known: {suggest(given, ARMS, '`gaard arms`')}; a Python file of your own is named "

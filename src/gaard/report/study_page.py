@@ -54,17 +54,16 @@ def study_document(study: StudyFiles, name: str, refresh: float | None) -> Docum
     texts, part = browsable(study.runs)
     sections = [parts.section(number, label) for number, label in enumerate(study.results["scenarios"])]
     standings = study.results.get("standings", [])
-    found, unfolded = verdict(study.results), SHOWN_AT_FIRST
+    first: list[str] = []
     if len(sections) > 1 and any(row["reached"] for row in standings):
         sections.insert(0, parts.everywhere(standings))
         first = ranked(study.results)
-        found = [*first, *found]
-        unfolded = min(len(first) + len(warned(study.results)), SHOWN_AT_FIRST) if first else SHOWN_AT_FIRST
+    unfolded = len(first) + len(warned(study.results)) if first else SHOWN_AT_FIRST
     return Document(
         name=name,
         summary=study.results["study"]["summary"],
-        verdict=found,
-        unfolded=unfolded,
+        verdict=[*first, *verdict(study.results)],
+        unfolded=min(unfolded, SHOWN_AT_FIRST),
         status=f"{done} of {len(study.runs)} runs finished.{f' {STOPPED}' if study.stopped else ''}",
         missing=study.missing(),
         arms=study.arms,

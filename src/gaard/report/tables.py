@@ -135,12 +135,12 @@ def seeds_behind(measures: Mapping[str, Any]) -> str:
     Returns:
         For example ``3 seeds``.
     """
-    return in_seeds(max((measure["n"] for measure in measures.values()), default=0))
+    return in_number(max((measure["n"] for measure in measures.values()), default=0), "seed")
 
 
-def in_seeds(count: int) -> str:
-    """A number of seeds in words."""
-    return f"{count} {'seed' if count == 1 else 'seeds'}"
+def in_number(count: int, noun: str) -> str:
+    """A number of things in words: ``1 seed``, ``3 seeds``."""
+    return f"{count} {noun}{'s' * (count != 1)}"
 
 
 def arms_table(arms: Iterable[Arm]) -> Table:

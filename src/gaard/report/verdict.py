@@ -6,7 +6,7 @@ from typing import Any
 
 from gaard.lab.league import HONEST
 from gaard.lab.measures import OF_RUN
-from gaard.report.tables import in_seeds
+from gaard.report.tables import in_number
 
 SIGNIFICANT = 0.05  # of p values adjusted over the arms
 KL = "kl_untrained"  # which every run has
@@ -23,7 +23,7 @@ def verdict(results: Mapping[str, Any]) -> list[str]:
         no more than the intervals allow: one an arm that shares seeds with the baseline, else one that says why there
         is none.
     """
-    return [*warned(results), *compared(results)]
+    return [*warned(results), *_compared(results)]
 
 
 def warned(results: Mapping[str, Any]) -> list[str]:
@@ -48,7 +48,7 @@ def _where(count: Mapping[tuple[str, str], int], runs: Mapping[tuple[str, str], 
     arms: dict[str, list[str]] = {}
     for (arm, label), number in count.items():
         of = runs[arm, label]
-        arms.setdefault(arm, []).append(f"in {number} of {of} {'run' if of == 1 else 'runs'} of {label}")
+        arms.setdefault(arm, []).append(f"in {number} of {in_number(of, 'run')} of {label}")
     return "; ".join(f"{arm} warned {', '.join(places)}" for arm, places in arms.items())
 
 
@@ -67,20 +67,16 @@ def ranked(results: Mapping[str, Any]) -> list[str]:
     for row in results["standings"]:
         less = row.get("less_baseline")
         if less is not None and row["arm"] != HONEST:
-            few = "" if row["scenarios"] == everywhere else f" in {_in_scenarios(row['scenarios'])}"
+            few = "" if row["scenarios"] == everywhere else f" in {in_number(row['scenarios'], 'scenario')}"
             sides[_side(less)].append(f"{row['arm']} ({_signed(less['mean'], 2)}{few})")
     if not any(sides.values()):
         return []
     known = {side: ", ".join(arms) or "none" for side, arms in sides.items()}
     single = f" With one seed nothing is told of: {known['one']}." if sides["one"] else ""
     return [
-        f"Over {_in_scenarios(everywhere)}, of the share of honest training's gain, more than {baseline} is reached "
-        f"by: {known['more']}. Less by: {known['less']}. Not told apart from it: {known['neither']}.{single}"
+        f"Over {in_number(everywhere, 'scenario')}, of the share of honest training's gain, more than {baseline} is "
+        f"reached by: {known['more']}. Less by: {known['less']}. Not told apart from it: {known['neither']}.{single}"
     ]
-
-
-def _in_scenarios(count: int) -> str:
-    return f"{count} {'scenario' if count == 1 else 'scenarios'}"
 
 
 def _side(difference: Mapping[str, Any]) -> str:
@@ -90,15 +86,8 @@ def _side(difference: Mapping[str, Any]) -> str:
     return "neither" if difference["p_holm"] >= SIGNIFICANT else "more" if difference["mean"] > 0 else "less"
 
 
-def compared(results: Mapping[str, Any]) -> list[str]:
-    """Each arm against the baseline.
-
-    Args:
-        results: As ``gaard compare`` writes them.
-
-    Returns:
-        A sentence an arm that shares seeds with the baseline, else one that says why there is none.
-    """
+def _compared(results: Mapping[str, Any]) -> list[str]:
+    """Each arm against the baseline."""
     baseline = results["baseline"]
     others = [arm["name"] for arm in results["study"]["arms"] if arm["name"] != baseline]
     if not others:
@@ -120,7 +109,7 @@ def _clause(label: str, results: Mapping[str, Any], arm: str) -> str | None:
         return None
     kl, hacks, truth = (differences.get(name) for name in (KL, "hack_rate", "true_reward"))
     assert kl is not None
-    seeds = f"({in_seeds(kl['n'])}, KL {kl['ours']:.2f} and {kl['theirs']:.2f})"
+    seeds = f"({in_number(kl['n'], 'seed')}, KL {kl['ours']:.2f} and {kl['theirs']:.2f})"
     ends = "no true reward was declared" if truth is None else _higher(truth, hacks is not None)
     if hacks is None:
         unknown = f"in {label}, where nothing was declared to be a hack,"
